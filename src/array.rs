@@ -1,0 +1,642 @@
+//! [`SharedArray`]: many elements, changed in place.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
+
+use bytemuck::Pod;
+
+use crate::error::{Error, LockError};
+use crate::identity::{Kind, Shape, TypeName};
+use crate::layout;
+use crate::options::Options;
+use crate::segment::{ArrayOf, Contents, Segment};
+use crate::sync::mutex::{End, Held, Wait};
+
+/// `N` elements of type `T` in a named segment, with a lock.
+///
+/// The elements are changed in place, without a copy, so a holder that dies or panics may leave them half-changed. The
+/// array is then poisoned: `lock` fails until somebody repairs it under [`lock_recover`](Self::lock_recover), under
+/// [`lock_poisoned`](Self::lock_poisoned) and [`ArrayGuard::clear_poison`], or rewrites all of it with
+/// [`copy_from_slice`](Self::copy_from_slice).
+///
+/// `T` is any plain data type (`bytemuck::Pod`) that is `Send + Sync`, aligned to at most 4,096 bytes. An array of any
+/// size is created and opened without ever standing on the stack.
+///
+/// # Examples
+///
+/// ```
+/// use robust_shm::SharedArray;
+///
+/// let name = robust_shm::unique_name("array");
+/// let squares = SharedArray::<i32, 4>::create(&name)?;
+/// for (square, n) in squares.lock()?.iter_mut().zip(5..) {
+///     *square = n * n;
+/// }
+/// let elsewhere = SharedArray::<i32, 4>::open(&name)?; // usually in another program
+/// assert_eq!(elsewhere.to_vec()?, [25, 36, 49, 64]);
+/// # Ok::<(), robust_shm::Error>(())
+/// ```
+#[must_use = "dropping the last handle removes the segment"]
+pub struct SharedArray<T, const N: usize> {
+    segment: Segment<ArrayOf<T, N>>,
+}
+
+impl<T: Pod + Send + Sync, const N: usize> Contents for ArrayOf<T, N> {
+    const SHAPE: Shape = {
+        assert!(align_of::<T>() <= layout::PAGE, "the elements of a SharedArray are aligned to at most 4,096 bytes");
+        Shape { kind: Kind::Array, elem_size: size_of::<T>() as u64, elem_align: align_of::<T>() as u64, len: N as u64 }
+    };
+
+    fn type_name() -> TypeName {
+        TypeName::of::<T>()
+    }
+}
+
+impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
+    /// How many elements the array has.
+    pub const LEN: usize = N;
+
+    /// Creates the array, filled with zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyExists`] while a live or a persistent segment has the name, [`Error::OutOfSharedMemory`],
+    /// [`Error::InvalidName`], and what the operating system refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<f64, 1_000>::create(&robust_shm::unique_name("create"))?;
+    /// assert_eq!(array.load(999)?, 0.0);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn create(name: &str) -> Result<Self, Error> {
+        Self::options().create(name)
+    }
+
+    /// Creates the array with these elements.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// let array = SharedArray::create_from(&robust_shm::unique_name("create-from"), &[1u8, 2, 3])?;
+    /// assert_eq!(array.to_vec()?, [1, 2, 3]);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn create_from(name: &str, elements: &[T; N]) -> Result<Self, Error> {
+        Self::options().create_from(name, elements)
+    }
+
+    /// Opens an array that exists.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when nobody holds such a segment, [`Error::TypeMismatch`] when it holds something else or
+    /// another number of elements, and the errors for files that are not, or not quite, segments of ours.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{Error, SharedArray};
+    ///
+    /// let name = robust_shm::unique_name("open");
+    /// let array = SharedArray::<u16, 8>::create(&name)?;
+    /// assert!(SharedArray::<u16, 8>::open(&name).is_ok());
+    /// assert!(matches!(SharedArray::<u16, 9>::open(&name), Err(Error::TypeMismatch { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn open(name: &str) -> Result<Self, Error> {
+        Self::options().open(name)
+    }
+
+    /// Opens the array, or creates it filled with zeros. Of programs that do this at once, exactly one creates.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create) and [`open`](Self::open), without `AlreadyExists` and `NotFound`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<u64, 2>::open_or_create(&robust_shm::unique_name("either"))?;
+    /// assert!(array.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn open_or_create(name: &str) -> Result<Self, Error> {
+        Self::options().open_or_create(name)
+    }
+
+    /// Opens the array, or creates it with these elements.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_or_create`](Self::open_or_create).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// let name = robust_shm::unique_name("either-from");
+    /// let first = SharedArray::open_or_create_from(&name, &[1, 2])?;
+    /// let second = SharedArray::open_or_create_from(&name, &[3, 4])?;
+    /// assert_eq!(second.to_vec()?, [1, 2]);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn open_or_create_from(name: &str, elements: &[T; N]) -> Result<Self, Error> {
+        Self::options().open_or_create_from(name, elements)
+    }
+
+    /// Waits for the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Poisoned`] when a holder died or panicked and nobody has repaired the elements; the lock is then not
+    /// held. [`LockError::WouldDeadlock`] when this thread holds it already; [`LockError::Io`] when the thread cannot
+    /// lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("lock"))?;
+    /// array.lock()?[1] = 5;
+    /// assert_eq!(array.to_vec()?, [0, 5, 0]);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn lock(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
+        self.lock_for(Wait::Forever)
+    }
+
+    /// As [`lock`](Self::lock), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::WouldBlock`] when anybody holds the lock; else as `lock`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-lock"))?;
+    /// array.try_lock()?.fill(1);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn try_lock(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
+        self.lock_for(Wait::No)
+    }
+
+    /// As [`lock`](Self::lock), waiting at most so long. `Duration::MAX` means without a deadline.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`] with the holder's thread id; else as `lock`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-lock-for"))?;
+    /// array.try_lock_for(Duration::from_millis(100))?.fill(1);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn try_lock_for(&self, timeout: Duration) -> Result<ArrayGuard<'_, T, N>, LockError> {
+        self.lock_for(Wait::at_most(timeout))
+    }
+
+    /// As [`try_lock_for`](Self::try_lock_for), until a point in time.
+    ///
+    /// # Errors
+    ///
+    /// As `try_lock_for`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-lock-until"))?;
+    /// array.try_lock_until(Instant::now() + Duration::from_millis(100))?.fill(1);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn try_lock_until(&self, deadline: Instant) -> Result<ArrayGuard<'_, T, N>, LockError> {
+        self.lock_for(Wait::until(deadline))
+    }
+
+    /// Waits for the lock, whether the array is poisoned or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock), without `Poisoned`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{ArrayGuard, SharedArray};
+    ///
+    /// let array = SharedArray::<i32, 3>::create(&robust_shm::unique_name("lock-poisoned"))?;
+    /// let mut guard = array.lock_poisoned()?;
+    /// if ArrayGuard::is_poisoned(&guard) {
+    ///     guard.fill(0);
+    ///     ArrayGuard::clear_poison(&mut guard);
+    /// }
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn lock_poisoned(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
+        self.lock_either(Wait::Forever)
+    }
+
+    /// As [`lock_poisoned`](Self::lock_poisoned), waiting at most so long.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`]; else as `lock_poisoned`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-poisoned"))?;
+    /// let guard = array.try_lock_poisoned_for(Duration::from_millis(100))?;
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn try_lock_poisoned_for(&self, timeout: Duration) -> Result<ArrayGuard<'_, T, N>, LockError> {
+        self.lock_either(Wait::at_most(timeout))
+    }
+
+    /// Waits for the lock; if the array is poisoned, runs the closure, which repairs the elements, and then clears the
+    /// poison. If the closure panics, the poison stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_poisoned`](Self::lock_poisoned).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("lock-recover"))?;
+    /// let guard = array.lock_recover(|elements| elements.fill(0))?;
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn lock_recover(&self, repair: impl FnOnce(&mut [T; N])) -> Result<ArrayGuard<'_, T, N>, LockError> {
+        let mut guard = self.lock_poisoned()?;
+        if ArrayGuard::is_poisoned(&guard) {
+            repair(&mut guard);
+            ArrayGuard::clear_poison(&mut guard);
+        }
+        Ok(guard)
+    }
+
+    #[inline]
+    fn lock_either(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
+        Ok(ArrayGuard { array: self, held: self.segment.mutex().lock(wait)? })
+    }
+
+    #[inline]
+    fn lock_for(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
+        let guard = self.lock_either(wait)?;
+        if ArrayGuard::is_poisoned(&guard) { Err(guard.held.poisoned_error()) } else { Ok(guard) }
+    }
+
+    /// One element, read under the lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Panics
+    ///
+    /// When `index` is not less than `N`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::create_from(&robust_shm::unique_name("load"), &[7, 8])?;
+    /// assert_eq!(array.load(1)?, 8);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn load(&self, index: usize) -> Result<T, LockError> {
+        check_index(index, N);
+        Ok(self.lock()?[index])
+    }
+
+    /// Writes one element under the lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Panics
+    ///
+    /// When `index` is not less than `N`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<u8, 2>::create(&robust_shm::unique_name("store"))?;
+    /// array.store(1, 9)?;
+    /// assert_eq!(array.to_vec()?, [0, 9]);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn store(&self, index: usize, value: T) -> Result<(), LockError> {
+        check_index(index, N);
+        self.lock()?[index] = value;
+        Ok(())
+    }
+
+    /// A copy of all elements, read under the lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::create_from(&robust_shm::unique_name("to-vec"), &[1, 2])?;
+    /// assert_eq!(array.to_vec()?, vec![1, 2]);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn to_vec(&self) -> Result<Vec<T>, LockError> {
+        Ok(self.lock()?.to_vec())
+    }
+
+    /// Copies all elements into `target`, under the lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Panics
+    ///
+    /// When `target` does not have just `N` elements.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::create_from(&robust_shm::unique_name("read-into"), &[1, 2])?;
+    /// let mut copy = [0; 2];
+    /// array.read_into(&mut copy)?;
+    /// assert_eq!(copy, [1, 2]);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn read_into(&self, target: &mut [T]) -> Result<(), LockError> {
+        check_len(target.len(), N);
+        target.copy_from_slice(&*self.lock()?);
+        Ok(())
+    }
+
+    /// Replaces all elements, under the lock. Since nothing old remains, this clears poison.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_poisoned`](Self::lock_poisoned).
+    ///
+    /// # Panics
+    ///
+    /// When `source` does not have just `N` elements.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<i32, 2>::create(&robust_shm::unique_name("copy"))?;
+    /// array.copy_from_slice(&[5, 6])?;
+    /// assert_eq!(array.to_vec()?, [5, 6]);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn copy_from_slice(&self, source: &[T]) -> Result<(), LockError> {
+        check_len(source.len(), N);
+        let mut guard = self.lock_poisoned()?;
+        guard.copy_from_slice(source);
+        ArrayGuard::clear_poison(&mut guard);
+        Ok(())
+    }
+
+    /// Runs the closure on the elements, in place, under the lock. There is no way back: a panic in it poisons.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::create_from(&robust_shm::unique_name("update"), &[3, 1, 2])?;
+    /// let largest = array.update(|elements| {
+    ///     elements.sort();
+    ///     elements[2]
+    /// })?;
+    /// assert_eq!(largest, 3);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn update<R>(&self, change: impl FnOnce(&mut [T; N]) -> R) -> Result<R, LockError> {
+        Ok(change(&mut *self.lock()?))
+    }
+
+    /// Did a holder die or panic, and nobody has repaired the elements? The picture of a moment, without the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<u8, 2>::create(&robust_shm::unique_name("is-poisoned"))?;
+    /// assert!(!array.is_poisoned());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn is_poisoned(&self) -> bool {
+        self.segment.mutex().is_poisoned()
+    }
+
+    /// The name that the segment was created or opened with.
+    pub fn name(&self) -> &str {
+        self.segment.name()
+    }
+
+    /// Did this handle create the segment, rather than open it?
+    pub fn was_created(&self) -> bool {
+        self.segment.was_created()
+    }
+
+    /// How many elements the array has: `N`.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        N
+    }
+
+    /// Has the array no elements at all?
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        N == 0
+    }
+
+    /// More ways to create and open: permissions, persistence, tags.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// // Pages are taken when they are first touched, not all at once.
+    /// let sparse = SharedArray::<u8, 1_000_000>::options().reserve(false).create(&robust_shm::unique_name("sparse"))?;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn options() -> Options<Self> {
+        Options::new()
+    }
+}
+
+#[inline]
+#[track_caller]
+fn check_index(index: usize, len: usize) {
+    assert!(index < len, "index out of bounds: the len is {len} but the index is {index}");
+}
+
+#[track_caller]
+fn check_len(found: usize, expected: usize) {
+    assert!(found == expected, "a slice of {expected} elements is needed to copy the whole array, got {found}");
+}
+
+impl<T: Pod + Send + Sync, const N: usize> Options<SharedArray<T, N>> {
+    /// See [`SharedArray::create`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn create(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
+        Ok(SharedArray { segment: Segment::create(name, &self.settings, &[])? })
+    }
+
+    /// See [`SharedArray::create_from`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
+        Ok(SharedArray { segment: Segment::create(name, &self.settings, bytemuck::cast_slice(elements))? })
+    }
+
+    /// See [`SharedArray::open`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`Error::ForeignOwner`] for a segment of a user that was not allowed.
+    pub fn open(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
+        Ok(SharedArray { segment: Segment::open(name, &self.settings)? })
+    }
+
+    /// See [`SharedArray::open_or_create`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open_or_create(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
+        Ok(SharedArray { segment: Segment::open_or_create(name, &self.settings, &[])? })
+    }
+
+    /// See [`SharedArray::open_or_create_from`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open_or_create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
+        Ok(SharedArray { segment: Segment::open_or_create(name, &self.settings, bytemuck::cast_slice(elements))? })
+    }
+}
+
+/// Shows the name and the first elements; never waits.
+impl<T: Pod + Send + Sync + fmt::Debug, const N: usize> fmt::Debug for SharedArray<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("SharedArray");
+        out.field("name", &self.name());
+        match self.try_lock() {
+            Ok(guard) => out.field("data", &Shortened(&*guard)),
+            Err(LockError::Poisoned { .. }) => out.field("data", &format_args!("<poisoned>")),
+            Err(_) => out.field("data", &format_args!("<locked>")),
+        };
+        out.finish_non_exhaustive()
+    }
+}
+
+/// The first elements of a slice, and how many there are in all when that is more.
+struct Shortened<'a, T>(&'a [T]);
+
+impl<T: fmt::Debug> fmt::Debug for Shortened<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 16;
+        let mut list = f.debug_list();
+        list.entries(self.0.iter().take(SHOWN));
+        if self.0.len() > SHOWN {
+            list.entry(&format_args!("... ({} in all)", self.0.len()));
+        }
+        list.finish()
+    }
+}
+
+/// The elements of a [`SharedArray`], in place, while its lock is held; dropping the guard releases it.
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct ArrayGuard<'a, T: Pod + Send + Sync, const N: usize> {
+    array: &'a SharedArray<T, N>,
+    held: Held<'a>,
+}
+
+impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
+    /// Did a holder before this one die or panic, and nobody has repaired the elements?
+    #[must_use]
+    #[inline]
+    pub fn is_poisoned(guard: &Self) -> bool {
+        guard.held.is_poisoned()
+    }
+
+    /// Says that the elements are whole again. A guard that is dropped without it leaves the poison.
+    pub fn clear_poison(guard: &mut Self) {
+        guard.held.clear_poison();
+    }
+}
+
+impl<T: Pod + Send + Sync, const N: usize> Drop for ArrayGuard<'_, T, N> {
+    #[inline]
+    fn drop(&mut self) {
+        self.held.release(|held, end| {
+            if end == End::Panic {
+                held.set_poison();
+            }
+        });
+    }
+}
+
+impl<T: Pod + Send + Sync, const N: usize> Deref for ArrayGuard<'_, T, N> {
+    type Target = [T; N];
+
+    #[inline]
+    fn deref(&self) -> &[T; N] {
+        self.array.segment.array(&self.held)
+    }
+}
+
+impl<T: Pod + Send + Sync, const N: usize> DerefMut for ArrayGuard<'_, T, N> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T; N] {
+        self.array.segment.array_mut(&mut self.held)
+    }
+}
+
+impl<T: Pod + Send + Sync + fmt::Debug, const N: usize> fmt::Debug for ArrayGuard<'_, T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ArrayGuard").field(&Shortened(&**self)).finish()
+    }
+}

@@ -1,0 +1,331 @@
+//! The two error types: [`Error`] for opening and [`LockError`] for locking.
+//!
+//! Each message names the segment, what was expected, what was found and what to do. Because a `main` that returns
+//! `Result` prints `Debug`, `Debug` shows the same sentence behind the variant's name.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// Why a segment could not be created, opened, inspected or removed.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The name cannot name a segment.
+    #[error("segment name {name:?} is not valid: {reason}; use 1 to {max} bytes without '/' and NUL, other than \".\" and \"..\"", max = crate::name::MAX_LEN)]
+    #[non_exhaustive]
+    InvalidName {
+        /// The name as it was given.
+        name: Arc<str>,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// No segment of that name exists (one whose users were all killed does not count).
+    #[error(
+        "segment {name:?} was not found: expected a program to hold it open, found none; create it first, use open_or_create, or make it persistent so that it outlives its users"
+    )]
+    #[non_exhaustive]
+    NotFound {
+        /// The segment.
+        name: Arc<str>,
+    },
+
+    /// `create` found a live segment of that name.
+    #[error(
+        "segment {name:?} already exists: expected a free name, found a segment that is in use or persistent; open it, use open_or_create, or remove it first"
+    )]
+    #[non_exhaustive]
+    AlreadyExists {
+        /// The segment.
+        name: Arc<str>,
+    },
+
+    /// The segment holds something else than what the program asked for.
+    #[error(
+        "segment {name:?} has another type: expected {expected}, found {found}; both programs must state the same type, length and type_tag"
+    )]
+    #[non_exhaustive]
+    TypeMismatch {
+        /// The segment.
+        name: Arc<str>,
+        /// What this program asked for.
+        expected: String,
+        /// What the segment says that it holds.
+        found: String,
+    },
+
+    /// The file of that name was not made by this crate, or its header contradicts itself.
+    #[error(
+        "{name:?} is not a robust-shm segment: expected a complete segment header, found {found}; nothing was changed: choose another name, or delete the file yourself if nobody needs it"
+    )]
+    #[non_exhaustive]
+    NotASegment {
+        /// The name.
+        name: Arc<str>,
+        /// What is there instead.
+        found: String,
+    },
+
+    /// The segment was made by an incompatible version of this crate or for another kind of machine.
+    #[error(
+        "segment {name:?} has a format that this build cannot use: expected {expected}, found {found}; use the same version of robust-shm and the same architecture in all programs"
+    )]
+    #[non_exhaustive]
+    UnsupportedFormat {
+        /// The segment.
+        name: Arc<str>,
+        /// What this build can use.
+        expected: String,
+        /// What the header says.
+        found: String,
+    },
+
+    /// The file is shorter than its header says.
+    #[error(
+        "segment {name:?} is truncated: expected at least {expected} bytes, found {found}; somebody shortened the file: call remove and create it again"
+    )]
+    #[non_exhaustive]
+    Truncated {
+        /// The segment.
+        name: Arc<str>,
+        /// The size in bytes that the header claims, or that a header needs.
+        expected: u64,
+        /// The size of the file in bytes.
+        found: u64,
+    },
+
+    /// The segment belongs to another user.
+    #[error(
+        "segment {name:?} belongs to another user: expected owner uid {expected}, found uid {found}; if that user may control this process, say so with options().allow_owner({found})"
+    )]
+    #[non_exhaustive]
+    ForeignOwner {
+        /// The segment.
+        name: Arc<str>,
+        /// The effective user id of this process.
+        expected: u32,
+        /// The owner's user id.
+        found: u32,
+    },
+
+    /// The segment's futex lock was made in another PID namespace, where thread ids mean something else.
+    #[error(
+        "segment {name:?} was created in another PID namespace: expected namespace {expected}, found {found} (0: unknown); its lock holds thread ids, which mean nothing across namespaces: run both programs in one PID namespace"
+    )]
+    #[non_exhaustive]
+    ForeignPidNamespace {
+        /// The segment.
+        name: Arc<str>,
+        /// The inode of this process's PID namespace.
+        expected: u64,
+        /// The inode of the creator's PID namespace.
+        found: u64,
+    },
+
+    /// The operating system refused access.
+    #[error(
+        "permission denied for segment {name:?}: expected read and write access, found {found}; ask its owner for a wider options().mode(..), or run as that user"
+    )]
+    #[non_exhaustive]
+    PermissionDenied {
+        /// The segment.
+        name: Arc<str>,
+        /// Whose the file is, and its mode, as far as that is known.
+        found: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// Shared memory (the `/dev/shm` file system) is full.
+    #[error(
+        "out of shared memory for segment {name:?}: expected {requested} bytes, found {available} bytes free in /dev/shm; remove unused segments (remove_orphans) or enlarge it (mount -o remount,size=.. /dev/shm)"
+    )]
+    #[non_exhaustive]
+    OutOfSharedMemory {
+        /// The segment.
+        name: Arc<str>,
+        /// How many bytes were asked for.
+        requested: u64,
+        /// How many bytes are free.
+        available: u64,
+    },
+
+    /// A lock operation failed.
+    #[error("{source}")]
+    #[non_exhaustive]
+    Lock {
+        /// The error of the lock.
+        #[from]
+        source: LockError,
+    },
+
+    /// Any other failure of the operating system.
+    #[error("could not {action} segment {name:?}: expected the operating system to allow it, found: {source}")]
+    #[non_exhaustive]
+    Io {
+        /// The segment.
+        name: Arc<str>,
+        /// What was being done.
+        action: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Why a lock was not taken, or the data behind it not handed out.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// `try_lock` found the lock held.
+    #[error("lock of segment {name:?} would block: expected it free, found it held; use lock or try_lock_for to wait")]
+    #[non_exhaustive]
+    WouldBlock {
+        /// The segment.
+        name: Arc<str>,
+    },
+
+    /// The lock stayed held until the deadline.
+    #[error("lock of segment {name:?} timed out: expected it free before the deadline, found it held by {}; try again, or see what that thread is doing", Holder(*holder))]
+    #[non_exhaustive]
+    TimedOut {
+        /// The segment.
+        name: Arc<str>,
+        /// The thread id (`gettid`) of the holder when the time was up, if it was known.
+        holder: Option<u32>,
+    },
+
+    /// The thread that asks for the lock is the one that holds it.
+    #[error(
+        "lock of segment {name:?} would deadlock: expected another holder or none, found this very thread; drop the guard that it holds first"
+    )]
+    #[non_exhaustive]
+    WouldDeadlock {
+        /// The segment.
+        name: Arc<str>,
+    },
+
+    /// A holder died or panicked while it could change the data in place.
+    #[error(
+        "lock of segment {name:?} is poisoned: expected whole data, found that a holder died or panicked while it could change them; check and repair them under lock_recover, or under lock_poisoned and clear_poison"
+    )]
+    #[non_exhaustive]
+    Poisoned {
+        /// The segment.
+        name: Arc<str>,
+    },
+
+    /// The bytes in the segment are no value of the type.
+    #[error(
+        "value in segment {name:?} is impossible: expected a bit pattern of {expected}, found another; write a good one with set"
+    )]
+    #[non_exhaustive]
+    InvalidValue {
+        /// The segment.
+        name: Arc<str>,
+        /// The type, as `std::any::type_name` writes it.
+        expected: &'static str,
+    },
+
+    /// The operating system cannot lock for this thread.
+    #[error("could not {action} the lock of segment {name:?}: expected a working robust lock, found: {source}")]
+    #[non_exhaustive]
+    Io {
+        /// The segment.
+        name: Arc<str>,
+        /// What was being done.
+        action: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// How a holder is called in a message.
+struct Holder(Option<u32>);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(tid) => write!(f, "thread {tid}"),
+            None => f.write_str("an unknown thread"),
+        }
+    }
+}
+
+impl Error {
+    /// The name of the segment that the error is about.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::InvalidName { name, .. }
+            | Self::NotFound { name, .. }
+            | Self::AlreadyExists { name, .. }
+            | Self::TypeMismatch { name, .. }
+            | Self::NotASegment { name, .. }
+            | Self::UnsupportedFormat { name, .. }
+            | Self::Truncated { name, .. }
+            | Self::ForeignOwner { name, .. }
+            | Self::ForeignPidNamespace { name, .. }
+            | Self::PermissionDenied { name, .. }
+            | Self::OutOfSharedMemory { name, .. }
+            | Self::Io { name, .. } => name,
+            Self::Lock { source } => source.name(),
+        }
+    }
+
+    fn variant(&self) -> &'static str {
+        match self {
+            Self::InvalidName { .. } => "InvalidName",
+            Self::NotFound { .. } => "NotFound",
+            Self::AlreadyExists { .. } => "AlreadyExists",
+            Self::TypeMismatch { .. } => "TypeMismatch",
+            Self::NotASegment { .. } => "NotASegment",
+            Self::UnsupportedFormat { .. } => "UnsupportedFormat",
+            Self::Truncated { .. } => "Truncated",
+            Self::ForeignOwner { .. } => "ForeignOwner",
+            Self::ForeignPidNamespace { .. } => "ForeignPidNamespace",
+            Self::PermissionDenied { .. } => "PermissionDenied",
+            Self::OutOfSharedMemory { .. } => "OutOfSharedMemory",
+            Self::Lock { .. } => "Lock",
+            Self::Io { .. } => "Io",
+        }
+    }
+}
+
+impl LockError {
+    /// The name of the segment that the error is about.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::WouldBlock { name }
+            | Self::TimedOut { name, .. }
+            | Self::WouldDeadlock { name }
+            | Self::Poisoned { name }
+            | Self::InvalidValue { name, .. }
+            | Self::Io { name, .. } => name,
+        }
+    }
+
+    fn variant(&self) -> &'static str {
+        match self {
+            Self::WouldBlock { .. } => "WouldBlock",
+            Self::TimedOut { .. } => "TimedOut",
+            Self::WouldDeadlock { .. } => "WouldDeadlock",
+            Self::Poisoned { .. } => "Poisoned",
+            Self::InvalidValue { .. } => "InvalidValue",
+            Self::Io { .. } => "Io",
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {self}", self.variant())
+    }
+}
+
+impl fmt::Debug for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {self}", self.variant())
+    }
+}

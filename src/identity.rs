@@ -1,0 +1,166 @@
+//! What a segment says that it holds: kind, element size and alignment, length, and a readable type name or tag.
+//!
+//! The name is a safety net and no proof: compiler versions may print a type differently, and two types may share a
+//! name. Deployed programs state a `type_tag` instead.
+
+use std::fmt;
+
+/// The bytes that the header reserves for the type name.
+pub(crate) const TYPE_NAME_LEN: usize = 128;
+
+/// Which of the three faces a segment has. The numbers stand in the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    Value = 1,
+    Array = 2,
+    Lock = 3,
+}
+
+impl Kind {
+    pub(crate) fn from_stored(number: u32) -> Option<Self> {
+        [Self::Value, Self::Array, Self::Lock].into_iter().find(|kind| *kind as u32 == number)
+    }
+}
+
+/// The shape of the data: how many elements of which size (bytes) and alignment (bytes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) kind: Kind,
+    pub(crate) elem_size: u64,
+    pub(crate) elem_align: u64,
+    pub(crate) len: u64,
+}
+
+/// A type name or tag as the header stores it: at most [`TYPE_NAME_LEN`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TypeName {
+    pub(crate) text: String,
+    pub(crate) is_tag: bool,
+}
+
+impl TypeName {
+    /// The name of `T` without module paths and lifetimes, so that `producer::Point` and `consumer::Point` agree.
+    pub(crate) fn of<T>() -> Self {
+        Self { text: fit(&strip_paths(std::any::type_name::<T>())), is_tag: false }
+    }
+
+    pub(crate) fn tag(tag: &str) -> Self {
+        Self { text: fit(tag), is_tag: true }
+    }
+}
+
+/// What a program expects, or what a segment says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) shape: Shape,
+    pub(crate) type_name: TypeName,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shape { kind, elem_size, elem_align, len } = self.shape;
+        let name = &self.type_name.text;
+        match kind {
+            Kind::Value => write!(f, "SharedValue<{name}> ({elem_size} bytes, alignment {elem_align})")?,
+            Kind::Array => {
+                write!(f, "SharedArray<{name}, {len}> (elements of {elem_size} bytes, alignment {elem_align})")?;
+            }
+            Kind::Lock => f.write_str("SharedLock")?,
+        }
+        if self.type_name.is_tag {
+            write!(f, " with type_tag {name:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Both sides of a mismatch in words. Where only one side has a tag, both say so.
+pub(crate) fn describe_mismatch(expected: &Identity, found: &Identity) -> (String, String) {
+    let (mut left, mut right) = (expected.to_string(), found.to_string());
+    if expected.type_name.is_tag != found.type_name.is_tag {
+        let side = if expected.type_name.is_tag { &mut right } else { &mut left };
+        side.push_str(" without a type_tag");
+    }
+    (left, right)
+}
+
+/// Drops every `path::` in front of an identifier, and lifetimes.
+fn strip_paths(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut word_start = 0; // where the identifier that is being copied begins in `out`
+    let mut rest = name;
+    while let Some(c) = rest.chars().next() {
+        if let Some(after) = rest.strip_prefix("::") {
+            // `a::b`: forget `a`. Behind `>` (`<A as B>::C`) there is no identifier to forget.
+            out.truncate(word_start);
+            rest = after;
+        } else if c == '\'' {
+            rest = rest[1..].trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+            rest = rest.strip_prefix(", ").or_else(|| rest.strip_prefix(' ')).unwrap_or(rest);
+            word_start = out.len();
+        } else {
+            out.push(c);
+            rest = &rest[c.len_utf8()..];
+            if !(c.is_alphanumeric() || c == '_') {
+                word_start = out.len();
+            }
+        }
+    }
+    // A lifetime that was the only argument leaves `<>`, one that was the last leaves `, >`.
+    out.replace("<>", "").replace(", >", ">")
+}
+
+/// Shortens a text to what the header can store: a prefix and a hash of the whole.
+fn fit(text: &str) -> String {
+    if text.len() <= TYPE_NAME_LEN {
+        return text.to_owned();
+    }
+    let mut keep = TYPE_NAME_LEN - "#0123456789abcdef".len();
+    while !text.is_char_boundary(keep) {
+        keep -= 1;
+    }
+    format!("{}#{:016x}", &text[..keep], fnv1a(text.as_bytes()))
+}
+
+/// The 64-bit FNV-1a hash (Fowler, Noll, Vo; RFC 9923): stable across builds, which std's hasher does not promise.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn module_paths_and_lifetimes_do_not_count() {
+        for (full, short) in [
+            ("i32", "i32"),
+            ("producer::model::Point", "Point"),
+            ("[producer::Point; 4]", "[Point; 4]"),
+            ("a::Pair<b::c::Left, d::Right>", "Pair<Left, Right>"),
+            ("a::Tagged<'static, b::T>", "Tagged<T>"),
+            ("a::Phantom<'_>", "Phantom"),
+            ("(a::B, c::D)", "(B, D)"),
+            ("core::num::wrapping::Wrapping<u8>", "Wrapping<u8>"),
+        ] {
+            assert_eq!(strip_paths(full), short, "{full}");
+        }
+    }
+
+    #[test]
+    fn long_names_keep_a_prefix_and_differ_by_their_hash() {
+        let (a, b) = (format!("{}a", "T".repeat(300)), format!("{}b", "T".repeat(300)));
+        assert_eq!(fit(&a).len(), TYPE_NAME_LEN);
+        assert!(fit(&a).starts_with("TTTT"));
+        assert_ne!(fit(&a), fit(&b));
+        assert!(fit(&"ü".repeat(200)).len() <= TYPE_NAME_LEN);
+    }
+
+    #[test]
+    fn fnv1a_gives_the_published_values() {
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+}

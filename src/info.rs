@@ -1,0 +1,298 @@
+//! [`SegmentInfo`]: what can be told about a segment from outside, and the list of all of them.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use crate::error::Error;
+use crate::identity::{Kind, TypeName};
+use crate::name::Name;
+use crate::options::LockKind;
+use crate::os::{file, process};
+use crate::segment::{self, Inspection};
+use crate::sync::mutex::{holder_in, says_owner_died};
+
+/// A picture of a segment at one moment. Nothing is locked, mapped or changed to take it.
+///
+/// # Examples
+///
+/// ```
+/// use robust_shm::{SegmentInfo, SharedValue};
+///
+/// let name = robust_shm::unique_name("info");
+/// let value = SharedValue::create(&name, 1.5f64)?;
+/// let info = SegmentInfo::of(&name)?;
+/// assert_eq!((info.kind(), info.type_name(), info.element_size()), ("SharedValue", "f64", 8));
+/// assert_eq!(info.attached(), Some(1));
+/// println!("{info}");
+/// # Ok::<(), robust_shm::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SegmentInfo {
+    name: String,
+    kind: Kind,
+    type_name: TypeName,
+    element_size: u64,
+    length: u64,
+    bytes: u64,
+    owner: u32,
+    lock_kind: LockKind,
+    created: SystemTime,
+    creator: u32,
+    persistent: bool,
+    commits: Option<u64>,
+    poisoned: bool,
+    holder_thread: Option<u32>,
+    holder_process: Option<u32>,
+    attached: Option<usize>,
+}
+
+impl SegmentInfo {
+    /// Looks at the segment of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotASegment`], [`Error::UnsupportedFormat`], [`Error::Truncated`],
+    /// [`Error::PermissionDenied`], [`Error::InvalidName`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{Error, SegmentInfo};
+    ///
+    /// assert!(matches!(SegmentInfo::of("nobody-made-this"), Err(Error::NotFound { .. })));
+    /// ```
+    pub fn of(name: &str) -> Result<Self, Error> {
+        let name = Name::new(name)?;
+        match segment::inspect(&name)? {
+            Some(found) => Ok(Self::new(&name, found)),
+            None => Err(Error::NotFound { name: name.shared() }),
+        }
+    }
+
+    fn new(name: &Name, found: Inspection) -> Self {
+        let Inspection { status, header, identity, lock_kind, word, poison, commits } = found;
+        let kind = identity.shape.kind;
+        let holder_thread = holder_in(word);
+        // Ids of another PID namespace would name strangers here.
+        let same_namespace = header.pid_namespace == process::pid_namespace();
+        Self {
+            name: name.as_str().to_owned(),
+            kind,
+            type_name: identity.type_name,
+            element_size: identity.shape.elem_size,
+            length: identity.shape.len,
+            bytes: status.len,
+            owner: status.owner,
+            lock_kind,
+            created: SystemTime::UNIX_EPOCH + Duration::from_nanos(header.created),
+            creator: header.creator_pid,
+            persistent: header.persistent(),
+            commits: (kind == Kind::Value).then_some(commits),
+            poisoned: kind != Kind::Value && (poison != 0 || says_owner_died(word)),
+            holder_thread,
+            holder_process: holder_thread.filter(|_| same_namespace).and_then(process::process_of),
+            attached: file::lockers(&status).map(|lockers| lockers.len()),
+        }
+    }
+
+    /// The segment's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `"SharedValue"`, `"SharedArray"` or `"SharedLock"`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.kind {
+            Kind::Value => "SharedValue",
+            Kind::Array => "SharedArray",
+            Kind::Lock => "SharedLock",
+        }
+    }
+
+    /// The name of the value's or the elements' type without module paths, or the `type_tag`; of a lock, `()`.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        &self.type_name.text
+    }
+
+    /// Is [`type_name`](Self::type_name) a tag that the creator stated?
+    #[must_use]
+    pub fn has_type_tag(&self) -> bool {
+        self.type_name.is_tag
+    }
+
+    /// The size of the value or of one element, in bytes.
+    #[must_use]
+    pub fn element_size(&self) -> u64 {
+        self.element_size
+    }
+
+    /// How many elements there are: 1 for a value, 0 for a lock.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The size of the whole segment in bytes, before rounding up to pages of 4,096.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The user id that the segment belongs to.
+    #[must_use]
+    pub fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// How the lock works.
+    #[must_use]
+    pub fn lock_kind(&self) -> LockKind {
+        self.lock_kind
+    }
+
+    /// When the segment was created, by the creator's clock.
+    #[must_use]
+    pub fn created(&self) -> SystemTime {
+        self.created
+    }
+
+    /// The id of the process that created the segment, in its own PID namespace.
+    #[must_use]
+    pub fn creator(&self) -> u32 {
+        self.creator
+    }
+
+    /// Does the segment stay when its last user leaves?
+    #[must_use]
+    pub fn is_persistent(&self) -> bool {
+        self.persistent
+    }
+
+    /// How many commits a value has seen; `None` for arrays and locks.
+    #[must_use]
+    pub fn commits(&self) -> Option<u64> {
+        self.commits
+    }
+
+    /// Did a holder die or panic, and nobody has repaired the data yet? Never true of a value.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// The id of the thread that holds the lock.
+    #[must_use]
+    pub fn holder_thread(&self) -> Option<u32> {
+        self.holder_thread
+    }
+
+    /// The id of the process that the holding thread belongs to, when `/proc` tells.
+    #[must_use]
+    pub fn holder_process(&self) -> Option<u32> {
+        self.holder_process
+    }
+
+    /// How many handles are attached, in all processes. `None` when `/proc/locks` does not tell; processes of other PID
+    /// namespaces are not counted.
+    #[must_use]
+    pub fn attached(&self) -> Option<usize> {
+        self.attached
+    }
+
+    /// Is the segment a left-over whose users were all killed?
+    #[must_use]
+    pub fn is_orphan(&self) -> bool {
+        !self.persistent && self.attached == Some(0)
+    }
+}
+
+impl fmt::Display for SegmentInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, bytes, creator, .. } = self;
+        match self.kind {
+            Kind::Value => write!(f, "{name}: SharedValue<{}>", self.type_name())?,
+            Kind::Array => write!(f, "{name}: SharedArray<{}, {}>", self.type_name(), self.length)?,
+            Kind::Lock => write!(f, "{name}: SharedLock")?,
+        }
+        write!(f, ", {bytes} bytes, {:?} lock, created by process {creator}", self.lock_kind)?;
+        if let Some(commits) = self.commits {
+            write!(f, ", {commits} commits")?;
+        }
+        match self.attached {
+            Some(1) => write!(f, ", 1 handle attached")?,
+            Some(count) => write!(f, ", {count} handles attached")?,
+            None => {}
+        }
+        match (self.holder_thread, self.holder_process) {
+            (Some(thread), Some(process)) => write!(f, ", held by thread {thread} of process {process}")?,
+            (Some(thread), None) => write!(f, ", held by thread {thread}")?,
+            (None, _) => {}
+        }
+        for (is, word) in [(self.persistent, "persistent"), (self.poisoned, "poisoned"), (self.is_orphan(), "orphan")] {
+            if is {
+                write!(f, ", {word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All segments that this user may look at, in no particular order. Files that are not segments are passed over; a
+/// damaged segment is an `Err` item.
+///
+/// # Examples
+///
+/// ```
+/// for info in robust_shm::segments() {
+///     println!("{}", info?);
+/// }
+/// # Ok::<(), robust_shm::Error>(())
+/// ```
+pub fn segments() -> Segments {
+    match file::names() {
+        Ok(names) => Segments { names: Box::new(names) },
+        Err(error) => Segments { names: Box::new(std::iter::once(Err(error))) },
+    }
+}
+
+/// The iterator that [`segments`] returns.
+#[must_use = "iterators are lazy"]
+pub struct Segments {
+    names: Box<dyn Iterator<Item = io::Result<String>> + Send>,
+}
+
+impl Iterator for Segments {
+    type Item = Result<SegmentInfo, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let name = match self.names.next()? {
+                Ok(name) => name,
+                Err(source) => return Some(Err(Error::Io { name: "*".into(), action: "list every", source })),
+            };
+            if segment::is_private(&name) {
+                continue;
+            }
+            match SegmentInfo::of(&name) {
+                // Not ours, not for us to read, or gone since.
+                Err(
+                    Error::NotASegment { .. }
+                    | Error::PermissionDenied { .. }
+                    | Error::NotFound { .. }
+                    | Error::InvalidName { .. },
+                ) => {}
+                found => return Some(found),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Segments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segments").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,339 @@
+//! **The** definition of the bytes of a segment, and the validation of every one of them that is read at opening.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0 … 511 | [`Header`]: written once before the segment has a name; read as hostile input |
+//! | 512 … 575 | [`LockLine`]: one cache line for the lock |
+//! | 576 … | value: [`CommitLine`], one cache line; the slots are in it when they fit, else behind it from 640 on |
+//! | 576 … | array: the elements, from the first multiple of max(64, alignment) |
+//!
+//! Numbers have the machine's own byte order and width; the header says which, and another one is refused.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::mem::{offset_of, size_of};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Error;
+use crate::identity::{Identity, Kind, Shape, TYPE_NAME_LEN, TypeName};
+use crate::name::Name;
+use crate::options::LockKind;
+
+/// The first bytes of every segment.
+pub(crate) const MAGIC: [u8; 8] = *b"rbstSHM\0";
+/// Changes with any change of the layout or of the lock's protocol.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+const BYTE_ORDER: u32 = 0x0102_0304;
+const PERSISTENT: u32 = 1;
+const TAGGED: u32 = 2;
+
+/// The alignment that a mapping has: no element can ask for more.
+pub(crate) const PAGE: usize = 4096;
+pub(crate) const HEADER_LEN: usize = 512;
+pub(crate) const LOCK_OFFSET: usize = HEADER_LEN;
+pub(crate) const BODY_OFFSET: usize = LOCK_OFFSET + size_of::<LockLine>();
+/// Up to this many 64-bit words, both slots of a value stand in the commit line itself.
+const SMALL_WORDS: usize = 3;
+const CACHE_LINE: usize = 64;
+
+/// What a segment is. Only `pid_namespace` ever changes: whoever takes over a persistent segment without users writes
+/// its own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) magic: [u8; 8],
+    pub(crate) version: u32,
+    pub(crate) byte_order: u32,
+    pub(crate) pointer_width: u32,
+    pub(crate) header_len: u32,
+    /// The size of the segment in bytes.
+    pub(crate) total_len: u64,
+    /// Random: tells a segment from its successor of the same name.
+    pub(crate) id: [u64; 2],
+    pub(crate) kind: u32,
+    pub(crate) lock_kind: u32,
+    pub(crate) flags: u32,
+    pub(crate) type_name_len: u32,
+    pub(crate) elem_size: u64,
+    pub(crate) elem_align: u64,
+    pub(crate) len: u64,
+    pub(crate) data_offset: u64,
+    /// Inode of the creator's PID namespace, 0 when unknown.
+    pub(crate) pid_namespace: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub(crate) created: u64,
+    pub(crate) creator_pid: u32,
+    pub(crate) creator_uid: u32,
+    pub(crate) type_name: [u8; TYPE_NAME_LEN],
+    /// Zero, and checked to be zero, so that a later version can give them a meaning that this one refuses.
+    pub(crate) reserved: [u8; 264],
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == HEADER_LEN);
+    // No padding: the fields add up.
+    assert!(offset_of!(Header, reserved) + 264 == HEADER_LEN);
+    assert!(offset_of!(Header, type_name) == 120);
+    assert!(offset_of!(Header, id) == 32);
+    assert!(offset_of!(Header, pid_namespace) == 96);
+};
+
+// SAFETY: all-zero bytes are a value of each field (integers and byte arrays).
+unsafe impl Zeroable for Header {}
+// SAFETY: repr(C), every field Pod, no padding (asserted above: the last field ends at the struct's size and the
+// fields before it are ordered so that none needs a gap).
+unsafe impl Pod for Header {}
+
+/// The cache line of the lock. The kernel and both C libraries know parts of it: see `sync/robust_futex.rs`.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct LockLine {
+    _unused: u32,
+    /// musl's thread exit reads a "process-shared" flag here, 4 bytes before the futex.
+    pub(crate) process_shared: u32,
+    /// The futex in the kernel's robust format: owner's thread id, waiters bit, owner-died bit.
+    pub(crate) word: AtomicU32,
+    /// Counts acquisitions from a state with the waiters bit, so that the bit can be cleared without an ABA.
+    pub(crate) epoch: AtomicU32,
+    /// Room for the robust list's node (two words), at whatever place the C library's offset puts it.
+    links: UnsafeCell<[u8; 32]>,
+    /// Address of the holder's list node, in the holder's address space.
+    pub(crate) node: AtomicU64,
+    /// 1 when a holder died or panicked and nobody has repaired the data yet.
+    pub(crate) poison: AtomicU32,
+    _reserved: u32,
+}
+
+/// The flag of a process-shared mutex in musl's `_m_type`.
+const MUSL_PROCESS_SHARED: u32 = 128;
+
+const _: () = {
+    assert!(size_of::<LockLine>() == CACHE_LINE);
+    assert!(offset_of!(LockLine, process_shared) == 4);
+    assert!(offset_of!(LockLine, word) == 8);
+    assert!(offset_of!(LockLine, epoch) == 12);
+    assert!(offset_of!(LockLine, links) == 16);
+    assert!(offset_of!(LockLine, node) == 48);
+    assert!(offset_of!(LockLine, poison) == 56);
+};
+
+impl LockLine {
+    /// The byte range, relative to the futex word, in which a list node and its back pointer may lie.
+    pub(crate) const LINKS: std::ops::Range<isize> = {
+        let start = offset_of!(LockLine, links) as isize - offset_of!(LockLine, word) as isize;
+        start..start + size_of::<[u8; 32]>() as isize
+    };
+}
+
+/// The cache line of a value's commit cell: see `sync/commit.rs`.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct CommitLine {
+    pub(crate) commits: AtomicU64,
+    pub(crate) begun: AtomicU64,
+    small: [AtomicU64; 2 * SMALL_WORDS],
+}
+
+const _: () = assert!(size_of::<CommitLine>() == CACHE_LINE);
+
+/// How many 64-bit words a value of `size` bytes takes in a slot.
+pub(crate) const fn words(size: usize) -> usize {
+    size.div_ceil(8)
+}
+
+/// The offsets of the two slots of a value of `size` bytes, from the start of the segment.
+pub(crate) const fn slot_offsets(size: usize) -> [usize; 2] {
+    if words(size) <= SMALL_WORDS {
+        let first = BODY_OFFSET + offset_of!(CommitLine, small);
+        [first, first + SMALL_WORDS * 8]
+    } else {
+        let first = BODY_OFFSET + size_of::<CommitLine>();
+        [first, first + (words(size) * 8).next_multiple_of(CACHE_LINE)]
+    }
+}
+
+/// Where the data of a shape start, and how long the segment is; `None` when the numbers overflow.
+fn extent(shape: Shape) -> Option<(u64, u64)> {
+    match shape.kind {
+        Kind::Value => {
+            let size = usize::try_from(shape.elem_size).ok().filter(|size| *size <= crate::value::MAX_SIZE)?;
+            let [first, second] = slot_offsets(size);
+            let end = (second + words(size) * 8).max(BODY_OFFSET + size_of::<CommitLine>());
+            Some((first as u64, end as u64))
+        }
+        Kind::Array => {
+            let start = (BODY_OFFSET as u64).checked_next_multiple_of(shape.elem_align.max(CACHE_LINE as u64))?;
+            let end = shape.elem_size.checked_mul(shape.len)?.checked_add(start)?;
+            // The mapping's length must fit an isize, as every Rust object's does.
+            isize::try_from(end).ok()?;
+            Some((start, end))
+        }
+        Kind::Lock => Some((BODY_OFFSET as u64, BODY_OFFSET as u64)),
+    }
+}
+
+/// What only the creator knows, beside the identity.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Birth {
+    pub(crate) id: [u64; 2],
+    pub(crate) lock_kind: LockKind,
+    pub(crate) persistent: bool,
+    pub(crate) pid_namespace: u64,
+    pub(crate) created: u64,
+    pub(crate) creator_pid: u32,
+    pub(crate) creator_uid: u32,
+}
+
+impl Header {
+    /// The header of a new segment, or `None` when the data would be larger than an address space.
+    pub(crate) fn new(identity: &Identity, birth: Birth) -> Option<Self> {
+        let shape = identity.shape;
+        let (data_offset, total_len) = extent(shape)?;
+        let text = identity.type_name.text.as_bytes();
+        let mut type_name = [0; TYPE_NAME_LEN];
+        type_name[..text.len()].copy_from_slice(text);
+        Some(Self {
+            magic: MAGIC,
+            version: FORMAT_VERSION,
+            byte_order: BYTE_ORDER,
+            pointer_width: usize::BITS,
+            header_len: HEADER_LEN as u32,
+            total_len,
+            id: birth.id,
+            kind: shape.kind as u32,
+            lock_kind: birth.lock_kind.stored(),
+            flags: if birth.persistent { PERSISTENT } else { 0 } | if identity.type_name.is_tag { TAGGED } else { 0 },
+            type_name_len: text.len() as u32,
+            elem_size: shape.elem_size,
+            elem_align: shape.elem_align,
+            len: shape.len,
+            data_offset,
+            pid_namespace: birth.pid_namespace,
+            created: birth.created,
+            creator_pid: birth.creator_pid,
+            creator_uid: birth.creator_uid,
+            type_name,
+            reserved: [0; 264],
+        })
+    }
+
+    /// Everything in front of the data of a new segment: the header and a free lock (zero but for musl's flag).
+    pub(crate) fn image(&self) -> [u8; BODY_OFFSET] {
+        let mut image = [0; BODY_OFFSET];
+        image[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(self));
+        let flag = LOCK_OFFSET + offset_of!(LockLine, process_shared);
+        image[flag..flag + 4].copy_from_slice(&MUSL_PROCESS_SHARED.to_ne_bytes());
+        image
+    }
+
+    pub(crate) fn persistent(&self) -> bool {
+        self.flags & PERSISTENT != 0
+    }
+
+    /// Reads a header from the first bytes of a file of `file_len` bytes. Each field is checked before anybody uses it.
+    pub(crate) fn validate(name: &Name, bytes: &[u8], file_len: u64) -> Result<(Self, Identity, LockKind), Error> {
+        let header = Self::recognise(name, bytes, file_len)?;
+        let identity = header.check_contents(name)?;
+        let lock_kind = LockKind::from_stored(header.lock_kind).ok_or_else(|| {
+            unsupported(name, "a lock kind that this build knows (1: Futex)", format!("lock kind {}", header.lock_kind))
+        })?;
+        if file_len < header.total_len {
+            return Err(truncated(name, header.total_len, file_len));
+        }
+        Ok((header, identity, lock_kind))
+    }
+
+    /// The first half: is this ours, whole, and of this format? `remove` needs no more than that.
+    pub(crate) fn recognise(name: &Name, bytes: &[u8], file_len: u64) -> Result<Self, Error> {
+        let seen = bytes.len().min(MAGIC.len());
+        if seen == 0 || bytes[..seen] != MAGIC[..seen] {
+            let found = match file_len {
+                0 => "an empty file".to_owned(),
+                len => format!("a file of {len} bytes that starts otherwise"),
+            };
+            return Err(not_a_segment(name, found));
+        }
+        let Some(bytes) = bytes.get(..HEADER_LEN) else {
+            return Err(truncated(name, HEADER_LEN as u64, file_len));
+        };
+        let header: Self = bytemuck::pod_read_unaligned(bytes);
+        if header.byte_order != BYTE_ORDER {
+            let found = format!("byte order mark {:#010x}", header.byte_order);
+            return Err(unsupported(name, format!("byte order mark {BYTE_ORDER:#010x}"), found));
+        }
+        if header.version != FORMAT_VERSION {
+            let found = format!("version {}", header.version);
+            return Err(unsupported(name, format!("format version {FORMAT_VERSION}"), found));
+        }
+        if header.pointer_width != usize::BITS {
+            let found = format!("{}-bit programs", header.pointer_width);
+            return Err(unsupported(name, format!("a segment of {}-bit programs", usize::BITS), found));
+        }
+        if header.header_len as usize != HEADER_LEN {
+            let found = format!("{} bytes", header.header_len);
+            return Err(unsupported(name, format!("a header of {HEADER_LEN} bytes"), found));
+        }
+        Ok(header)
+    }
+
+    /// The second half: does the header agree with itself?
+    fn check_contents(&self, name: &Name) -> Result<Identity, Error> {
+        let odd = |found: String| not_a_segment(name, format!("a damaged header with {found}"));
+        let kind = Kind::from_stored(self.kind).ok_or_else(|| odd(format!("kind {}", self.kind)))?;
+        if self.flags & !(PERSISTENT | TAGGED) != 0 {
+            return Err(unsupported(name, "flags that this build knows (1, 2)", format!("flags {:#x}", self.flags)));
+        }
+        if self.reserved.iter().any(|byte| *byte != 0) {
+            return Err(unsupported(name, "reserved bytes that are zero", "others"));
+        }
+        if !self.elem_align.is_power_of_two() || self.elem_align > PAGE as u64 {
+            return Err(odd(format!("alignment {}", self.elem_align)));
+        }
+        if !self.elem_size.is_multiple_of(self.elem_align) {
+            return Err(odd(format!("size {} of alignment {}", self.elem_size, self.elem_align)));
+        }
+        let len_is_odd = match kind {
+            Kind::Value => self.len != 1,
+            Kind::Lock => self.len != 0 || self.elem_size != 0,
+            Kind::Array => false,
+        };
+        if len_is_odd {
+            return Err(odd(format!("{} elements of {} bytes for a {kind:?}", self.len, self.elem_size)));
+        }
+        let shape = Shape { kind, elem_size: self.elem_size, elem_align: self.elem_align, len: self.len };
+        if extent(shape) != Some((self.data_offset, self.total_len)) {
+            let found = format!(
+                "{} elements of {} bytes at {} in {} bytes",
+                self.len, self.elem_size, self.data_offset, self.total_len
+            );
+            return Err(odd(found));
+        }
+        Ok(Identity { shape, type_name: self.check_type_name().map_err(odd)? })
+    }
+
+    fn check_type_name(&self) -> Result<TypeName, String> {
+        let len = self.type_name_len as usize;
+        let text = self.type_name.get(..len).ok_or_else(|| format!("a type name of {len} bytes"))?;
+        if self.type_name[len..].iter().any(|byte| *byte != 0) {
+            return Err("bytes behind the type name".to_owned());
+        }
+        match std::str::from_utf8(text) {
+            Ok(text) => Ok(TypeName { text: text.to_owned(), is_tag: self.flags & TAGGED != 0 }),
+            Err(_) => Err("a type name that is not UTF-8".to_owned()),
+        }
+    }
+}
+
+fn not_a_segment(name: &Name, found: String) -> Error {
+    Error::NotASegment { name: name.shared(), found }
+}
+
+fn unsupported(name: &Name, expected: impl Into<String>, found: impl Into<String>) -> Error {
+    Error::UnsupportedFormat { name: name.shared(), expected: expected.into(), found: found.into() }
+}
+
+pub(crate) fn truncated(name: &Name, expected: u64, found: u64) -> Error {
+    Error::Truncated { name: name.shared(), expected, found }
+}

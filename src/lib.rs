@@ -1,0 +1,82 @@
+//! Named, typed shared memory between unrelated processes, that survives `kill -9`.
+//!
+//! ```
+//! use robust_shm::SharedValue;
+//!
+//! # let name = robust_shm::unique_name("front-page");
+//! // Any program of the same user; the lock is inside the value.
+//! let balance = SharedValue::open_or_create(&name, 200i64)?;
+//! *balance.lock()? += 1;
+//! println!("{}", balance.get());
+//! # Ok::<(), robust_shm::Error>(())
+//! ```
+//!
+//! * [`SharedValue<T>`]: one value. Guards work on a copy and commit it at once: it is **never torn**. Readers never
+//!   wait.
+//! * [`SharedArray<T, N>`]: many elements, in place. **Poisoned** when a holder died or panicked.
+//! * [`SharedLock`]: a lock for anything else.
+//!
+//! # Promises
+//!
+//! 1. **A killed process never hangs or corrupts anybody.** Whatever instruction it dies at, the kernel hands its locks
+//!    over at once; nothing polls.
+//! 2. **A value is never torn.** A holder that is killed or panics commits nothing. An early `return` or `?` commits, as
+//!    with any mutex; [`SharedValue::try_update`] rolls back on `Err`.
+//! 3. **Reading a value never blocks**, even while a writer is hung, stopped or dead.
+//! 4. **Data in place say when they may be torn**: [`LockError::Poisoned`], until somebody repairs under the lock.
+//! 5. **Opening is safe.** Nobody sees a half-made segment; a wrong type, a foreign, truncated or hostile file is a clear
+//!    error before anything is dereferenced.
+//! 6. **No litter.** A segment goes when its last user closes it or exits. If the last user was killed, it goes when its
+//!    name is next used, when the same user next creates a segment (a sweep that rests for ten times as long as it
+//!    took), or by [`remove_orphans`]. [Persistent](Options::persistent) segments stay until [`remove`]d.
+//!
+//! # Limits
+//!
+//! * 64-bit little-endian Linux. All users of a segment are in one PID namespace: thread ids in the lock mean nothing in
+//!   another. A mismatch is [`Error::ForeignPidNamespace`].
+//! * A thread holds at most 2,000 locks at once; the kernel reports the death of a holder for 2,048.
+//! * The kernel does not report the death of a holder that calls `exec` from another thread than the main one. A waiter
+//!   notices within three seconds, if no new thread has been given the same id.
+//! * A holder that dumps core is released when the dump is written, a stopped one (`SIGSTOP`) not at all:
+//!   `try_lock_for` is the answer to both.
+//! * The copy of a guard in a forked child still gives access to an array, without the lock; its drop does nothing.
+//! * After a raw `clone` (not `fork`), parent and child count as one user.
+//! * Relocking by the same thread is [`LockError::WouldDeadlock`], also through a second handle; deadlocks between
+//!   threads are not detected.
+//!
+//! # Trust
+//!
+//! Peers are cooperating processes of one user: segments are made with mode 0600. Everything read at *opening* is
+//! validated as hostile. After that, a peer with write access can truncate the file (`SIGBUS` at the next access), hold
+//! locks for ever, and change contents; and because the kernel's list of held locks has its links in shared memory, as
+//! for every robust `pthread` mutex, it can write anywhere in the memory of a process that locks. So
+//! [`mode(0o660)`](Options::mode) and [`allow_owner`](Options::allow_owner) grant those peers control of this process.
+//!
+//! # How it works
+//!
+//! The protocols are described where they are implemented: the bytes in `src/layout.rs`, the life of a segment in
+//! `src/segment.rs`, the lock word in `src/sync/robust_futex.rs`, the commit cell in `src/sync/commit.rs`, the kernel's
+//! list in `src/os/linux/robust_list.rs`.
+
+mod array;
+mod error;
+mod identity;
+mod info;
+mod layout;
+mod lock;
+mod name;
+mod options;
+mod os;
+mod segment;
+mod sync;
+mod value;
+
+pub use array::{ArrayGuard, SharedArray};
+pub use bytemuck;
+pub use error::{Error, LockError};
+pub use info::{SegmentInfo, Segments, segments};
+pub use lock::{LockGuard, SharedLock};
+pub use name::unique_name;
+pub use options::{LockKind, Options};
+pub use segment::{remove, remove_orphans};
+pub use value::{Shareable, SharedValue, ValueGuard};

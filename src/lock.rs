@@ -1,0 +1,376 @@
+//! [`SharedLock`]: a lock for something that is not in shared memory, or in another segment.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, LockError};
+use crate::identity::{Kind, Shape, TypeName};
+use crate::options::Options;
+use crate::segment::{Contents, Nothing, Segment};
+use crate::sync::mutex::{End, Held, Wait};
+
+/// A named lock between processes.
+///
+/// [`SharedValue`](crate::SharedValue) and [`SharedArray`](crate::SharedArray) have a lock inside; this one is for what
+/// has none: a file, a device, several segments that must change together.
+///
+/// A holder that dies or panics leaves the lock poisoned: what it guards may be half-changed. `lock` then fails until
+/// somebody has repaired it under [`lock_recover`](Self::lock_recover), or under
+/// [`lock_poisoned`](Self::lock_poisoned) and [`LockGuard::clear_poison`].
+///
+/// # Examples
+///
+/// ```
+/// use robust_shm::SharedLock;
+///
+/// let lock = SharedLock::open_or_create(&robust_shm::unique_name("lock"))?;
+/// {
+///     let _guard = lock.lock()?;
+///     // nobody else is in here
+/// }
+/// lock.with(|| println!("the same, for one call"))?;
+/// # Ok::<(), robust_shm::Error>(())
+/// ```
+#[must_use = "dropping the last handle removes the segment"]
+pub struct SharedLock {
+    segment: Segment<Nothing>,
+}
+
+impl Contents for Nothing {
+    const SHAPE: Shape = Shape { kind: Kind::Lock, elem_size: 0, elem_align: 1, len: 0 };
+
+    fn type_name() -> TypeName {
+        TypeName::of::<()>()
+    }
+}
+
+impl SharedLock {
+    /// Creates the lock, free.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedValue::create`](crate::SharedValue::create).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("create"))?;
+    /// assert!(lock.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn create(name: &str) -> Result<Self, Error> {
+        Self::options().create(name)
+    }
+
+    /// Opens a lock that exists.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedValue::open`](crate::SharedValue::open).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{Error, SharedLock};
+    ///
+    /// assert!(matches!(SharedLock::open("nobody-made-this"), Err(Error::NotFound { .. })));
+    /// ```
+    pub fn open(name: &str) -> Result<Self, Error> {
+        Self::options().open(name)
+    }
+
+    /// Opens the lock, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedValue::open_or_create`](crate::SharedValue::open_or_create).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("either");
+    /// let first = robust_shm::SharedLock::open_or_create(&name)?;
+    /// let second = robust_shm::SharedLock::open_or_create(&name)?;
+    /// assert!(first.was_created() && !second.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn open_or_create(name: &str) -> Result<Self, Error> {
+        Self::options().open_or_create(name)
+    }
+
+    /// Waits for the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Poisoned`] when a holder died or panicked and nobody has repaired what it left; the lock is then not
+    /// held. [`LockError::WouldDeadlock`] when this thread holds it already; [`LockError::Io`] when the thread cannot
+    /// lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{LockError, SharedLock};
+    ///
+    /// let lock = SharedLock::create(&robust_shm::unique_name("lock"))?;
+    /// let guard = lock.lock()?;
+    /// assert!(matches!(lock.lock(), Err(LockError::WouldDeadlock { .. })));
+    /// drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn lock(&self) -> Result<LockGuard<'_>, LockError> {
+        self.lock_for(Wait::Forever)
+    }
+
+    /// As [`lock`](Self::lock), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::WouldBlock`] when anybody holds the lock; else as `lock`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("try-lock"))?;
+    /// assert!(lock.try_lock().is_ok());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn try_lock(&self) -> Result<LockGuard<'_>, LockError> {
+        self.lock_for(Wait::No)
+    }
+
+    /// As [`lock`](Self::lock), waiting at most so long. `Duration::MAX` means without a deadline.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`] with the holder's thread id; else as `lock`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("try-lock-for"))?;
+    /// assert!(lock.try_lock_for(Duration::from_millis(100)).is_ok());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn try_lock_for(&self, timeout: Duration) -> Result<LockGuard<'_>, LockError> {
+        self.lock_for(Wait::at_most(timeout))
+    }
+
+    /// As [`try_lock_for`](Self::try_lock_for), until a point in time.
+    ///
+    /// # Errors
+    ///
+    /// As `try_lock_for`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("try-lock-until"))?;
+    /// assert!(lock.try_lock_until(Instant::now() + Duration::from_millis(100)).is_ok());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn try_lock_until(&self, deadline: Instant) -> Result<LockGuard<'_>, LockError> {
+        self.lock_for(Wait::until(deadline))
+    }
+
+    /// Waits for the lock, poisoned or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock), without `Poisoned`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{LockGuard, SharedLock};
+    ///
+    /// let lock = SharedLock::create(&robust_shm::unique_name("lock-poisoned"))?;
+    /// let guard = lock.lock_poisoned()?;
+    /// assert!(!LockGuard::is_poisoned(&guard));
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn lock_poisoned(&self) -> Result<LockGuard<'_>, LockError> {
+        Ok(LockGuard { held: self.segment.mutex().lock(Wait::Forever)? })
+    }
+
+    /// Waits for the lock; if it is poisoned, runs the closure, which repairs what the lock guards, and then clears the
+    /// poison. If the closure panics, the poison stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_poisoned`](Self::lock_poisoned).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("recover"))?;
+    /// let guard = lock.lock_recover(|| println!("a holder died: checking the file"))?;
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn lock_recover(&self, repair: impl FnOnce()) -> Result<LockGuard<'_>, LockError> {
+        let mut guard = self.lock_poisoned()?;
+        if LockGuard::is_poisoned(&guard) {
+            repair();
+            LockGuard::clear_poison(&mut guard);
+        }
+        Ok(guard)
+    }
+
+    /// Runs the closure under the lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("with"))?;
+    /// assert_eq!(lock.with(|| 6 * 7)?, 42);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn with<R>(&self, action: impl FnOnce() -> R) -> Result<R, LockError> {
+        let _guard = self.lock()?;
+        Ok(action())
+    }
+
+    #[inline]
+    fn lock_for(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
+        let guard = LockGuard { held: self.segment.mutex().lock(wait)? };
+        if LockGuard::is_poisoned(&guard) { Err(guard.held.poisoned_error()) } else { Ok(guard) }
+    }
+
+    /// Did a holder die or panic, and nobody has repaired what it left? The picture of a moment, without the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("is-poisoned"))?;
+    /// assert!(!lock.is_poisoned());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn is_poisoned(&self) -> bool {
+        self.segment.mutex().is_poisoned()
+    }
+
+    /// The name that the lock was created or opened with.
+    pub fn name(&self) -> &str {
+        self.segment.name()
+    }
+
+    /// Did this handle create the lock, rather than open it?
+    pub fn was_created(&self) -> bool {
+        self.segment.was_created()
+    }
+
+    /// More ways to create and open: permissions, persistence, tags.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedLock;
+    ///
+    /// let lock = SharedLock::options().mode(0o660).create(&robust_shm::unique_name("options"))?;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn options() -> Options<Self> {
+        Options::new()
+    }
+}
+
+impl Options<SharedLock> {
+    /// See [`SharedLock::create`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn create(&self, name: &str) -> Result<SharedLock, Error> {
+        Ok(SharedLock { segment: Segment::create(name, &self.settings, &[])? })
+    }
+
+    /// See [`SharedLock::open`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open(&self, name: &str) -> Result<SharedLock, Error> {
+        Ok(SharedLock { segment: Segment::open(name, &self.settings)? })
+    }
+
+    /// See [`SharedLock::open_or_create`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open_or_create(&self, name: &str) -> Result<SharedLock, Error> {
+        Ok(SharedLock { segment: Segment::open_or_create(name, &self.settings, &[])? })
+    }
+}
+
+/// Shows the name and whether the lock is free; never waits.
+impl fmt::Debug for SharedLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.try_lock() {
+            Ok(_) => "free",
+            Err(LockError::Poisoned { .. }) => "poisoned",
+            Err(_) => "locked",
+        };
+        f.debug_struct("SharedLock").field("name", &self.name()).field("state", &format_args!("<{state}>")).finish()
+    }
+}
+
+/// A [`SharedLock`] that is held; dropping the guard releases it.
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct LockGuard<'a> {
+    held: Held<'a>,
+}
+
+impl LockGuard<'_> {
+    /// Did a holder before this one die or panic, and nobody has repaired what it left?
+    #[must_use]
+    #[inline]
+    pub fn is_poisoned(guard: &Self) -> bool {
+        guard.held.is_poisoned()
+    }
+
+    /// Says that what the lock guards is whole again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{LockGuard, SharedLock};
+    ///
+    /// let lock = SharedLock::create(&robust_shm::unique_name("clear-poison"))?;
+    /// let mut guard = lock.lock_poisoned()?;
+    /// LockGuard::clear_poison(&mut guard);
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn clear_poison(guard: &mut Self) {
+        guard.held.clear_poison();
+    }
+}
+
+impl Drop for LockGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.held.release(|held, end| {
+            if end == End::Panic {
+                held.set_poison();
+            }
+        });
+    }
+}
+
+impl fmt::Debug for LockGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockGuard").field("poisoned", &Self::is_poisoned(self)).finish()
+    }
+}

@@ -1,0 +1,128 @@
+//! The builder behind `options()`, and the lock kinds.
+
+use std::marker::PhantomData;
+
+/// How a segment's lock works. The creator chooses, the segment records it, openers follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum LockKind {
+    /// A futex in the kernel's robust list: as fast as a mutex inside one process, and handed over by the kernel at
+    /// once when its holder dies. All users must be in one PID namespace.
+    #[default]
+    Futex,
+}
+
+impl LockKind {
+    pub(crate) fn stored(self) -> u32 {
+        match self {
+            Self::Futex => 1,
+        }
+    }
+
+    pub(crate) fn from_stored(number: u32) -> Option<Self> {
+        [Self::Futex].into_iter().find(|kind| kind.stored() == number)
+    }
+}
+
+/// How to create or open a segment, when the plain forms do not fit. `H` is the handle that will come out:
+/// [`SharedValue`](crate::SharedValue), [`SharedArray`](crate::SharedArray) or [`SharedLock`](crate::SharedLock).
+///
+/// # Examples
+///
+/// ```
+/// use robust_shm::SharedValue;
+///
+/// let name = robust_shm::unique_name("options");
+/// let value = SharedValue::<u64>::options().mode(0o660).type_tag("acme.Counter/1").create(&name, 7)?;
+/// assert_eq!(value.get(), 7);
+///
+/// // A program that states no tag, or another one, is told so.
+/// assert!(SharedValue::<u64>::open(&name).is_err());
+/// # Ok::<(), robust_shm::Error>(())
+/// ```
+#[must_use = "options do nothing until create, open or open_or_create is called"]
+pub struct Options<H> {
+    pub(crate) settings: Settings,
+    handle: PhantomData<fn() -> H>,
+}
+
+/// The options without the handle's type.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) mode: u32,
+    pub(crate) persistent: bool,
+    pub(crate) lock_kind: LockKind,
+    pub(crate) allowed_owners: Vec<u32>,
+    pub(crate) type_tag: Option<String>,
+    pub(crate) reserve: bool,
+}
+
+impl<H> Options<H> {
+    pub(crate) fn new() -> Self {
+        let settings = Settings {
+            mode: 0o600,
+            persistent: false,
+            lock_kind: LockKind::default(),
+            allowed_owners: Vec::new(),
+            type_tag: None,
+            reserve: true,
+        };
+        Self { settings, handle: PhantomData }
+    }
+
+    /// The permission bits of a segment that is created; 0600 by default, and the umask does not narrow them. Whoever
+    /// may write **controls this process**: see the trust model in the [crate documentation](crate#trust). The owner
+    /// always keeps read and write permission; bits above 0777 are ignored.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.settings.mode = mode & 0o777 | 0o600;
+        self
+    }
+
+    /// Whether a segment that is created stays when its last user has left, until [`remove`](crate::remove) is called
+    /// or the machine restarts. `false` by default.
+    pub fn persistent(mut self, persistent: bool) -> Self {
+        self.settings.persistent = persistent;
+        self
+    }
+
+    /// The lock of a segment that is created. An opener follows what it finds.
+    pub fn lock_kind(mut self, kind: LockKind) -> Self {
+        self.settings.lock_kind = kind;
+        self
+    }
+
+    /// Accepts a segment that this user owns, beside those of the process's own effective user. May be called several
+    /// times. That user can then **control this process**: see the trust model in the [crate
+    /// documentation](crate#trust).
+    pub fn allow_owner(mut self, uid: u32) -> Self {
+        self.settings.allowed_owners.push(uid);
+        self
+    }
+
+    /// States what the bytes mean, in place of the type's name: any text that all programs agree on, best with a
+    /// version, as `"acme.Point/1"`. The type's own name is a safety net only: compilers may print it differently, and
+    /// two types may share it. Sizes, alignment and length are always compared.
+    pub fn type_tag(mut self, tag: &str) -> Self {
+        self.settings.type_tag = Some(tag.to_owned());
+        self
+    }
+
+    /// Whether creation reserves the memory at once. `true` by default: a full `/dev/shm` is then an error of
+    /// `create`. With `false` pages are taken at first use, and the process gets a **`SIGBUS`** if there is none left.
+    pub fn reserve(mut self, reserve: bool) -> Self {
+        self.settings.reserve = reserve;
+        self
+    }
+}
+
+impl<H> Clone for Options<H> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings.clone(), handle: PhantomData }
+    }
+}
+
+impl<H> std::fmt::Debug for Options<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Options").field(&self.settings).finish()
+    }
+}

@@ -1,0 +1,256 @@
+//! Files in the shared-memory directory, and the kernel's two families of file locks.
+//!
+//! `flock` (through `std::fs::File`) belongs to an open file description and says "somebody uses this segment". Open
+//! file description locks (`fcntl`) never conflict with `flock`, and guard the removal of a name.
+
+use std::ffi::CStr;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Where POSIX shared memory objects are files on Linux, in glibc and in musl.
+const DIRECTORY: &str = "/dev/shm";
+
+/// The file that a segment name stands for.
+pub(crate) fn path(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name)
+}
+
+/// What `fstat` tells that matters here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Status {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) links: u64,
+    pub(crate) len: u64,
+    pub(crate) owner: u32,
+    pub(crate) mode: u32,
+    pub(crate) is_regular: bool,
+}
+
+impl Status {
+    fn new(found: &fs::Metadata) -> Self {
+        Self {
+            device: found.dev(),
+            inode: found.ino(),
+            links: found.nlink(),
+            len: found.len(),
+            owner: found.uid(),
+            mode: found.mode() & 0o7777,
+            is_regular: found.is_file(),
+        }
+    }
+
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+pub(crate) fn status(file: &File) -> io::Result<Status> {
+    Ok(Status::new(&file.metadata()?))
+}
+
+/// What the name leads to now, symbolic links not followed.
+pub(crate) fn status_of(name: &str) -> io::Result<Status> {
+    Ok(Status::new(&fs::symlink_metadata(path(name))?))
+}
+
+/// Opens what the name leads to, whatever it is, without following a symbolic link or waiting for a FIFO's other end.
+pub(crate) fn open(name: &str, writable: bool) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new().read(true).write(writable).custom_flags(flags).open(path(name))
+}
+
+/// A file without a name, which the kernel forgets when its creator dies.
+pub(crate) fn create_unnamed() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(DIRECTORY)
+}
+
+/// Can this file system not make unnamed files?
+pub(crate) fn is_unnamed_unsupported(error: &io::Error) -> bool {
+    // open(2), O_TMPFILE: EOPNOTSUPP from the file system, EISDIR from a kernel that does not know the flag.
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL))
+}
+
+/// A file with a private name, for file systems without unnamed files.
+pub(crate) fn create_private(name: &str) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path(name))
+}
+
+/// Another open file description of the same file: locks of its own.
+pub(crate) fn reopen(file: &File) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Gives an unnamed file its name; `AlreadyExists` when somebody was first.
+pub(crate) fn link(file: &File, name: &CStr) -> io::Result<()> {
+    let target = c_path(name);
+    let source = format!("/proc/self/fd/{}\0", file.as_raw_fd());
+    // SAFETY: both paths end with NUL and outlive the call.
+    let result = unsafe {
+        libc::linkat(
+            libc::AT_FDCWD,
+            source.as_ptr().cast(),
+            libc::AT_FDCWD,
+            target.as_ptr().cast(),
+            libc::AT_SYMLINK_FOLLOW,
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if error.kind() != io::ErrorKind::NotFound {
+        return Err(error);
+    }
+    // No /proc. linkat(2), AT_EMPTY_PATH: "create a link to the file referenced by olddirfd".
+    // SAFETY: as above, and the descriptor is open.
+    let result = unsafe {
+        libc::linkat(file.as_raw_fd(), c"".as_ptr(), libc::AT_FDCWD, target.as_ptr().cast(), libc::AT_EMPTY_PATH)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn c_path(name: &CStr) -> Vec<u8> {
+    [DIRECTORY.as_bytes(), b"/", name.to_bytes_with_nul()].concat()
+}
+
+pub(crate) fn unlink(name: &str) -> io::Result<()> {
+    fs::remove_file(path(name))
+}
+
+/// Reserves the pages of the first `len` bytes, in pieces: fallocate(2) undoes all of an interrupted call.
+pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
+    const PIECE: u64 = 16 << 20;
+    let mut start = 0;
+    while start < len {
+        let piece = PIECE.min(len - start);
+        // SAFETY: takes integers only; the descriptor is open.
+        let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, to_offset(start)?, to_offset(piece)?) };
+        if result != 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        } else {
+            start += piece;
+        }
+    }
+    Ok(())
+}
+
+fn to_offset(bytes: u64) -> io::Result<libc::off_t> {
+    libc::off_t::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
+}
+
+/// Is this the error of a full file system?
+pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
+    // EFBIG: more than any file can be; ENOMEM: the kernel's own bookkeeping, or a memory limit.
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG | libc::ENOMEM))
+}
+
+/// Free bytes in the shared-memory directory's file system; 0 when they cannot be asked for.
+pub(crate) fn available_space() -> u64 {
+    let mut found = MaybeUninit::<libc::statvfs>::zeroed();
+    let path = c_path(c"");
+    // SAFETY: the path ends with NUL; the pointer is to room for the answer.
+    let result = unsafe { libc::statvfs(path.as_ptr().cast(), found.as_mut_ptr()) };
+    // SAFETY: all-zero bytes are a statvfs, whether or not the call has written one.
+    let found = unsafe { found.assume_init() };
+    if result == 0 { found.f_bavail.saturating_mul(found.f_frsize) } else { 0 }
+}
+
+/// Takes or converts to a shared `flock`, without waiting; `false` when somebody holds it exclusively.
+pub(crate) fn try_share(file: &File) -> io::Result<bool> {
+    retry(|| file.try_lock_shared())
+}
+
+/// Takes or converts to an exclusive `flock`, without waiting; `false` when somebody else holds it. A shared lock that
+/// was held before is then lost (flock(2): "the original lock lost").
+pub(crate) fn try_exclude(file: &File) -> io::Result<bool> {
+    retry(|| file.try_lock())
+}
+
+/// std does not retry interrupted calls.
+fn retry(mut attempt: impl FnMut() -> Result<(), TryLockError>) -> io::Result<bool> {
+    loop {
+        match attempt() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Takes the lock that guards the name of this file, without waiting; `false` when another description has it. It goes
+/// when the description is closed, or by [`release_name`].
+pub(crate) fn try_guard_name(file: &File) -> io::Result<bool> {
+    match set_description_lock(file, libc::F_WRLCK) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) fn release_name(file: &File) -> io::Result<()> {
+    set_description_lock(file, libc::F_UNLCK)
+}
+
+fn set_description_lock(file: &File, kind: libc::c_int) -> io::Result<()> {
+    // SAFETY: all-zero bytes are a flock structure; fcntl wants l_pid to be 0.
+    let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short; // offset 0, length 0: the whole file
+    // SAFETY: the descriptor is open, and the structure outlives the call.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes descriptor `to` refer to the description of `from`, atomically, and closes `from`. For a forked child.
+pub(crate) fn put_in_place(from: File, to: RawFd) -> io::Result<()> {
+    // SAFETY: `to` is a descriptor that a live handle owns and goes on owning; the call replaces what it refers to.
+    let result = unsafe { libc::dup3(from.as_raw_fd(), to, libc::O_CLOEXEC) };
+    if result == to { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The processes that hold a `flock` on this file, one entry for each lock, with 0 for those that this PID namespace
+/// cannot name. `None` without `/proc`.
+pub(crate) fn lockers(of: &Status) -> Option<Vec<Locker>> {
+    // proc_locks(5): "1: FLOCK  ADVISORY  READ  5433 08:01:7864448 0 EOF": the device in hexadecimal, then the inode.
+    let (major, minor) = (libc::major(of.device), libc::minor(of.device));
+    let id = format!("{major:02x}:{minor:02x}:{}", of.inode);
+    let table = fs::read_to_string("/proc/locks").ok()?;
+    let found = table.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        match fields[..] {
+            [_, "FLOCK", _, access, pid, file, ..] if file == id => {
+                Some(Locker { pid: pid.parse().unwrap_or(0), exclusive: access == "WRITE" })
+            }
+            _ => None,
+        }
+    });
+    Some(found.collect())
+}
+
+/// One `flock` on a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Locker {
+    pub(crate) pid: u32,
+    pub(crate) exclusive: bool,
+}
+
+/// The names of all regular files in the shared-memory directory that could be segments. Names that are not UTF-8 are
+/// no names of ours.
+pub(crate) fn names() -> io::Result<impl Iterator<Item = io::Result<String>>> {
+    Ok(fs::read_dir(DIRECTORY)?.filter_map(|entry| match entry {
+        Ok(entry) => {
+            let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
+            entry.file_name().into_string().ok().filter(|_| regular).map(Ok)
+        }
+        Err(error) => Some(Err(error)),
+    }))
+}

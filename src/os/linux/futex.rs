@@ -1,0 +1,51 @@
+//! The two futex calls. Never `FUTEX_PRIVATE_FLAG`: the word is shared between processes.
+
+use std::io;
+use std::ptr;
+use std::sync::atomic::AtomicU32;
+
+use super::Deadline;
+
+/// Why [`wait`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// A wake-up, a signal, or the word was not `expected`: look again.
+    LookAgain,
+    /// The deadline passed.
+    TimedOut,
+}
+
+/// Sleeps while `word` holds `expected`, until woken or until `deadline` (absolute, `CLOCK_MONOTONIC`).
+pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> io::Result<Woken> {
+    let timeout = deadline.map(Deadline::timespec);
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // futex(2): with FUTEX_WAIT_BITSET "timeout specifies an absolute time" on CLOCK_MONOTONIC.
+    // SAFETY: `word` is a live, aligned u32, and `timeout` is null or a timespec that outlives the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT_BITSET,
+            expected,
+            timeout,
+            ptr::null::<u32>(),
+            libc::FUTEX_BITSET_MATCH_ANY,
+        )
+    };
+    if result == 0 {
+        return Ok(Woken::LookAgain);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EINTR) => Ok(Woken::LookAgain),
+        Some(libc::ETIMEDOUT) => Ok(Woken::TimedOut),
+        _ => Err(error),
+    }
+}
+
+/// Wakes one sleeper; says whether there was one.
+pub(crate) fn wake_one(word: &AtomicU32) -> bool {
+    // SAFETY: `word` is a live, aligned u32; waking touches no memory.
+    let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
+    woken > 0
+}

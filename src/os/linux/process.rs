@@ -1,0 +1,122 @@
+//! Facts about this process that change when it forks, and hooks for fork and exit.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+/// The fork generation: 0 means "not numbered yet". It stands in a page that the kernel empties in a child
+/// (`MADV_WIPEONFORK`), which also catches a raw `clone` that runs no fork handlers.
+static CELL: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+/// Stands in where the kernel has no `MADV_WIPEONFORK` (before 4.14); then only the fork handler empties it.
+static PLAIN_CELL: AtomicU32 = AtomicU32::new(0);
+/// The last generation that was given out; a child inherits it, so that its own is another.
+static LAST: AtomicU32 = AtomicU32::new(0);
+
+/// The cell that holds the generation of this process: the same one for its whole life, so that it can be cached.
+pub(super) fn generation_cell() -> &'static AtomicU32 {
+    let cell = CELL.load(Ordering::Acquire); // pairs with the Release in `make_cell`
+    let cell = if cell.is_null() { make_cell() } else { cell };
+    // SAFETY: both kinds of cell are aligned, initialised (an anonymous mapping is zero) and never freed.
+    unsafe { &*cell }
+}
+
+#[cold]
+fn make_cell() -> *mut AtomicU32 {
+    const LEN: usize = crate::layout::PAGE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing of ours.
+    let page = unsafe { libc::mmap(ptr::null_mut(), LEN, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    let mut cell: *mut AtomicU32 = page.cast();
+    // SAFETY: advice for the mapping just made, if it was made (else the address is refused).
+    if page == libc::MAP_FAILED || unsafe { libc::madvise(page, LEN, libc::MADV_WIPEONFORK) } != 0 {
+        cell = ptr::from_ref(&PLAIN_CELL).cast_mut();
+    }
+    match CELL.compare_exchange(ptr::null_mut(), cell, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => cell,
+        Err(first) => {
+            if cell.cast() == page {
+                // SAFETY: the mapping was made above, and nobody has seen it: another thread's cell won.
+                unsafe { libc::munmap(page, LEN) };
+            }
+            first
+        }
+    }
+}
+
+/// The number of this process among its forebears. Compare these and not process ids, which are given out again.
+pub(crate) fn generation() -> u32 {
+    let cell = generation_cell();
+    match cell.load(Ordering::Relaxed) {
+        0 => {
+            let fresh = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
+            match cell.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => fresh,
+                Err(first) => first,
+            }
+        }
+        known => known,
+    }
+}
+
+/// The inode of this process's PID namespace, or 0 when `/proc` does not tell. Looked up once in each generation.
+pub(crate) fn pid_namespace() -> u64 {
+    static KNOWN: AtomicU64 = AtomicU64::new(0);
+    static KNOWN_IN: AtomicU32 = AtomicU32::new(0);
+    let generation = generation();
+    if KNOWN_IN.load(Ordering::Acquire) == generation {
+        return KNOWN.load(Ordering::Relaxed);
+    }
+    let inode = std::fs::metadata("/proc/self/ns/pid").map_or(0, |found| found.ino());
+    KNOWN.store(inode, Ordering::Relaxed);
+    KNOWN_IN.store(generation, Ordering::Release); // pairs with the Acquire above: the inode is seen first
+    inode
+}
+
+/// Does a thread of this id exist in our PID namespace? Only "no" is certain: ids are given out again.
+pub(crate) fn thread_exists(tid: u32) -> bool {
+    let Ok(tid) = libc::pid_t::try_from(tid) else { return false };
+    // tkill with signal 0 sends nothing and only looks the thread up.
+    // SAFETY: the call takes two integers and touches no memory.
+    let result = unsafe { libc::syscall(libc::SYS_tkill, tid, 0) };
+    result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
+/// The process that a thread belongs to, from `/proc`.
+pub(crate) fn process_of(tid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+/// The effective user id.
+pub(crate) fn effective_uid() -> u32 {
+    // SAFETY: takes nothing, cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Registers what to do around every `fork`: before it, then after it in the parent, and in the child.
+pub(crate) fn on_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> io::Result<()> {
+    // Child handlers run in the order of registration: ours first, so that `child` sees the new generation.
+    // SAFETY: the handlers are functions of this crate, which is never unloaded.
+    let own = unsafe { libc::pthread_atfork(None, None, Some(forget_parent)) };
+    // SAFETY: as above.
+    let theirs = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+    match own.max(theirs) {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+extern "C" fn forget_parent() {
+    generation_cell().store(0, Ordering::Relaxed);
+    super::robust_list::empty_inherited();
+}
+
+/// Registers what to do at `exit` and at the end of `main`.
+pub(crate) fn on_exit(hook: extern "C" fn()) -> io::Result<()> {
+    // SAFETY: the hook is a function of this crate, which is never unloaded.
+    match unsafe { libc::atexit(hook) } {
+        0 => Ok(()),
+        _ => Err(io::Error::from(io::ErrorKind::OutOfMemory)),
+    }
+}

@@ -1,0 +1,66 @@
+//! Absolute deadlines on the clock that futexes use.
+
+use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
+
+/// A point in time on `CLOCK_MONOTONIC`, which no clock adjustment moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline {
+    seconds: libc::time_t,
+    nanos: libc::c_long,
+}
+
+impl Deadline {
+    /// The present.
+    pub(crate) fn now() -> Self {
+        let mut now = MaybeUninit::<libc::timespec>::zeroed();
+        // SAFETY: the pointer is to a timespec that may be written.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, now.as_mut_ptr()) };
+        // SAFETY: zero bytes are a timespec, whether or not the call has written one.
+        let now = unsafe { now.assume_init() };
+        Self { seconds: now.tv_sec, nanos: now.tv_nsec }
+    }
+
+    /// `wait` from now; `None` (no deadline) when that is past what the clock can say, as `Duration::MAX` is.
+    pub(crate) fn after(wait: Duration) -> Option<Self> {
+        const NANOS_PER_SECOND: libc::c_long = 1_000_000_000;
+        let now = Self::now();
+        let nanos = now.nanos + libc::c_long::from(wait.subsec_nanos());
+        let carry = nanos / NANOS_PER_SECOND;
+        let seconds = libc::time_t::try_from(wait.as_secs()).ok()?;
+        let seconds = now.seconds.checked_add(seconds)?.checked_add(carry)?;
+        Some(Self { seconds, nanos: nanos % NANOS_PER_SECOND })
+    }
+
+    /// The same point in time as an `Instant`, which on Linux counts on the same clock.
+    pub(crate) fn at(instant: Instant) -> Option<Self> {
+        Self::after(instant.saturating_duration_since(Instant::now()))
+    }
+
+    pub(crate) fn has_passed(self) -> bool {
+        Self::now() >= self
+    }
+
+    pub(super) fn timespec(self) -> libc::timespec {
+        libc::timespec { tv_sec: self.seconds, tv_nsec: self.nanos }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_that_no_clock_can_say_mean_no_deadline() {
+        assert_eq!(Deadline::after(Duration::MAX), None);
+        assert_eq!(Deadline::after(Duration::from_secs(u64::MAX / 2)), None);
+        assert!(Deadline::after(Duration::from_secs(u32::MAX.into())).is_some());
+    }
+
+    #[test]
+    fn nanoseconds_carry_into_seconds() {
+        let (now, later) = (Deadline::now(), Deadline::after(Duration::from_nanos(999_999_999)).unwrap());
+        assert!(later > now);
+        assert!((0..1_000_000_000).contains(&later.nanos));
+    }
+}

@@ -1,0 +1,201 @@
+//! A segment that this process uses: its mapping, its lock, its presence.
+//!
+//! | file | what happens there |
+//! |---|---|
+//! | `segment/create.rs` | a complete segment is made without a name, then gets one |
+//! | `segment/open.rs` | a name is followed, what is there is validated, shared and mapped |
+//! | `segment/presence.rs` | being a user: the shared `flock`, leaving, fork, exit |
+//! | `segment/removal.rs` | how a name goes away: last one out, orphans, `remove` |
+//!
+//! # The life of a segment
+//!
+//! A segment is a file in `/dev/shm`. Every handle has an open file description of its own with a shared `flock` on it,
+//! so that the kernel itself forgets a process that dies.
+//!
+//! * **Born complete.** The file has no name until its header, its data and its creator's lock are in place. A creator
+//!   that is killed leaves nothing.
+//! * **Opened carefully.** Everything in the header is read with file I/O and validated before anything is mapped.
+//! * **The last one out removes it.** Who leaves turns his lock into an exclusive one, without waiting. That fails while
+//!   anybody else has one. The conversion is not atomic: for a moment the leaver has no lock at all. Nothing comes of
+//!   it, because a leaver needs none: whoever takes an exclusive lock in that moment is himself a leaver, or found an
+//!   orphan, and removes the name; whoever takes a shared one is a new user, and will leave after us. Two leavers
+//!   cannot both fail, because each drops its shared lock before it looks for the other's.
+//! * **Orphans.** An exclusive lock that an opener gets says that no user is left: the last one was killed. The opener
+//!   removes the name, or takes over if the segment is persistent.
+//! * **Removal is guarded.** Who removes a name first takes an open-file-description lock on the file (which does not
+//!   conflict with `flock`), and then checks that the name still leads to this very file. So nobody removes a successor.
+//! * **Nobody waits for a stopped process**: leavers try once, openers for a bounded time.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use shared_memory::Shmem;
+
+use crate::identity::{Identity, Shape, TypeName};
+use crate::layout::{self, CommitLine, Header};
+use crate::name::Name;
+use crate::options::{LockKind, Settings};
+use crate::sync::commit::CommitCell;
+use crate::sync::mutex::{Held, Mutex};
+
+mod create;
+mod open;
+mod presence;
+mod removal;
+
+pub(crate) use open::{Inspection, inspect};
+pub(crate) use removal::is_private;
+pub use removal::{remove, remove_orphans};
+
+use presence::Registered;
+
+/// What a segment holds, as a type: [`ValueOf`], [`ArrayOf`] or [`Nothing`].
+pub(crate) trait Contents {
+    const SHAPE: Shape;
+
+    /// The name of the type that stands for the contents.
+    fn type_name() -> TypeName;
+
+    fn identity(settings: &Settings) -> Identity {
+        let type_name = settings.type_tag.as_deref().map_or_else(Self::type_name, TypeName::tag);
+        Identity { shape: Self::SHAPE, type_name }
+    }
+}
+
+/// One `T` in a commit cell.
+pub(crate) struct ValueOf<T>(PhantomData<T>);
+
+/// An array in place.
+pub(crate) struct ArrayOf<T, const N: usize>(PhantomData<[T; N]>);
+
+/// The lock alone.
+pub(crate) struct Nothing;
+
+/// A segment that was created or opened with the contents `C`.
+pub(crate) struct Segment<C> {
+    mapping: Mapping,
+    contents: PhantomData<fn() -> C>,
+}
+
+struct Mapping {
+    memory: ManuallyDrop<Shmem>,
+    base: NonNull<u8>,
+    mutex: Mutex,
+    name: Name,
+    was_created: bool,
+    /// Last, so that leaving is the last thing that happens.
+    _presence: Registered,
+}
+
+// SAFETY: the mapping belongs to the process and not to a thread; all access to it goes through atomics, or through
+// the lock (`array`, `array_mut`), and contents are `Send` (arrays also `Sync`) by the bounds of their constructors.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+// What a panic can leave half-done in a segment is what a death can: values never are, arrays are poisoned.
+impl UnwindSafe for Mapping {}
+impl RefUnwindSafe for Mapping {}
+
+impl Mapping {
+    /// Wraps a mapping of which `open::map` has checked that it is as long as `header` says and carries its id.
+    fn new(memory: Shmem, header: &Header, lock_kind: LockKind, name: Name, presence: Registered) -> Self {
+        let base = NonNull::new(memory.as_ptr()).unwrap_or_else(|| unreachable!("mmap never maps at address 0"));
+        // SAFETY: the mapping is at least `header.total_len` bytes, which includes the lock line.
+        let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
+        // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.
+        let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), header.pid_namespace) };
+        Self { memory: ManuallyDrop::new(memory), base, mutex, name, was_created: false, _presence: presence }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // A leaked guard has left its node in its thread's robust list: libc and the kernel will write to it. So a lock
+        // that may be held is never unmapped.
+        if !self.mutex.is_held_here() {
+            // SAFETY: dropped once, here, and nothing uses the mapping any more.
+            unsafe { ManuallyDrop::drop(&mut self.memory) };
+        }
+    }
+}
+
+impl<C> Segment<C> {
+    fn new(mapping: Mapping) -> Self {
+        Self { mapping, contents: PhantomData }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.mapping.name.as_str()
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.mapping.name.shared()
+    }
+
+    pub(crate) fn was_created(&self) -> bool {
+        self.mapping.was_created
+    }
+
+    #[inline]
+    pub(crate) fn mutex(&self) -> &Mutex {
+        &self.mapping.mutex
+    }
+
+    /// Something in the mapping.
+    #[inline]
+    fn at<P>(&self, offset: usize) -> NonNull<P> {
+        // SAFETY: callers pass offsets of `layout`, which lie within the length that was checked when mapping.
+        unsafe { self.mapping.base.add(offset) }.cast()
+    }
+}
+
+impl<T> Segment<ValueOf<T>> {
+    /// The commit cell in the mapping.
+    #[inline]
+    pub(crate) fn cell(&self) -> CommitCell<'_> {
+        // SAFETY: a value's segment has a commit line there, made of atomics, mapped as long as `self`.
+        let line = unsafe { self.at::<CommitLine>(layout::BODY_OFFSET).as_ref() };
+        let slots = layout::slot_offsets(size_of::<T>()).map(|offset| {
+            let words = NonNull::slice_from_raw_parts(self.at::<AtomicU64>(offset), layout::words(size_of::<T>()));
+            // SAFETY: the shape was checked when opening, so both slots have room for a `T`, 8-aligned.
+            unsafe { words.as_ref() }
+        });
+        CommitCell { commits: &line.commits, begun: &line.begun, slots }
+    }
+}
+
+impl<T: bytemuck::Pod, const N: usize> Segment<ArrayOf<T, N>> {
+    const DATA_OFFSET: usize =
+        layout::BODY_OFFSET.next_multiple_of(if align_of::<T>() > 64 { align_of::<T>() } else { 64 });
+
+    fn data(&self) -> NonNull<UnsafeCell<[T; N]>> {
+        self.at(Self::DATA_OFFSET)
+    }
+
+    /// The array, while the lock is held.
+    #[inline]
+    pub(crate) fn array<'a>(&self, held: &'a Held<'_>) -> &'a [T; N] {
+        debug_assert!(held.is_of(&self.mapping.mutex));
+        // SAFETY: the shape was checked when opening: N elements stand there, aligned, and any bytes are a `T`.
+        let cell = unsafe { self.data().as_ref() };
+        // SAFETY: the lock is held, and mutable access needs a `&mut Held`: nobody writes meanwhile. The guard that owns
+        // `held` borrows the segment.
+        unsafe { &*cell.get() }
+    }
+
+    /// The array for writing, while the lock is held.
+    #[inline]
+    pub(crate) fn array_mut<'a>(&self, held: &'a mut Held<'_>) -> &'a mut [T; N] {
+        debug_assert!(held.is_of(&self.mapping.mutex));
+        // SAFETY: as in `array`.
+        let cell = unsafe { self.data().as_ref() };
+        // SAFETY: the lock is held and `held` is borrowed exclusively: nobody else reads or writes meanwhile.
+        unsafe { &mut *cell.get() }
+    }
+}

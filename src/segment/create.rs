@@ -1,0 +1,187 @@
+//! Making a segment: complete first, named last.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::time::SystemTime;
+
+use super::open::{self, Attempt};
+use super::presence::{Presence, Registered};
+use super::{Contents, Mapping, Segment, removal};
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::layout::{Birth, Header};
+use crate::name::{Name, unique_name};
+use crate::options::Settings;
+use crate::os::{self, file};
+
+/// What stands in a new segment beside zeros: bytes at an offset behind the start of the data.
+pub(crate) type Initial<'a> = &'a [u8];
+
+/// The start of the private names that are used where the file system knows no unnamed files.
+pub(super) const PRIVATE_PREFIX: &str = ".robust-shm-unfinished";
+
+impl<C: Contents> Segment<C> {
+    /// Creates a segment; `AlreadyExists` while a live or persistent one has the name.
+    pub(crate) fn create(name: &str, settings: &Settings, initial: Initial<'_>) -> Result<Self, Error> {
+        let name = Name::new(name)?;
+        let identity = C::identity(settings);
+        removal::sweep();
+        let mut patience = open::Patience::new();
+        loop {
+            if let Some(mapping) = try_create(&name, &identity, settings, initial)? {
+                return Ok(Self::new(mapping));
+            }
+            // Somebody has the name. An orphan is removed by looking at it; then there is room.
+            if open::is_in_use(&name, &settings.allowed_owners)? {
+                return Err(Error::AlreadyExists { name: name.shared() });
+            }
+            patience.wait(&name, "create")?;
+        }
+    }
+
+    pub(crate) fn open(name: &str, settings: &Settings) -> Result<Self, Error> {
+        let name = Name::new(name)?;
+        let identity = C::identity(settings);
+        let mut patience = open::Patience::new();
+        loop {
+            match open::try_open(&name, &identity, settings)? {
+                Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),
+                Attempt::NotThere => return Err(Error::NotFound { name: name.shared() }),
+                Attempt::Busy => patience.wait(&name, "open")?,
+            }
+        }
+    }
+
+    pub(crate) fn open_or_create(name: &str, settings: &Settings, initial: Initial<'_>) -> Result<Self, Error> {
+        let name = Name::new(name)?;
+        let identity = C::identity(settings);
+        let mut patience = open::Patience::new();
+        loop {
+            match open::try_open(&name, &identity, settings)? {
+                Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),
+                Attempt::Busy => patience.wait(&name, "open")?,
+                Attempt::NotThere => {
+                    removal::sweep();
+                    if let Some(mapping) = try_create(&name, &identity, settings, initial)? {
+                        return Ok(Self::new(mapping));
+                    }
+                    patience.wait(&name, "open or create")?; // somebody was first: open his
+                }
+            }
+        }
+    }
+}
+
+/// One attempt; `None` when the name is taken, or when the new segment was removed before it was mapped.
+fn try_create(
+    name: &Name,
+    identity: &Identity,
+    settings: &Settings,
+    initial: Initial<'_>,
+) -> Result<Option<Mapping>, Error> {
+    os::thread::current().map_err(|source| lock_unavailable(name, source))?;
+    let birth = Birth {
+        id: os::random_id(),
+        lock_kind: settings.lock_kind,
+        persistent: settings.persistent,
+        pid_namespace: os::process::pid_namespace(),
+        created: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64),
+        creator_pid: std::process::id(),
+        creator_uid: os::process::effective_uid(),
+    };
+    let header = Header::new(identity, birth).ok_or_else(|| out_of_memory(name, u64::MAX))?;
+    let unfinished = Unfinished::new().map_err(|error| create_error(name, header.total_len, error))?;
+    fill(&unfinished.file, &header, settings, initial).map_err(|error| create_error(name, header.total_len, error))?;
+    match file::link(&unfinished.file, name.as_c_str()) {
+        Ok(()) => {}
+        // NotFound: a sweep has taken the private name for a dead creator's.
+        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(create_error(name, header.total_len, error)),
+    }
+    let presence = Registered::new(Presence::new(unfinished.into_file(), name.clone(), settings.persistent))
+        .map_err(|error| open::os_error(name, "register", error))?;
+    let Some(memory) = open::map(name, &header)? else { return Ok(None) };
+    let mut mapping = Mapping::new(memory, &header, settings.lock_kind, name.clone(), presence);
+    mapping.was_created = true;
+    Ok(Some(mapping))
+}
+
+/// Everything that a segment needs before it may have a name, its creator's presence included.
+fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>) -> io::Result<()> {
+    file.set_len(header.total_len)?;
+    if settings.reserve {
+        file::reserve(file, header.total_len)?;
+    }
+    // Not by the mode of creation, which the umask narrows.
+    if settings.mode != 0o600 {
+        file.set_permissions(PermissionsExt::from_mode(settings.mode))?;
+    }
+    file.write_all_at(&header.image(), 0)?;
+    if !initial.is_empty() {
+        file.write_all_at(initial, header.data_offset)?;
+    }
+    if !file::try_share(file)? {
+        return Err(io::Error::other("a file without a name is locked by somebody else"));
+    }
+    Ok(())
+}
+
+/// A segment that has no public name yet.
+struct Unfinished {
+    file: File,
+    /// Where the file system makes no files without a name.
+    private: Option<PrivateName>,
+}
+
+impl Unfinished {
+    fn new() -> io::Result<Self> {
+        match file::create_unnamed() {
+            Ok(file) => Ok(Self { file, private: None }),
+            Err(error) if file::is_unnamed_unsupported(&error) => Self::with_private_name(),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn with_private_name() -> io::Result<Self> {
+        let name = unique_name(PRIVATE_PREFIX);
+        let file = file::create_private(&name)?;
+        Ok(Self { file, private: Some(PrivateName(name)) })
+    }
+
+    /// Ends the private name; the file keeps its public one.
+    fn into_file(self) -> File {
+        let Self { file, private } = self;
+        drop(private);
+        file
+    }
+}
+
+/// A name that goes when it is dropped. A creator that is killed leaves it; the next sweep of the same user finds the
+/// file unlocked and removes it.
+struct PrivateName(String);
+
+impl Drop for PrivateName {
+    fn drop(&mut self) {
+        // A failure leaves a second name for a while, which a sweep removes.
+        let _ = file::unlink(&self.0);
+    }
+}
+
+fn lock_unavailable(name: &Name, source: io::Error) -> Error {
+    let action = "create a robust futex in";
+    Error::Lock { source: crate::LockError::Io { name: name.shared(), action, source } }
+}
+
+fn create_error(name: &Name, requested: u64, error: io::Error) -> Error {
+    if file::is_out_of_space(&error) {
+        return out_of_memory(name, requested);
+    }
+    open::os_error(name, "create", error)
+}
+
+fn out_of_memory(name: &Name, requested: u64) -> Error {
+    Error::OutOfSharedMemory { name: name.shared(), requested, available: file::available_space() }
+}

@@ -1,0 +1,291 @@
+//! Following a name: nothing is believed before it is validated, and nothing is mapped before it is shared.
+
+use std::fs::File;
+use std::io;
+use std::mem::offset_of;
+use std::os::unix::fs::FileExt;
+use std::ptr;
+use std::time::Duration;
+
+use shared_memory::{Shmem, ShmemConf, ShmemError};
+
+use super::presence::{Presence, Registered};
+use super::{Mapping, removal};
+use crate::error::{Error, LockError};
+use crate::identity::{Identity, describe_mismatch};
+use crate::layout::{self, BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET, LockLine};
+use crate::name::Name;
+use crate::options::{LockKind, Settings};
+use crate::os::file::Status;
+use crate::os::{self, Deadline, file};
+use crate::sync::mutex::after_all_users_left;
+
+/// What one attempt to open came to.
+pub(super) enum Attempt {
+    Opened(Box<Mapping>),
+    NotThere,
+    /// Somebody is removing the segment, or has just replaced it: try again.
+    Busy,
+}
+
+/// A bounded readiness to try again.
+pub(super) struct Patience {
+    until: Option<Deadline>,
+    pause: Duration,
+}
+
+impl Patience {
+    const LIMIT: Duration = Duration::from_secs(5);
+    const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
+    pub(super) fn new() -> Self {
+        Self { until: None, pause: Duration::from_micros(20) }
+    }
+
+    /// Pauses before the next attempt, or says who is in the way when there were enough of them.
+    pub(super) fn wait(&mut self, name: &Name, action: &'static str) -> Result<(), Error> {
+        let until = *self.until.get_or_insert_with(|| Deadline::after(Self::LIMIT).unwrap_or_else(Deadline::now));
+        if until.has_passed() {
+            return Err(os_error(name, action, io::Error::new(io::ErrorKind::TimedOut, who_is_in_the_way(name))));
+        }
+        std::thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(Self::LONGEST_PAUSE);
+        Ok(())
+    }
+}
+
+fn who_is_in_the_way(name: &Name) -> String {
+    let lockers = file::status_of(name.as_str()).ok().and_then(|status| file::lockers(&status)).unwrap_or_default();
+    match lockers.iter().find(|locker| locker.exclusive) {
+        Some(locker) => format!("process {} holds it exclusively and does not go on (is it stopped?)", locker.pid),
+        None => "other programs kept creating and removing it".to_owned(),
+    }
+}
+
+/// An existing file whose header is valid.
+struct Valid {
+    file: File,
+    status: Status,
+    header: Header,
+    identity: Identity,
+    lock_kind: LockKind,
+}
+
+/// Opens and validates; `None` when there is no such name.
+fn open_valid(name: &Name, writable: bool) -> Result<Option<Valid>, Error> {
+    let Some((file, status)) = open_regular(name, writable)? else { return Ok(None) };
+    let mut bytes = [0; HEADER_LEN];
+    let len = read_up_to(&file, &mut bytes).map_err(|error| os_error(name, "read", error))?;
+    let (header, identity, lock_kind) = Header::validate(name, &bytes[..len], status.len)?;
+    Ok(Some(Valid { file, status, header, identity, lock_kind }))
+}
+
+/// Opens a regular file; anything else under the name is `NotASegment`.
+pub(super) fn open_regular(name: &Name, writable: bool) -> Result<Option<(File, Status)>, Error> {
+    let not_a_segment = |found: &str| Err(Error::NotASegment { name: name.shared(), found: found.to_owned() });
+    let file = match file::open(name.as_str(), writable) {
+        Ok(file) => file,
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ENOENT) => return Ok(None),
+            Some(libc::ELOOP) => return not_a_segment("a symbolic link"),
+            Some(libc::EISDIR) => return not_a_segment("a directory"),
+            Some(libc::ENXIO | libc::ENODEV) => return not_a_segment("a socket or a device"),
+            _ => return Err(os_error(name, "open", error)),
+        },
+    };
+    let status = file::status(&file).map_err(|error| os_error(name, "inspect", error))?;
+    if !status.is_regular {
+        return not_a_segment("a directory, a FIFO or a device");
+    }
+    Ok(Some((file, status)))
+}
+
+/// Reads from the start of the file until the buffer is full or the file ends.
+pub(super) fn read_up_to(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < buffer.len() {
+        match file.read_at(&mut buffer[len..], len as u64) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+pub(super) fn check_owner(name: &Name, status: &Status, allowed: &[u32]) -> Result<(), Error> {
+    let me = os::process::effective_uid();
+    if status.owner == me || allowed.contains(&status.owner) {
+        return Ok(());
+    }
+    Err(Error::ForeignOwner { name: name.shared(), expected: me, found: status.owner })
+}
+
+/// One attempt to become a user of the segment.
+pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) -> Result<Attempt, Error> {
+    let Some(valid) = open_valid(name, true)? else { return Ok(Attempt::NotThere) };
+    check_owner(name, &valid.status, &settings.allowed_owners)?;
+    let is_orphan = file::try_exclude(&valid.file).map_err(|error| os_error(name, "lock", error))?;
+    if is_orphan && !valid.header.persistent() {
+        removal::unlink_exact(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
+        return Ok(Attempt::Busy);
+    }
+    check_identity(name, identity, &valid.identity)?;
+    check_lock(name, valid.lock_kind)?;
+    let mut header = valid.header;
+    if is_orphan {
+        header.pid_namespace = take_over(&valid).map_err(|error| os_error(name, "take over", error))?;
+    }
+    if header.pid_namespace != os::process::pid_namespace() {
+        let (expected, found) = (os::process::pid_namespace(), header.pid_namespace);
+        return Err(Error::ForeignPidNamespace { name: name.shared(), expected, found });
+    }
+    share_and_map(name, valid.file, &header, valid.lock_kind)
+}
+
+/// Announces this user, and only then maps.
+fn share_and_map(name: &Name, file: File, header: &Header, lock_kind: LockKind) -> Result<Attempt, Error> {
+    if !file::try_share(&file).map_err(|error| os_error(name, "share", error))? {
+        return Ok(Attempt::Busy);
+    }
+    // From here on this process is a user, and leaves as one whatever goes wrong.
+    let presence = Registered::new(Presence::new(file, name.clone(), header.persistent()))
+        .map_err(|error| os_error(name, "register", error))?;
+    let status = presence.status().map_err(|error| os_error(name, "inspect", error))?;
+    if status.links == 0 {
+        return Ok(Attempt::Busy); // removed between our opening and our sharing
+    }
+    if status.len < header.total_len {
+        return Err(layout::truncated(name, header.total_len, status.len));
+    }
+    let Some(memory) = map(name, header)? else { return Ok(Attempt::Busy) };
+    Ok(Attempt::Opened(Box::new(Mapping::new(memory, header, lock_kind, name.clone(), presence))))
+}
+
+fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    let (expected, found) = describe_mismatch(expected, found);
+    Err(Error::TypeMismatch { name: name.shared(), expected, found })
+}
+
+fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
+    match kind {
+        LockKind::Futex => os::thread::current().map(drop).map_err(|source| {
+            let action = "use the robust futex in";
+            Error::Lock { source: LockError::Io { name: name.shared(), action, source } }
+        }),
+    }
+}
+
+/// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock word is
+/// dead, whatever namespace it was in, and from now on ours counts. Returns it.
+fn take_over(valid: &Valid) -> io::Result<u64> {
+    let word_offset = (LOCK_OFFSET + offset_of!(LockLine, word)) as u64;
+    let mut word = [0; 4];
+    valid.file.read_exact_at(&mut word, word_offset)?;
+    let word = u32::from_ne_bytes(word);
+    if after_all_users_left(word) != word {
+        valid.file.write_all_at(&after_all_users_left(word).to_ne_bytes(), word_offset)?;
+    }
+    let namespace = os::process::pid_namespace();
+    if valid.header.pid_namespace != namespace {
+        valid.file.write_all_at(&namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
+    }
+    Ok(namespace)
+}
+
+/// Maps what the name leads to; `None` when that is not the segment with this header (any more).
+pub(super) fn map(name: &Name, header: &Header) -> Result<Option<Shmem>, Error> {
+    let mut memory = match ShmemConf::new().os_id(name.as_str()).open() {
+        Ok(memory) => memory,
+        Err(ShmemError::MapOpenFailed(errno)) => {
+            let error = io::Error::from_raw_os_error(errno.cast_signed());
+            // EINVAL: an empty file, so a stranger's.
+            return match error.raw_os_error() {
+                Some(libc::ENOENT | libc::EINVAL) => Ok(None),
+                _ => Err(os_error(name, "map", error)),
+            };
+        }
+        Err(other) => return Err(os_error(name, "map", io::Error::other(other))),
+    };
+    // An owner unlinks by name when it is dropped, and would hit an innocent successor.
+    memory.set_owner(false);
+    if memory.len() < HEADER_LEN {
+        return Ok(None);
+    }
+    let id = memory.as_ptr().wrapping_add(offset_of!(Header, id)).cast::<[u64; 2]>();
+    // SAFETY: the mapping is at least a header long and page-aligned; nobody writes the id after the file has a name.
+    let id = unsafe { ptr::read_volatile(id) };
+    if id != header.id {
+        return Ok(None);
+    }
+    let len = memory.len() as u64;
+    if len < header.total_len {
+        return Err(layout::truncated(name, header.total_len, len));
+    }
+    Ok(Some(memory))
+}
+
+/// Is there a live or a persistent segment of this name? One whose users were all killed is removed.
+pub(super) fn is_in_use(name: &Name, allowed_owners: &[u32]) -> Result<bool, Error> {
+    let Some(valid) = open_valid(name, true)? else { return Ok(false) };
+    check_owner(name, &valid.status, allowed_owners)?;
+    if valid.header.persistent() {
+        return Ok(true);
+    }
+    let lock_error = |error| os_error(name, "lock", error);
+    if !file::try_exclude(&valid.file).map_err(lock_error)? {
+        if !file::try_share(&valid.file).map_err(lock_error)? {
+            return Ok(false); // somebody is removing it
+        }
+        // A user now, for a moment: so leave as users do.
+        if !file::try_exclude(&valid.file).map_err(lock_error)? {
+            return Ok(true);
+        }
+    }
+    removal::unlink_exact(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
+    Ok(false)
+}
+
+/// What a look at a segment from outside tells. Nothing is mapped, locked or changed.
+pub(crate) struct Inspection {
+    pub(crate) status: Status,
+    pub(crate) header: Header,
+    pub(crate) identity: Identity,
+    pub(crate) lock_kind: LockKind,
+    pub(crate) word: u32,
+    pub(crate) poison: u32,
+    pub(crate) commits: u64,
+}
+
+pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
+    let Some(valid) = open_valid(name, false)? else { return Ok(None) };
+    let mut start = [0; BODY_OFFSET + size_of::<CommitLine>()];
+    read_up_to(&valid.file, &mut start).map_err(|error| os_error(name, "read", error))?;
+    let word_at = |offset: usize| u32::from_ne_bytes(std::array::from_fn(|i| start[offset + i]));
+    let commits = BODY_OFFSET + offset_of!(CommitLine, commits);
+    Ok(Some(Inspection {
+        status: valid.status,
+        header: valid.header,
+        identity: valid.identity,
+        lock_kind: valid.lock_kind,
+        word: word_at(LOCK_OFFSET + offset_of!(LockLine, word)),
+        poison: word_at(LOCK_OFFSET + offset_of!(LockLine, poison)),
+        commits: u64::from_ne_bytes(std::array::from_fn(|i| start[commits + i])),
+    }))
+}
+
+/// The error for what the operating system said.
+pub(super) fn os_error(name: &Name, action: &'static str, source: io::Error) -> Error {
+    if source.kind() != io::ErrorKind::PermissionDenied {
+        return Error::Io { name: name.shared(), action, source };
+    }
+    let found = match file::status_of(name.as_str()) {
+        Ok(status) => format!("owner uid {}, mode {:04o}", status.owner, status.mode),
+        Err(_) => "no access to /dev/shm".to_owned(),
+    };
+    Error::PermissionDenied { name: name.shared(), found, source }
+}

@@ -1,0 +1,55 @@
+//! The commit cell: a value that is whole at every moment, whoever dies.
+//!
+//! Two counters and two slots; the slot of the last commit is number `commits & 1`.
+//!
+//! * A writer, who holds the lock, says `begun = n + 1`, fills the *other* slot, and commits with the single store
+//!   `commits = n + 1`. Killed before that store it has changed nothing that anybody reads.
+//! * A reader takes `n = commits`, copies slot `n & 1`, and has a whole value if no commit later than the next one has
+//!   begun: only commit `n + 2` writes into that slot again.
+//!
+//! All accesses to the slots are relaxed atomics of 64 bits; no reference ever points into them. The file is
+//! self-contained but for its atomics, so that a model checker can compile it with its own.
+
+use super::atomic::{AtomicU64, Ordering, fence};
+
+/// The cell, wherever its parts lie.
+#[derive(Clone, Copy)]
+pub(crate) struct CommitCell<'a> {
+    pub(crate) commits: &'a AtomicU64,
+    pub(crate) begun: &'a AtomicU64,
+    pub(crate) slots: [&'a [AtomicU64]; 2],
+}
+
+impl CommitCell<'_> {
+    /// How many commits there have been.
+    #[inline]
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire) // pairs with the Release in `commit`
+    }
+
+    /// Copies the last commit into `put(word index, word)`; gives its number, or `None` if writers overtook the copy,
+    /// and what was put is worthless.
+    #[inline]
+    pub(crate) fn read(&self, mut put: impl FnMut(usize, u64)) -> Option<u64> {
+        let n = self.commits.load(Ordering::Acquire); // pairs with the Release in `commit`: slot n is filled
+        for (index, word) in self.slots[(n & 1) as usize].iter().enumerate() {
+            put(index, word.load(Ordering::Relaxed));
+        }
+        // If any word above came from commit n + 2, this fence and the writer's make its `begun` visible below.
+        fence(Ordering::Acquire);
+        (self.begun.load(Ordering::Relaxed) <= n.wrapping_add(1)).then_some(n)
+    }
+
+    /// Commits the words that `get(word index)` gives. The caller holds the lock.
+    #[inline]
+    pub(crate) fn commit(&self, get: impl Fn(usize) -> u64) {
+        let next = self.commits.load(Ordering::Relaxed).wrapping_add(1); // only holders of the lock write it
+        self.begun.store(next, Ordering::Relaxed);
+        // Pairs with the fence in `read`: who sees one of the words below also sees `begun`.
+        fence(Ordering::Release);
+        for (index, word) in self.slots[(next & 1) as usize].iter().enumerate() {
+            word.store(get(index), Ordering::Relaxed);
+        }
+        self.commits.store(next, Ordering::Release); // pairs with the Acquire in `read` and `commits`
+    }
+}

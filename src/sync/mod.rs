@@ -1,0 +1,17 @@
+//! The two protocols in shared memory, and the lock that the faces use.
+//!
+//! * [`robust_futex`]: the lock word's state machine;
+//! * [`commit`]: the two-slot cell that makes a value whole at every moment;
+//! * [`words`]: a `T` in and out of that cell;
+//! * [`mutex`]: which lock kind a segment has, poison, and what every guard is built on.
+#![allow(unsafe_code)]
+
+pub(crate) mod commit;
+pub(crate) mod mutex;
+mod robust_futex;
+pub(crate) mod words;
+
+/// The atomics of [`commit`]. The model check compiles that file with loom's in their place.
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering, fence};
+}

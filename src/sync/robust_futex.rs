@@ -1,0 +1,283 @@
+//! The lock word: a futex in the kernel's robust format.
+//!
+//! | word | meaning | who leaves it |
+//! |---|---|---|
+//! | `0` | free, nobody sleeps | unlock |
+//! | `W` | free, sleepers may exist | unlock by a holder of `tid \| W` |
+//! | `tid` | held | lock from `0` |
+//! | `tid \| W` | held, sleepers may exist | a waiter before it sleeps; lock from `W`, `D`, `D \| W` |
+//! | `D`, `D \| W` | the holder died | the kernel; a waiter whose holder no longer exists |
+//!
+//! # Why nobody sleeps for ever
+//!
+//! **The waiters bit is sticky.** Who acquires a word with `W` keeps it, and who acquires `D` sets it, so every unlock
+//! wakes one while anybody may sleep. A sleeper that is killed between its wake-up and its acquisition has named the
+//! lock as `list_op_pending`; the kernel finds no owner in the word and passes the wake-up on.
+//!
+//! **Clearing it needs the epoch.** An unlocker that stored `W` and woke nobody would like to store 0. Between the two,
+//! others may have acquired, slept and released, leaving a `W` that means a sleeper: the value is the same and its
+//! meaning is not. Each acquisition of a word with `W` or `D` therefore counts the epoch up while holding, and the
+//! clearing compares word and epoch at once.
+//!
+//! **Release looks before it leaps.** Only a word with exactly the caller's id is released; the copy of a guard in a
+//! forked child fails that test and does nothing.
+//!
+//! # Deaths that the kernel does not report
+//!
+//! An `exec` by another thread than the main one changes the id before the list is walked; a list longer than 2,048 is
+//! not walked to its end; a process whose memory the OOM reaper takes may lose its list. Before its first sleep, and
+//! whenever it has slept for [`HEARTBEAT`], a waiter asks whether the holder exists at all, and if not, does what the
+//! kernel would have done.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::layout::LockLine;
+use crate::os::thread::Thread;
+use crate::os::{Deadline, futex, process, thread};
+
+/// `W`: somebody may sleep on the word.
+pub(super) const WAITERS: u32 = libc::FUTEX_WAITERS;
+/// `D`: the owner died.
+pub(super) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
+/// The owner's thread id.
+pub(super) const TID: u32 = libc::FUTEX_TID_MASK;
+
+/// How long a waiter sleeps before it asks whether the holder still exists. A safety net, not the mechanism.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// How long to wait for a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wait {
+    No,
+    Until(Deadline),
+    Forever,
+}
+
+/// Why the lock was not taken.
+#[derive(Debug)]
+pub(super) enum Failure {
+    WouldBlock,
+    TimedOut { holder: u32 },
+    WouldDeadlock,
+    Os(io::Error),
+}
+
+/// Takes the lock: from free in a handful of instructions, else the slow way.
+#[inline]
+pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait) -> Result<(), Failure> {
+    let held = thread::held();
+    if held >= thread::MAX_HELD {
+        return Err(too_many());
+    }
+    let node = me.list.node(&line.word);
+    let interrupted = me.list.begin(node);
+    // Acquire pairs with the Release of `unlock`, `unlock_and_wake` and the kernel's marking of a dead owner.
+    if line.word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_err()
+        && let Err(failure) = lock_contended(line, me, wait, interrupted)
+    {
+        me.list.end(interrupted);
+        return Err(failure);
+    }
+    line.node.store(node as u64, Ordering::Relaxed); // read by this thread only, to know itself again
+    me.list.link(node);
+    me.list.end(interrupted);
+    thread::count_held(held + 1);
+    Ok(())
+}
+
+#[cold]
+fn too_many() -> Failure {
+    let message =
+        "this thread holds 2,000 locks already, and the kernel reports the death of a holder for 2,048 at most";
+    Failure::Os(io::Error::other(message))
+}
+
+#[cold]
+fn lock_contended(line: &LockLine, me: &Thread, wait: Wait, interrupted: usize) -> Result<(), Failure> {
+    let node = me.list.node(&line.word);
+    let mut holder_was_looked_up = false;
+    let mut time_is_up = false;
+    loop {
+        let seen = line.word.load(Ordering::Relaxed);
+        let holder = seen & TID;
+        if holder == 0 {
+            if acquire(line, seen, me.tid) {
+                return Ok(());
+            }
+            continue;
+        }
+        let Some(sleep_until) = next_deadline(wait) else { return Err(Failure::WouldBlock) };
+        if holder == me.tid && (interrupted != 0 || me.list.contains(line.node.load(Ordering::Relaxed) as usize)) {
+            return Err(Failure::WouldDeadlock);
+        }
+        if !holder_was_looked_up {
+            holder_was_looked_up = true;
+            // A word with our id that is not in our list is a dead namesake's: ids are given out again.
+            if holder == me.tid || !process::thread_exists(holder) {
+                mark_dead(line, seen);
+                continue;
+            }
+        }
+        if time_is_up {
+            return Err(Failure::TimedOut { holder });
+        }
+        if seen & WAITERS == 0 && !announce_waiter(line, seen) {
+            continue;
+        }
+        match futex::wait(&line.word, seen | WAITERS, Some(sleep_until)).map_err(Failure::Os)? {
+            futex::Woken::LookAgain => {}
+            futex::Woken::TimedOut => holder_was_looked_up = false,
+        }
+        // One more try is made after the time is up: a wake-up that came with it must not be lost.
+        time_is_up = matches!(wait, Wait::Until(deadline) if deadline.has_passed());
+        // A signal handler that used a robust mutex of libc's has overwritten it.
+        me.list.begin(node);
+    }
+}
+
+/// When the next sleep ends: at the deadline or at the next heartbeat. `None`: not to sleep at all.
+fn next_deadline(wait: Wait) -> Option<Deadline> {
+    let heartbeat = Deadline::after(HEARTBEAT).unwrap_or_else(Deadline::now);
+    match wait {
+        Wait::No => None,
+        Wait::Until(deadline) => Some(deadline.min(heartbeat)),
+        Wait::Forever => Some(heartbeat),
+    }
+}
+
+/// Takes a word without an owner. From `W` and `D` the waiters bit is set, and the epoch counts; from `D`, poison comes
+/// before anything else: if this thread dies too, the kernel writes `D` again and the next one sets it.
+#[inline]
+fn acquire(line: &LockLine, seen: u32, tid: u32) -> bool {
+    let marked = seen & (WAITERS | OWNER_DIED) != 0;
+    let held = if marked { tid | WAITERS } else { tid };
+    // Acquire: as in `lock`.
+    if line.word.compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        return false;
+    }
+    if seen & OWNER_DIED != 0 {
+        // Relaxed: published by the Release of whichever unlock follows.
+        line.poison.store(1, Ordering::Relaxed);
+    }
+    if marked {
+        // Only the holder writes the epoch; published as above.
+        line.epoch.store(line.epoch.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+    true
+}
+
+/// Sets the waiters bit of a held word.
+#[inline]
+fn announce_waiter(line: &LockLine, seen: u32) -> bool {
+    line.word.compare_exchange(seen, seen | WAITERS, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+}
+
+/// Does what the kernel does when a holder dies.
+#[cold]
+fn mark_dead(line: &LockLine, seen: u32) {
+    // A failure means that somebody else did, or that the holder lives after all: look again in either case.
+    let _ = line.word.compare_exchange(seen, WAITERS | OWNER_DIED, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// Does the word say that `tid` holds the lock?
+#[inline]
+pub(super) fn is_held_by(line: &LockLine, tid: u32) -> bool {
+    line.word.load(Ordering::Relaxed) & !WAITERS == tid
+}
+
+/// Releases the lock, which `me` holds.
+#[inline]
+pub(super) fn unlock(line: &LockLine, me: &Thread) {
+    let node = me.list.node(&line.word);
+    let interrupted = me.list.begin(node);
+    me.list.unlink(node);
+    // Release pairs with the Acquire of `lock` and `acquire`.
+    if line.word.compare_exchange(me.tid, 0, Ordering::Release, Ordering::Relaxed).is_err() {
+        unlock_and_wake(line);
+    }
+    me.list.end(interrupted);
+    thread::count_held(thread::held().saturating_sub(1));
+}
+
+#[cold]
+fn unlock_and_wake(line: &LockLine) {
+    // Read while holding: afterwards it counts the acquisitions that others make.
+    let epoch = line.epoch.load(Ordering::Relaxed);
+    // Release: as in `unlock`. A plain store, because nobody else changes a held word that has the waiters bit.
+    line.word.store(WAITERS, Ordering::Release);
+    if !futex::wake_one(&line.word) {
+        clear_waiters(line, epoch);
+    }
+}
+
+/// `{W, epoch} → {0, epoch}` in one step.
+///
+/// The word and the epoch are 32-bit atomics everywhere else, and Rust's memory model knows no accesses of two sizes to
+/// one place: so this one is assembly, which is opaque to it.
+#[cfg(target_arch = "x86_64")]
+fn clear_waiters(line: &LockLine, epoch: u32) {
+    let pair: *mut u64 = AtomicU32::as_ptr(&line.word).cast();
+    let (old, new) = (u64::from(epoch) << 32 | u64::from(WAITERS), u64::from(epoch) << 32);
+    // SAFETY: word and epoch are the two halves of 8 aligned bytes of a live lock line (asserted in `layout`); the
+    // instruction writes them only when both are as expected.
+    unsafe {
+        std::arch::asm!(
+            "lock cmpxchg qword ptr [{pair}], {new}",
+            pair = in(reg) pair,
+            new = in(reg) new,
+            inout("rax") old => _,
+            options(nostack),
+        );
+    }
+}
+
+/// As above. The store has release order, so that a lock from the 0 that it leaves still sees all that was unlocked.
+#[cfg(target_arch = "aarch64")]
+fn clear_waiters(line: &LockLine, epoch: u32) {
+    let pair: *mut u64 = AtomicU32::as_ptr(&line.word).cast();
+    let (old, new) = (u64::from(epoch) << 32 | u64::from(WAITERS), u64::from(epoch) << 32);
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!(
+            "2:",
+            "ldaxr {seen}, [{pair}]",
+            "cmp {seen}, {old}",
+            "b.ne 3f",
+            "stlxr {failed:w}, {new}, [{pair}]",
+            "cbnz {failed:w}, 2b",
+            "3:",
+            pair = in(reg) pair,
+            old = in(reg) old,
+            new = in(reg) new,
+            seen = out(reg) _,
+            failed = out(reg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// Elsewhere the bit stays: correct, and each unlock after the first contention costs a system call.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn clear_waiters(_line: &LockLine, _epoch: u32) {}
+
+/// Does the word say that the holder died and nobody has taken the lock since?
+pub(super) fn owner_died(line: &LockLine) -> bool {
+    line.word.load(Ordering::Relaxed) & OWNER_DIED != 0
+}
+
+/// The holder's thread id in a word.
+pub(crate) fn holder_in(word: u32) -> Option<u32> {
+    Some(word & TID).filter(|tid| *tid != 0)
+}
+
+/// What the lock word of a segment that nobody uses any more must say, given what it says: a holder in it is gone.
+pub(crate) fn after_all_users_left(word: u32) -> u32 {
+    if word & TID != 0 { WAITERS | OWNER_DIED } else { word }
+}
+
+/// Does a word with this content stand for a holder that died?
+pub(crate) fn says_owner_died(word: u32) -> bool {
+    word & OWNER_DIED != 0
+}

@@ -1,0 +1,52 @@
+//! Values as 64-bit words: how a `T` gets into a commit cell and out of it.
+
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use super::commit::CommitCell;
+use crate::value::Shareable;
+
+/// What a consistent copy of the cell came to: the number of the commit, and the value if its bytes are one.
+pub(crate) struct Snapshot<T> {
+    pub(crate) commit: u64,
+    pub(crate) value: Option<T>,
+}
+
+/// Copies the last commit out; `None` when writers overtook the copy.
+#[inline]
+pub(crate) fn read<T: Shareable>(cell: &CommitCell<'_>) -> Option<Snapshot<T>> {
+    const { assert!(size_of::<T::Bits>() == size_of::<T>(), "CheckedBitPattern::Bits must have the type's own size") };
+    let mut bits = MaybeUninit::<T::Bits>::uninit();
+    let to = bits.as_mut_ptr().cast::<u8>();
+    let commit = cell.read(|index, word| {
+        let len = (size_of::<T>() - index * 8).min(8);
+        // SAFETY: the slot has just the words that a `T` needs, so `index * 8` is within `bits`.
+        let to = unsafe { to.add(index * 8) };
+        // SAFETY: at most the rest of `bits` is written, from a word of 8 bytes.
+        unsafe { ptr::copy_nonoverlapping(word.to_ne_bytes().as_ptr(), to, len) };
+    })?;
+    // SAFETY: all bytes were written above, and `Bits` accepts any bytes (`AnyBitPattern`).
+    let bits = unsafe { bits.assume_init() };
+    let value = T::is_valid_bit_pattern(&bits).then(|| {
+        // SAFETY: valid as just checked, and of the same size and layout (`CheckedBitPattern`).
+        unsafe { ptr::from_ref(&bits).cast::<T>().read_unaligned() }
+    });
+    Some(Snapshot { commit, value })
+}
+
+/// Commits a value. The caller holds the lock.
+#[inline]
+pub(crate) fn commit<T: Shareable>(cell: &CommitCell<'_>, value: &T) {
+    let bytes = bytemuck::bytes_of(value);
+    cell.commit(|index| {
+        let rest = &bytes[index * 8..];
+        match rest.first_chunk::<8>() {
+            Some(word) => u64::from_ne_bytes(*word),
+            None => {
+                let mut word = [0; 8];
+                word[..rest.len()].copy_from_slice(rest);
+                u64::from_ne_bytes(word)
+            }
+        }
+    });
+}

@@ -1,0 +1,582 @@
+//! [`SharedValue`]: one value that is never torn.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
+
+use bytemuck::{CheckedBitPattern, NoUninit};
+
+use crate::error::{Error, LockError};
+use crate::identity::{Kind, Shape, TypeName};
+use crate::options::Options;
+use crate::segment::{Contents, Segment, ValueOf};
+use crate::sync::mutex::{End, Held, Wait};
+use crate::sync::words::{self, Snapshot};
+
+/// The largest value in bytes: 64 KiB. Larger things are arrays.
+pub(crate) const MAX_SIZE: usize = 64 << 10;
+
+/// What a [`SharedValue`] can hold: plain data without padding, references or pointers, that any process can copy.
+///
+/// Nobody implements it directly. It holds for every type that is bytemuck's `NoUninit` and `CheckedBitPattern`: all
+/// integers and floats, `bool`, `char`, arrays of `Pod` types, and your own structs and field-less enums with a derive.
+///
+/// # Examples
+///
+/// ```
+/// use bytemuck::{CheckedBitPattern, NoUninit};
+///
+/// #[derive(Clone, Copy, NoUninit, CheckedBitPattern)]
+/// #[repr(u8)]
+/// enum Light { Red, Amber, Green }
+///
+/// #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+/// #[repr(C)]
+/// struct Point { x: f64, y: f64 }
+///
+/// fn is_shareable<T: robust_shm::Shareable>() {}
+/// is_shareable::<Light>();
+/// is_shareable::<Point>();
+/// is_shareable::<[u8; 64]>();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be shared between processes",
+    label = "not plain data, as far as the compiler knows",
+    note = "for a struct, add `#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)] #[repr(C)]`, without padding between the fields",
+    note = "for an enum without fields, or a struct with `bool`, `char` or enums in it, add `#[derive(Clone, Copy, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]` and a `repr`",
+    note = "references, `String`, `Vec` and `Box` point into one process: share their contents, as `[u8; 64]` for a text"
+)]
+pub trait Shareable: NoUninit + CheckedBitPattern + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: NoUninit + CheckedBitPattern + Send + 'static> Shareable for T {}
+
+/// One value of type `T` in a named segment, with its lock.
+///
+/// Any program of the same user opens it by name. Writers work on a private copy and commit it at once, so the value is
+/// whole at every moment, whoever is killed at whatever instruction; readers never wait.
+///
+/// The segment goes when its last user drops the handle or exits; one whose last user was killed goes when its name is
+/// used again, at the next creation of any segment, or by [`remove_orphans`](crate::remove_orphans).
+///
+/// # Examples
+///
+/// ```
+/// use robust_shm::SharedValue;
+///
+/// let name = robust_shm::unique_name("value");
+/// let value = SharedValue::create(&name, 40u64)?;
+/// *value.lock()? += 1; // lock, change a copy, commit
+/// value.update(|v| *v += 1)?; // the same
+///
+/// let elsewhere = SharedValue::<u64>::open(&name)?; // usually in another program
+/// assert_eq!(elsewhere.get(), 42);
+/// # Ok::<(), robust_shm::Error>(())
+/// ```
+#[must_use = "dropping the last handle removes the segment"]
+pub struct SharedValue<T> {
+    segment: Segment<ValueOf<T>>,
+}
+
+impl<T: Shareable> Contents for ValueOf<T> {
+    const SHAPE: Shape = {
+        assert!(size_of::<T>() <= MAX_SIZE, "a SharedValue holds at most 64 KiB: use a SharedArray");
+        Shape { kind: Kind::Value, elem_size: size_of::<T>() as u64, elem_align: align_of::<T>() as u64, len: 1 }
+    };
+
+    fn type_name() -> TypeName {
+        TypeName::of::<T>()
+    }
+}
+
+impl<T: Shareable> SharedValue<T> {
+    /// Creates the segment with its first value.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyExists`] while a live or a persistent segment has the name, [`Error::OutOfSharedMemory`],
+    /// [`Error::InvalidName`], and what the operating system refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{Error, SharedValue};
+    ///
+    /// let name = robust_shm::unique_name("create");
+    /// let value = SharedValue::create(&name, 1.5f64)?;
+    /// assert!(matches!(SharedValue::create(&name, 2.5f64), Err(Error::AlreadyExists { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn create(name: &str, initial: T) -> Result<Self, Error> {
+        Self::options().create(name, initial)
+    }
+
+    /// Opens a segment that another program, or this one, has created.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when nobody holds such a segment, [`Error::TypeMismatch`] when it holds something else, and
+    /// the errors for files that are not, or not quite, segments of ours: see [`Error`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{Error, SharedValue};
+    ///
+    /// assert!(matches!(SharedValue::<i32>::open("nobody-made-this"), Err(Error::NotFound { .. })));
+    /// ```
+    pub fn open(name: &str) -> Result<Self, Error> {
+        Self::options().open(name)
+    }
+
+    /// Opens the segment, or creates it with `initial` if there is none. Of programs that do this at once, exactly one
+    /// creates.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create) and [`open`](Self::open), without `AlreadyExists` and `NotFound`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedValue;
+    ///
+    /// let name = robust_shm::unique_name("open-or-create");
+    /// let first = SharedValue::open_or_create(&name, 'a')?;
+    /// let second = SharedValue::open_or_create(&name, 'b')?;
+    /// assert!(first.was_created() && !second.was_created());
+    /// assert_eq!(second.get(), 'a');
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn open_or_create(name: &str, initial: T) -> Result<Self, Error> {
+        Self::options().open_or_create(name, initial)
+    }
+
+    /// The value: a consistent copy of the last commit. Takes no lock, and never waits for a writer that is slow,
+    /// stopped or dead.
+    ///
+    /// # Panics
+    ///
+    /// When the bytes in the segment are no `T`, which needs a peer that wrote something else on purpose.
+    /// [`try_get`](Self::try_get) returns an error instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("get"), true)?;
+    /// assert_eq!(value.get(), true);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn get(&self) -> T {
+        match self.snapshot().value {
+            Some(value) => value,
+            None => panic!("{}", self.invalid_value()),
+        }
+    }
+
+    /// As [`get`](Self::get), with an error for an impossible bit pattern.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidValue`] when the bytes in the segment are no `T`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("try-get"), 'x')?;
+    /// assert_eq!(value.try_get()?, 'x');
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn try_get(&self) -> Result<T, LockError> {
+        self.snapshot().value.ok_or_else(|| self.invalid_value())
+    }
+
+    /// The value, if there has been a commit since the one numbered `seen`; `seen` is then set to its number. `None`
+    /// while the number of commits is still `seen`. A `seen` of `u64::MAX` means "I have seen none yet".
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("changed"), 1)?;
+    /// let mut seen = value.commits();
+    /// assert_eq!(value.get_if_changed(&mut seen), None);
+    /// value.set(2)?;
+    /// assert_eq!(value.get_if_changed(&mut seen), Some(2));
+    /// assert_eq!(value.get_if_changed(&mut seen), None);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn get_if_changed(&self, seen: &mut u64) -> Option<T> {
+        if self.commits() == *seen {
+            return None;
+        }
+        let Snapshot { commit, value } = self.snapshot();
+        *seen = commit;
+        match value {
+            Some(value) => Some(value),
+            None => panic!("{}", self.invalid_value()),
+        }
+    }
+
+    /// Replaces the value. The old one is not looked at, so this also repairs an impossible one.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock), without `InvalidValue`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("set"), [0u8; 4])?;
+    /// value.set(*b"done")?;
+    /// assert_eq!(&value.get(), b"done");
+    /// // `value.set(f(value.get()))` would lose what others commit in between: that is what `update` is for.
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn set(&self, value: T) -> Result<(), LockError> {
+        let mut held = self.segment.mutex().lock(Wait::Forever)?;
+        held.release(|_, _| words::commit(&self.segment.cell(), &value));
+        Ok(())
+    }
+
+    /// Changes the value under the lock, and returns what was committed. If the closure panics, nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("update"), 20)?;
+    /// assert_eq!(value.update(|v| *v += 1)?, 21);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn update(&self, change: impl FnOnce(&mut T)) -> Result<T, LockError> {
+        let mut guard = self.lock()?;
+        change(&mut guard);
+        Ok(guard.copy)
+    }
+
+    /// Changes the value under the lock if the closure succeeds; an `Err` rolls back.
+    ///
+    /// # Errors
+    ///
+    /// The closure's, and those of [`lock`](Self::lock) made into them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{Error, SharedValue};
+    ///
+    /// let balance = SharedValue::create(&robust_shm::unique_name("try-update"), 100i64)?;
+    /// let taken: Result<i64, Box<dyn std::error::Error>> = balance.try_update(|b| {
+    ///     *b -= 150;
+    ///     if *b < 0 { Err("not enough money")? }
+    ///     Ok(150)
+    /// });
+    /// assert!(taken.is_err());
+    /// assert_eq!(balance.get(), 100);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn try_update<R, E: From<LockError>>(&self, change: impl FnOnce(&mut T) -> Result<R, E>) -> Result<R, E> {
+        let mut guard = self.lock()?;
+        let result = change(&mut guard);
+        if result.is_err() {
+            guard.changed = false;
+        }
+        result
+    }
+
+    /// Waits for the lock and gives a private copy of the value, which is committed when the guard is dropped, if it
+    /// was used mutably. A panic that begins under the guard commits nothing; an early `return` or `?` does.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::WouldDeadlock`] when this thread holds the lock already, [`LockError::InvalidValue`] when the bytes
+    /// in the segment are no `T`, [`LockError::Io`] when the thread cannot lock (it holds 2,000 locks; it was forked
+    /// into another PID namespace). Never `Poisoned`: a value is whole whoever died.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("lock"), 1)?;
+    /// {
+    ///     let mut guard = value.lock()?;
+    ///     *guard += 1;
+    ///     assert_eq!((*guard, value.get()), (2, 1)); // others still see the last commit
+    /// }
+    /// assert_eq!(value.get(), 2);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn lock(&self) -> Result<ValueGuard<'_, T>, LockError> {
+        self.lock_for(Wait::Forever)
+    }
+
+    /// As [`lock`](Self::lock), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::WouldBlock`] when anybody holds the lock; else as `lock`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("try-lock"), 1)?;
+    /// let guard = value.try_lock()?;
+    /// assert!(matches!(value.try_lock(), Err(robust_shm::LockError::WouldBlock { .. })));
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn try_lock(&self) -> Result<ValueGuard<'_, T>, LockError> {
+        self.lock_for(Wait::No)
+    }
+
+    /// As [`lock`](Self::lock), waiting at most so long. `Duration::MAX` means without a deadline.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`] with the holder's thread id; else as `lock`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("try-lock-for"), 1)?;
+    /// *value.try_lock_for(Duration::from_millis(100))? += 1;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn try_lock_for(&self, timeout: Duration) -> Result<ValueGuard<'_, T>, LockError> {
+        self.lock_for(Wait::at_most(timeout))
+    }
+
+    /// As [`try_lock_for`](Self::try_lock_for), until a point in time.
+    ///
+    /// # Errors
+    ///
+    /// As `try_lock_for`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("try-lock-until"), 1)?;
+    /// *value.try_lock_until(Instant::now() + Duration::from_millis(100))? += 1;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn try_lock_until(&self, deadline: Instant) -> Result<ValueGuard<'_, T>, LockError> {
+        self.lock_for(Wait::until(deadline))
+    }
+
+    #[inline]
+    fn lock_for(&self, wait: Wait) -> Result<ValueGuard<'_, T>, LockError> {
+        let mut held = self.segment.mutex().lock(wait)?;
+        // Nobody commits while the lock is held, so the first copy is good.
+        match words::read(&self.segment.cell()).and_then(|snapshot: Snapshot<T>| snapshot.value) {
+            Some(copy) => Ok(ValueGuard { value: self, held, copy, changed: false }),
+            None => {
+                held.release(|_, _| {});
+                Err(self.invalid_value())
+            }
+        }
+    }
+
+    #[inline]
+    fn snapshot(&self) -> Snapshot<T> {
+        match words::read(&self.segment.cell()) {
+            Some(snapshot) => snapshot,
+            None => self.snapshot_among_writers(),
+        }
+    }
+
+    /// Writers overtook a copy. Copying is tried again and, in turns, `try_lock`: if the lock is free, nobody can
+    /// overtake; if it is not, its holder commits, or it is stuck, and then a copy succeeds. No turn waits.
+    #[cold]
+    fn snapshot_among_writers(&self) -> Snapshot<T> {
+        const COPIES_FIRST: u32 = 16;
+        let mut failures = 1;
+        loop {
+            if let Some(snapshot) = words::read(&self.segment.cell()) {
+                return snapshot;
+            }
+            failures += 1;
+            if failures < COPIES_FIRST {
+                std::hint::spin_loop();
+                continue;
+            }
+            if let Ok(mut held) = self.segment.mutex().lock(Wait::No) {
+                let snapshot = words::read(&self.segment.cell());
+                held.release(|_, _| {});
+                if let Some(snapshot) = snapshot {
+                    return snapshot;
+                }
+            }
+        }
+    }
+
+    /// The name that the segment was created or opened with.
+    pub fn name(&self) -> &str {
+        self.segment.name()
+    }
+
+    /// How many commits there have been since the creation, by all programs; 0 at first.
+    #[inline]
+    pub fn commits(&self) -> u64 {
+        self.segment.cell().commits()
+    }
+
+    /// Did this handle create the segment, rather than open it?
+    pub fn was_created(&self) -> bool {
+        self.segment.was_created()
+    }
+
+    /// More ways to create and open: permissions, persistence, tags.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedValue;
+    ///
+    /// let name = robust_shm::unique_name("persistent");
+    /// let value = SharedValue::<u64>::options().persistent(true).create(&name, 7)?;
+    /// drop(value); // the last user leaves, the segment stays
+    /// assert_eq!(SharedValue::<u64>::open(&name)?.get(), 7);
+    /// robust_shm::remove(&name)?;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn options() -> Options<Self> {
+        Options::new()
+    }
+
+    #[cold]
+    fn invalid_value(&self) -> LockError {
+        LockError::InvalidValue { name: self.segment.shared_name(), expected: std::any::type_name::<T>() }
+    }
+}
+
+impl<T: Shareable> Options<SharedValue<T>> {
+    /// See [`SharedValue::create`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn create(&self, name: &str, initial: T) -> Result<SharedValue<T>, Error> {
+        Ok(SharedValue { segment: Segment::create(name, &self.settings, bytemuck::bytes_of(&initial))? })
+    }
+
+    /// See [`SharedValue::open`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`Error::ForeignOwner`] for a segment of a user that was not allowed.
+    pub fn open(&self, name: &str) -> Result<SharedValue<T>, Error> {
+        Ok(SharedValue { segment: Segment::open(name, &self.settings)? })
+    }
+
+    /// See [`SharedValue::open_or_create`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open_or_create(&self, name: &str, initial: T) -> Result<SharedValue<T>, Error> {
+        Ok(SharedValue { segment: Segment::open_or_create(name, &self.settings, bytemuck::bytes_of(&initial))? })
+    }
+}
+
+/// Shows the name and the value; never waits.
+impl<T: Shareable + fmt::Debug> fmt::Debug for SharedValue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("SharedValue");
+        out.field("name", &self.name());
+        match self.try_get() {
+            Ok(value) => out.field("value", &value),
+            Err(_) => out.field("value", &format_args!("<impossible>")),
+        };
+        out.finish_non_exhaustive()
+    }
+}
+
+/// A private copy of the value of a [`SharedValue`], held under its lock. Dropping it commits the copy if it was used
+/// mutably; [`discard`](Self::discard), a panic that began under the guard, the exit of the process and the copy in a
+/// forked child commit nothing.
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct ValueGuard<'a, T: Shareable> {
+    value: &'a SharedValue<T>,
+    held: Held<'a>,
+    copy: T,
+    changed: bool,
+}
+
+impl<T: Shareable> ValueGuard<'_, T> {
+    /// Releases the lock and commits nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{SharedValue, ValueGuard};
+    ///
+    /// let value = SharedValue::create(&robust_shm::unique_name("discard"), 1)?;
+    /// let mut guard = value.lock()?;
+    /// *guard = 99;
+    /// ValueGuard::discard(guard);
+    /// assert_eq!(value.get(), 1);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn discard(mut guard: Self) {
+        guard.changed = false;
+    }
+}
+
+impl<T: Shareable> Drop for ValueGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        let Self { value, held, copy, changed } = self;
+        held.release(|_, end| {
+            if *changed && end == End::Regular {
+                words::commit(&value.segment.cell(), copy);
+            }
+        });
+    }
+}
+
+impl<T: Shareable> Deref for ValueGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.copy
+    }
+}
+
+impl<T: Shareable> DerefMut for ValueGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.copy
+    }
+}
+
+impl<T: Shareable + fmt::Debug> fmt::Debug for ValueGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ValueGuard").field(&self.copy).finish()
+    }
+}
+
+impl<T: Shareable + fmt::Display> fmt::Display for ValueGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.copy.fmt(f)
+    }
+}
