@@ -384,8 +384,7 @@ impl<T: Shareable> SharedValue<T> {
     #[inline]
     fn lock_for(&self, wait: Wait) -> Result<ValueGuard<'_, T>, LockError> {
         let mut held = self.segment.mutex().lock(wait)?;
-        // Nobody commits while the lock is held, so the first copy is good.
-        match words::read(&self.segment.cell()).and_then(|snapshot: Snapshot<T>| snapshot.value) {
+        match words::read_locked(&self.segment.cell()) {
             Some(copy) => Ok(ValueGuard { value: self, held, copy, changed: false }),
             None => {
                 held.release(|_, _| {});

@@ -40,6 +40,16 @@ impl CommitCell<'_> {
         (self.begun.load(Ordering::Relaxed) <= n.wrapping_add(1)).then_some(n)
     }
 
+    /// Copies the last commit into `put(word index, word)`. The caller holds the lock, so nobody can overtake.
+    #[inline]
+    pub(crate) fn read_locked(&self, mut put: impl FnMut(usize, u64)) -> u64 {
+        let n = self.commits.load(Ordering::Relaxed); // taking the lock made the last holder's commit visible
+        for (index, word) in self.slots[(n & 1) as usize].iter().enumerate() {
+            put(index, word.load(Ordering::Relaxed));
+        }
+        n
+    }
+
     /// Commits the words that `get(word index)` gives. The caller holds the lock.
     #[inline]
     pub(crate) fn commit(&self, get: impl Fn(usize) -> u64) {

@@ -67,8 +67,7 @@ pub(super) enum Failure {
 /// Takes the lock: from free in a handful of instructions, else the slow way.
 #[inline]
 pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait) -> Result<(), Failure> {
-    let held = thread::held();
-    if held >= thread::MAX_HELD {
+    if me.held >= thread::MAX_HELD {
         return Err(too_many());
     }
     let node = me.list.node(&line.word);
@@ -83,7 +82,7 @@ pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait) -> Result<(), Failu
     line.node.store(node as u64, Ordering::Relaxed); // read by this thread only, to know itself again
     me.list.link(node);
     me.list.end(interrupted);
-    thread::count_held(held + 1);
+    thread::count_held(me.held + 1);
     Ok(())
 }
 
@@ -95,6 +94,7 @@ fn too_many() -> Failure {
 }
 
 #[cold]
+#[inline(never)]
 fn lock_contended(line: &LockLine, me: &Thread, wait: Wait, interrupted: usize) -> Result<(), Failure> {
     let node = me.list.node(&line.word);
     let mut holder_was_looked_up = false;
@@ -198,10 +198,11 @@ pub(super) fn unlock(line: &LockLine, me: &Thread) {
         unlock_and_wake(line);
     }
     me.list.end(interrupted);
-    thread::count_held(thread::held().saturating_sub(1));
+    thread::count_held(me.held.saturating_sub(1));
 }
 
 #[cold]
+#[inline(never)]
 fn unlock_and_wake(line: &LockLine) {
     // Read while holding: afterwards it counts the acquisitions that others make.
     let epoch = line.epoch.load(Ordering::Relaxed);

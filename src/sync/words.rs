@@ -15,23 +15,48 @@ pub(crate) struct Snapshot<T> {
 /// Copies the last commit out; `None` when writers overtook the copy.
 #[inline]
 pub(crate) fn read<T: Shareable>(cell: &CommitCell<'_>) -> Option<Snapshot<T>> {
-    const { assert!(size_of::<T::Bits>() == size_of::<T>(), "CheckedBitPattern::Bits must have the type's own size") };
-    let mut bits = MaybeUninit::<T::Bits>::uninit();
-    let to = bits.as_mut_ptr().cast::<u8>();
-    let commit = cell.read(|index, word| {
+    let mut bits = Bits::<T>::new();
+    let commit = cell.read(|index, word| bits.put(index, word))?;
+    Some(Snapshot { commit, value: bits.check() })
+}
+
+/// Copies the last commit out, while the lock is held; `None` when its bytes are no `T`.
+#[inline]
+pub(crate) fn read_locked<T: Shareable>(cell: &CommitCell<'_>) -> Option<T> {
+    let mut bits = Bits::<T>::new();
+    cell.read_locked(|index, word| bits.put(index, word));
+    bits.check()
+}
+
+/// The bytes of a `T` before it is known that they are one. Zero at first, so that they are always initialised.
+struct Bits<T: Shareable>(MaybeUninit<T::Bits>);
+
+impl<T: Shareable> Bits<T> {
+    #[inline]
+    fn new() -> Self {
+        const { assert!(size_of::<T::Bits>() == size_of::<T>(), "CheckedBitPattern::Bits must be as long as the type") };
+        Self(MaybeUninit::zeroed())
+    }
+
+    #[inline]
+    fn put(&mut self, index: usize, word: u64) {
         let len = (size_of::<T>() - index * 8).min(8);
-        // SAFETY: the slot has just the words that a `T` needs, so `index * 8` is within `bits`.
-        let to = unsafe { to.add(index * 8) };
+        let start = self.0.as_mut_ptr().cast::<u8>();
+        // SAFETY: a slot has just the words that a `T` needs, so `index * 8` is within `bits`.
+        let to = unsafe { start.add(index * 8) };
         // SAFETY: at most the rest of `bits` is written, from a word of 8 bytes.
         unsafe { ptr::copy_nonoverlapping(word.to_ne_bytes().as_ptr(), to, len) };
-    })?;
-    // SAFETY: all bytes were written above, and `Bits` accepts any bytes (`AnyBitPattern`).
-    let bits = unsafe { bits.assume_init() };
-    let value = T::is_valid_bit_pattern(&bits).then(|| {
-        // SAFETY: valid as just checked, and of the same size and layout (`CheckedBitPattern`).
-        unsafe { ptr::from_ref(&bits).cast::<T>().read_unaligned() }
-    });
-    Some(Snapshot { commit, value })
+    }
+
+    #[inline]
+    fn check(self) -> Option<T> {
+        // SAFETY: initialised in `new`, and `Bits` accepts any bytes (`AnyBitPattern`).
+        let bits = unsafe { self.0.assume_init() };
+        T::is_valid_bit_pattern(&bits).then(|| {
+            // SAFETY: valid as just checked, and of the same size and layout (`CheckedBitPattern`).
+            unsafe { ptr::from_ref(&bits).cast::<T>().read_unaligned() }
+        })
+    }
 }
 
 /// Commits a value. The caller holds the lock.

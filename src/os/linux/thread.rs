@@ -17,27 +17,34 @@ pub(crate) struct Thread {
     pub(crate) tid: u32,
     /// The fork generation in which `tid` and the list are right.
     pub(crate) generation: u32,
+    /// How many locks the thread holds, leaked guards included.
+    pub(crate) held: u32,
     pub(crate) list: RobustList,
 }
 
-#[derive(Clone, Copy)]
-struct Cached {
+/// Cells of their own, so that the fast path loads single words and copies no structure through the stack.
+struct Cache {
     /// Where the generation of this process stands: reading it here saves asking for the cell.
-    cell: &'static AtomicU32,
-    thread: Thread,
+    cell: Cell<&'static AtomicU32>,
+    generation: Cell<u32>,
+    tid: Cell<u32>,
+    held: Cell<u32>,
+    list: Cell<RobustList>,
 }
 
 static NOT_LOOKED_UP: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    // Both without destructors: so they also work in the destructors of other thread-locals, and in signal handlers.
-    static CACHE: Cell<Cached> = const {
-        Cell::new(Cached {
-            cell: &NOT_LOOKED_UP, // holds 0, which differs from the 1 below: the first look goes the slow way
-            thread: Thread { tid: 0, generation: 1, list: RobustList::NONE },
-        })
+    // Without a destructor: so it also works in the destructors of other thread-locals, and in signal handlers.
+    static CACHE: Cache = const {
+        Cache {
+            cell: Cell::new(&NOT_LOOKED_UP), // holds 0, which differs from the 1 below: the first look goes the slow way
+            generation: Cell::new(1),
+            tid: Cell::new(0),
+            held: Cell::new(0),
+            list: Cell::new(RobustList::NONE),
+        }
     };
-    static HELD: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The calling thread.
@@ -47,35 +54,40 @@ thread_local! {
 /// `Unsupported` where the kernel keeps no robust list for the thread (emulators, some sandboxes).
 #[inline]
 pub(crate) fn current() -> io::Result<Thread> {
-    let cached = CACHE.get();
-    if cached.cell.load(Ordering::Relaxed) == cached.thread.generation { Ok(cached.thread) } else { look_up() }
+    CACHE.with(|cache| {
+        if cache.cell.get().load(Ordering::Relaxed) != cache.generation.get() {
+            look_up(cache)?;
+        }
+        Ok(Thread {
+            tid: cache.tid.get(),
+            generation: cache.generation.get(),
+            held: cache.held.get(),
+            list: cache.list.get(),
+        })
+    })
 }
 
 #[cold]
-fn look_up() -> io::Result<Thread> {
+#[inline(never)]
+fn look_up(cache: &Cache) -> io::Result<()> {
     let generation = process::generation();
     // SAFETY: takes nothing, cannot fail.
     let tid = unsafe { libc::gettid() }.unsigned_abs();
-    let list = robust_list::of_this_thread(tid)?;
-    let thread = Thread { tid, generation, list };
-    HELD.set(0); // a new thread, or the only one of a forked child: locks do not pass to it
-    CACHE.set(Cached { cell: process::generation_cell(), thread });
-    Ok(thread)
-}
-
-/// How many locks the calling thread holds, leaked guards included.
-#[inline]
-pub(crate) fn held() -> u32 {
-    HELD.get()
+    cache.list.set(robust_list::of_this_thread(tid)?);
+    cache.tid.set(tid);
+    cache.held.set(0); // a new thread, or the only one of a forked child: locks do not pass to it
+    cache.generation.set(generation);
+    cache.cell.set(process::generation_cell());
+    Ok(())
 }
 
 #[inline]
 pub(crate) fn count_held(held: u32) {
-    HELD.set(held);
+    CACHE.with(|cache| cache.held.set(held));
 }
 
 /// The list that this thread had before it was forked, if it had locked anything.
 pub(super) fn inherited_list() -> Option<RobustList> {
-    let list = CACHE.get().thread.list;
+    let list = CACHE.with(|cache| cache.list.get());
     list.is_known().then_some(list)
 }
