@@ -170,7 +170,7 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// assert_eq!(array.to_vec()?, [0, 5, 0]);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_for(Wait::Forever)
     }
@@ -188,7 +188,7 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// array.try_lock()?.fill(1);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_lock(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_for(Wait::No)
     }
@@ -251,7 +251,7 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// # drop(guard);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn lock_poisoned(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_either(Wait::Forever)
     }
@@ -300,12 +300,12 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
         Ok(guard)
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_either(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
         Ok(ArrayGuard { array: self, held: self.segment.mutex().lock(wait)? })
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
         let guard = self.lock_either(wait)?;
         if ArrayGuard::is_poisoned(&guard) { Err(guard.held.poisoned_error()) } else { Ok(guard) }
@@ -609,7 +609,7 @@ impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
 }
 
 impl<T: Pod + Send + Sync, const N: usize> Drop for ArrayGuard<'_, T, N> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.held.release(|held, end| {
             if end == End::Panic {

@@ -117,7 +117,7 @@ impl SharedLock {
     /// drop(guard);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> Result<LockGuard<'_>, LockError> {
         self.lock_for(Wait::Forever)
     }
@@ -135,7 +135,7 @@ impl SharedLock {
     /// assert!(lock.try_lock().is_ok());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_lock(&self) -> Result<LockGuard<'_>, LockError> {
         self.lock_for(Wait::No)
     }
@@ -241,7 +241,7 @@ impl SharedLock {
         Ok(action())
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
         let guard = LockGuard { held: self.segment.mutex().lock(wait)? };
         if LockGuard::is_poisoned(&guard) { Err(guard.held.poisoned_error()) } else { Ok(guard) }
@@ -359,7 +359,7 @@ impl LockGuard<'_> {
 }
 
 impl Drop for LockGuard<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.held.release(|held, end| {
             if end == End::Panic {

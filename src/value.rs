@@ -318,7 +318,7 @@ impl<T: Shareable> SharedValue<T> {
     /// assert_eq!(value.get(), 2);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> Result<ValueGuard<'_, T>, LockError> {
         self.lock_for(Wait::Forever)
     }
@@ -338,7 +338,7 @@ impl<T: Shareable> SharedValue<T> {
     /// # drop(guard);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_lock(&self) -> Result<ValueGuard<'_, T>, LockError> {
         self.lock_for(Wait::No)
     }
@@ -381,7 +381,7 @@ impl<T: Shareable> SharedValue<T> {
         self.lock_for(Wait::until(deadline))
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<ValueGuard<'_, T>, LockError> {
         let mut held = self.segment.mutex().lock(wait)?;
         match words::read_locked(&self.segment.cell()) {
@@ -540,7 +540,7 @@ impl<T: Shareable> ValueGuard<'_, T> {
 }
 
 impl<T: Shareable> Drop for ValueGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let Self { value, held, copy, changed } = self;
         held.release(|_, end| {

@@ -64,26 +64,47 @@ pub(super) enum Failure {
     Os(io::Error),
 }
 
-/// Takes the lock: from free in a handful of instructions, else the slow way.
-#[inline]
-pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait) -> Result<(), Failure> {
+/// Takes the lock if it is free and nobody has slept on it: the fast path of [`lock`], with one exit for all that is
+/// not so.
+#[inline(always)]
+pub(super) fn lock_free(line: &LockLine, me: &Thread) -> bool {
     if me.held >= thread::MAX_HELD {
-        return Err(too_many());
+        return false;
     }
     let node = me.list.node(&line.word);
     let interrupted = me.list.begin(node);
     // Acquire pairs with the Release of `unlock`, `unlock_and_wake` and the kernel's marking of a dead owner.
-    if line.word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_err()
-        && let Err(failure) = lock_contended(line, me, wait, interrupted)
-    {
+    if line.word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        me.list.end(interrupted);
+        return false;
+    }
+    enter(line, me, interrupted);
+    true
+}
+
+/// Takes the lock in all other cases, or says why not.
+#[cold]
+pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait) -> Result<(), Failure> {
+    if me.held >= thread::MAX_HELD {
+        return Err(too_many());
+    }
+    let interrupted = me.list.begin(me.list.node(&line.word));
+    if let Err(failure) = lock_contended(line, me, wait, interrupted) {
         me.list.end(interrupted);
         return Err(failure);
     }
+    enter(line, me, interrupted);
+    Ok(())
+}
+
+/// The word is ours: so is the node.
+#[inline(always)]
+fn enter(line: &LockLine, me: &Thread, interrupted: usize) {
+    let node = me.list.node(&line.word);
     line.node.store(node as u64, Ordering::Relaxed); // read by this thread only, to know itself again
     me.list.link(node);
     me.list.end(interrupted);
     thread::count_held(me.held + 1);
-    Ok(())
 }
 
 #[cold]
@@ -93,8 +114,6 @@ fn too_many() -> Failure {
     Failure::Os(io::Error::other(message))
 }
 
-#[cold]
-#[inline(never)]
 fn lock_contended(line: &LockLine, me: &Thread, wait: Wait, interrupted: usize) -> Result<(), Failure> {
     let node = me.list.node(&line.word);
     let mut holder_was_looked_up = false;
@@ -188,7 +207,7 @@ pub(super) fn is_held_by(line: &LockLine, tid: u32) -> bool {
 }
 
 /// Releases the lock, which `me` holds.
-#[inline]
+#[inline(always)]
 pub(super) fn unlock(line: &LockLine, me: &Thread) {
     let node = me.list.node(&line.word);
     let interrupted = me.list.begin(node);

@@ -47,24 +47,29 @@ thread_local! {
     };
 }
 
+/// The calling thread, if it has been looked up in this fork generation.
+#[inline(always)]
+pub(crate) fn cached() -> Option<Thread> {
+    CACHE.with(|cache| (cache.cell.get().load(Ordering::Relaxed) == cache.generation.get()).then(|| cache.thread()))
+}
+
 /// The calling thread.
 ///
 /// # Errors
 ///
 /// `Unsupported` where the kernel keeps no robust list for the thread (emulators, some sandboxes).
-#[inline]
 pub(crate) fn current() -> io::Result<Thread> {
-    CACHE.with(|cache| {
-        if cache.cell.get().load(Ordering::Relaxed) != cache.generation.get() {
-            look_up(cache)?;
-        }
-        Ok(Thread {
-            tid: cache.tid.get(),
-            generation: cache.generation.get(),
-            held: cache.held.get(),
-            list: cache.list.get(),
-        })
-    })
+    match cached() {
+        Some(thread) => Ok(thread),
+        None => CACHE.with(|cache| look_up(cache).map(|()| cache.thread())),
+    }
+}
+
+impl Cache {
+    #[inline(always)]
+    fn thread(&self) -> Thread {
+        Thread { tid: self.tid.get(), generation: self.generation.get(), held: self.held.get(), list: self.list.get() }
+    }
 }
 
 #[cold]
