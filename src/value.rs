@@ -292,7 +292,7 @@ impl<T: Shareable> SharedValue<T> {
         let mut guard = self.lock()?;
         let result = change(&mut guard);
         if result.is_err() {
-            guard.changed = false;
+            guard.changed = 0;
         }
         result
     }
@@ -385,7 +385,7 @@ impl<T: Shareable> SharedValue<T> {
     fn lock_for(&self, wait: Wait) -> Result<ValueGuard<'_, T>, LockError> {
         let mut held = self.segment.mutex().lock(wait)?;
         match words::read_locked(&self.segment.cell()) {
-            Some(copy) => Ok(ValueGuard { value: self, held, copy, changed: false }),
+            Some(copy) => Ok(ValueGuard { value: self, held, copy, changed: 0 }),
             None => {
                 held.release(|_, _| {});
                 Err(self.invalid_value())
@@ -516,7 +516,8 @@ pub struct ValueGuard<'a, T: Shareable> {
     value: &'a SharedValue<T>,
     held: Held<'a>,
     copy: T,
-    changed: bool,
+    /// 1 once the copy was used mutably. A word for the reason that `Held` gives.
+    changed: usize,
 }
 
 impl<T: Shareable> ValueGuard<'_, T> {
@@ -535,7 +536,7 @@ impl<T: Shareable> ValueGuard<'_, T> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn discard(mut guard: Self) {
-        guard.changed = false;
+        guard.changed = 0;
     }
 }
 
@@ -544,7 +545,7 @@ impl<T: Shareable> Drop for ValueGuard<'_, T> {
     fn drop(&mut self) {
         let Self { value, held, copy, changed } = self;
         held.release(|_, end| {
-            if *changed && end == End::Regular {
+            if *changed != 0 && end == End::Regular {
                 words::commit(&value.segment.cell(), copy);
             }
         });
@@ -563,7 +564,7 @@ impl<T: Shareable> Deref for ValueGuard<'_, T> {
 impl<T: Shareable> DerefMut for ValueGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        self.changed = true;
+        self.changed = 1;
         &mut self.copy
     }
 }

@@ -20,7 +20,14 @@ pub(crate) struct CommitCell<'a> {
     pub(crate) slots: [&'a [AtomicU64]; 2],
 }
 
-impl CommitCell<'_> {
+impl<'a> CommitCell<'a> {
+    /// The slot of commit `n`. A choice and not an index: so the compiler knows how long the slot is.
+    #[inline(always)]
+    fn slot(&self, n: u64) -> &'a [AtomicU64] {
+        let [even, odd] = self.slots;
+        if n & 1 == 0 { even } else { odd }
+    }
+
     /// How many commits there have been.
     #[inline]
     pub(crate) fn commits(&self) -> u64 {
@@ -32,7 +39,7 @@ impl CommitCell<'_> {
     #[inline]
     pub(crate) fn read(&self, mut put: impl FnMut(usize, u64)) -> Option<u64> {
         let n = self.commits.load(Ordering::Acquire); // pairs with the Release in `commit`: slot n is filled
-        for (index, word) in self.slots[(n & 1) as usize].iter().enumerate() {
+        for (index, word) in self.slot(n).iter().enumerate() {
             put(index, word.load(Ordering::Relaxed));
         }
         // If any word above came from commit n + 2, this fence and the writer's make its `begun` visible below.
@@ -44,7 +51,7 @@ impl CommitCell<'_> {
     #[inline]
     pub(crate) fn read_locked(&self, mut put: impl FnMut(usize, u64)) -> u64 {
         let n = self.commits.load(Ordering::Relaxed); // taking the lock made the last holder's commit visible
-        for (index, word) in self.slots[(n & 1) as usize].iter().enumerate() {
+        for (index, word) in self.slot(n).iter().enumerate() {
             put(index, word.load(Ordering::Relaxed));
         }
         n
@@ -57,7 +64,7 @@ impl CommitCell<'_> {
         self.begun.store(next, Ordering::Relaxed);
         // Pairs with the fence in `read`: who sees one of the words below also sees `begun`.
         fence(Ordering::Release);
-        for (index, word) in self.slots[(next & 1) as usize].iter().enumerate() {
+        for (index, word) in self.slot(next).iter().enumerate() {
             word.store(get(index), Ordering::Relaxed);
         }
         self.commits.store(next, Ordering::Release); // pairs with the Acquire in `read` and `commits`
