@@ -45,9 +45,12 @@ pub fn exists(name: &str) -> bool {
     std::fs::symlink_metadata(path(name)).is_ok()
 }
 
+/// What a child does, given the segment's name.
+pub type Body = fn(&str);
+
 /// In a child: runs the body of its role and exits. `roles` is called at the start of a test named `child`, which every
 /// test file with children has: `#[test] fn child() { support::play(&[("role", body)]) }`.
-pub fn play(roles: &[(&str, fn(&str))]) {
+pub fn play(roles: &[(&str, Body)]) {
     let Ok(role) = std::env::var(ROLE) else { return };
     let name = std::env::var(NAME).unwrap_or_default();
     let (_, body) = roles.iter().find(|(known, _)| *known == role).unwrap_or_else(|| panic!("no role {role}"));

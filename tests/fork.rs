@@ -1,0 +1,98 @@
+//! A fork passes no lock on, and parent and child each count as users.
+#![allow(unsafe_code)]
+
+mod support;
+
+use robust_shm::{LockError, SharedLock, SharedValue};
+use support::{Scratch, exists, play, spawn, until};
+
+#[test]
+fn child() {
+    // Forking happens in processes of their own: the test harness has other threads.
+    play(&[("guard", guard_in_child), ("parent-first", parent_leaves_first), ("relock", relock_in_child)]);
+}
+
+/// Forks; the child runs `body` and ends; returns when it has ended well.
+fn fork(body: impl FnOnce()) {
+    // SAFETY: this process has one thread that matters; the child ends with `_exit`.
+    match unsafe { libc::fork() } {
+        0 => {
+            let ok = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(i32::from(!ok)) }
+        }
+        pid => {
+            let mut status = 0;
+            until("the forked child", || {
+                // SAFETY: a child of ours, and a place for its status.
+                let ended = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+                (ended == pid).then_some(())
+            });
+            assert_eq!(status, 0, "the forked child failed");
+        }
+    }
+}
+
+fn guard_in_child(name: &str) {
+    let value = SharedValue::create(name, 1u32).unwrap();
+    let mut guard = Some(value.lock().unwrap());
+    **guard.as_mut().unwrap() = 2;
+    fork(|| {
+        drop(guard.take()); // neither commits nor unlocks
+        assert_eq!(value.get(), 1);
+        assert!(matches!(value.try_lock(), Err(LockError::WouldBlock { .. })));
+    });
+    assert!(matches!(value.lock(), Err(LockError::WouldDeadlock { .. })), "still ours");
+    drop(guard);
+    assert_eq!(value.get(), 2);
+    drop(value);
+    assert!(!exists(name));
+}
+
+fn relock_in_child(name: &str) {
+    let lock = SharedLock::create(name).unwrap();
+    let mut guard = Some(lock.lock().unwrap());
+    let second = SharedLock::create(&format!("{name}-2")).unwrap();
+    fork(|| {
+        // The child takes and releases locks of its own while it has a copy of its parent's guard.
+        let own = second.lock().unwrap();
+        drop(guard.take());
+        assert!(matches!(second.try_lock(), Err(LockError::WouldBlock { .. })));
+        drop(own);
+    });
+    drop(guard);
+    assert!(lock.lock().is_ok() && second.lock().is_ok());
+}
+
+fn parent_leaves_first(name: &str) {
+    let mut value = Some(SharedValue::create(name, 1u32).unwrap());
+    fork(|| {
+        // A grandchild outlives the handle of its parent.
+        let mut inner = value.take();
+        fork(|| {
+            let inner = inner.take().unwrap();
+            inner.set(5).unwrap();
+            assert!(exists(name));
+        });
+        drop(inner);
+        assert!(exists(name), "the first parent still holds it");
+    });
+    assert_eq!(value.as_ref().unwrap().get(), 5);
+    drop(value);
+    assert!(!exists(name));
+}
+
+#[test]
+fn a_guard_dropped_in_a_forked_child_neither_commits_nor_unlocks() {
+    spawn("guard", &Scratch::new("fork")).join();
+}
+
+#[test]
+fn a_forked_child_locks_for_itself() {
+    spawn("relock", &Scratch::new("fork")).join();
+}
+
+#[test]
+fn a_segment_stays_until_parent_and_child_have_left() {
+    spawn("parent-first", &Scratch::new("fork")).join();
+}

@@ -1,0 +1,233 @@
+//! Segments are born complete, go with their last user, and leave no litter.
+
+mod support;
+
+use std::sync::OnceLock;
+
+use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments};
+use support::{Scratch, exists, pause, play, ready_to_die, say, spawn};
+
+#[test]
+fn child() {
+    play(&[
+        ("create", create),
+        ("attach", attach),
+        ("race", race),
+        ("static", hold_in_a_static),
+        ("persist", persist),
+        ("churn", churn),
+    ]);
+}
+
+fn create(name: &str) {
+    let _value = SharedValue::create(name, 7u64).unwrap();
+    ready_to_die();
+}
+
+fn persist(name: &str) {
+    let value = SharedValue::<u64>::options().persistent(true).create(name, 7).unwrap();
+    let _guard = value.lock().unwrap();
+    ready_to_die();
+}
+
+fn attach(name: &str) {
+    let value = SharedValue::<u64>::open(name).unwrap();
+    say(value.get());
+    pause();
+}
+
+/// Of hundreds that do this at once, one creates, and everyone sees all of the array's elements.
+fn race(name: &str) {
+    let array = SharedArray::open_or_create_from(name, &[7u64; 1000]).unwrap();
+    assert_eq!(array.to_vec().unwrap(), [7; 1000]);
+    say(array.was_created());
+    pause(); // nobody leaves before all have come
+}
+
+fn churn(name: &str) {
+    for _ in 0..300 {
+        let value = SharedValue::open_or_create(name, 7u64).unwrap();
+        assert_eq!(value.get(), 7);
+    }
+}
+
+fn hold_in_a_static(name: &str) {
+    static HELD: OnceLock<SharedValue<u64>> = OnceLock::new();
+    HELD.get_or_init(|| SharedValue::create(name, 7).unwrap());
+    std::process::exit(0);
+}
+
+#[test]
+fn of_two_hundred_racing_processes_exactly_one_creates_and_none_sees_a_half_made_segment() {
+    let name = Scratch::new("race");
+    let children: Vec<_> = (0..200).map(|_| spawn("race", &name)).collect();
+    let created = children.iter().filter(|child| child.hear() == "true").count();
+    assert_eq!(created, 1);
+    assert_eq!(SegmentInfo::of(&name).unwrap().attached(), Some(200));
+    children.into_iter().for_each(support::Role::join);
+    assert!(!exists(&name));
+}
+
+#[test]
+fn opening_and_closing_at_once_never_fails_and_leaves_nothing() {
+    let name = Scratch::new("churn");
+    let children: Vec<_> = (0..4).map(|_| spawn("churn", &name)).collect();
+    children.into_iter().for_each(support::Role::join);
+    assert!(!exists(&name));
+}
+
+#[test]
+fn the_last_one_out_removes_the_segment_whoever_that_is() {
+    let name = Scratch::new("last");
+    let value = SharedValue::create(&name, 7u64).unwrap();
+    let mut child = spawn("attach", &name);
+    child.expect("7");
+    drop(value);
+    assert!(exists(&name));
+    child.go_on();
+    child.join();
+    assert!(!exists(&name));
+}
+
+#[test]
+fn exit_removes_what_is_held_in_statics() {
+    let name = Scratch::new("static");
+    spawn("static", &name).join();
+    assert!(!exists(&name));
+}
+
+fn orphan(name: &str) {
+    let child = spawn("create", name);
+    child.expect("ready");
+    child.kill();
+    assert!(exists(name), "nobody can remove a name after SIGKILL");
+}
+
+#[test]
+fn an_orphan_goes_when_its_name_is_used() {
+    let name = Scratch::new("orphan");
+    orphan(&name);
+    let info = SegmentInfo::of(&name).unwrap();
+    assert!(info.is_orphan() && info.to_string().contains("orphan"), "{info}");
+    assert!(matches!(SharedValue::<u64>::open(&name), Err(Error::NotFound { .. })));
+    assert!(!exists(&name));
+
+    orphan(&name);
+    // Even as something else: what is dead does not count.
+    let lock = SharedLock::create(&name).unwrap();
+    assert!(lock.was_created());
+    drop(lock);
+
+    orphan(&name);
+    assert!(SharedValue::open_or_create(&name, 8u64).unwrap().was_created());
+}
+
+#[test]
+fn an_orphan_goes_with_the_next_creation_of_anything() {
+    let name = Scratch::new("swept");
+    orphan(&name);
+    support::until("the sweep", || {
+        let _other = SharedLock::create(&Scratch::new("other")).unwrap();
+        (!exists(&name)).then_some(())
+    });
+}
+
+#[test]
+fn remove_orphans_takes_dead_segments_and_no_others() {
+    let (dead, live, kept) = (Scratch::new("dead"), Scratch::new("live"), Scratch::new("kept"));
+    let _live = SharedValue::create(&live, 1u64).unwrap();
+    drop(SharedValue::options().persistent(true).create(&kept, 1u64).unwrap());
+    let stranger = Scratch::new("stranger");
+    std::fs::write(support::path(&stranger), "not a segment").unwrap();
+    orphan(&dead);
+    let removed = remove_orphans().unwrap();
+    // Another test of this binary may have swept it.
+    assert!(removed.contains(&dead.0) || !exists(&dead));
+    assert!(!removed.iter().any(|name| [&live.0, &kept.0, &stranger.0].contains(&name)));
+    assert!(exists(&live) && exists(&kept) && exists(&stranger));
+    remove(&kept).unwrap();
+}
+
+#[test]
+fn a_persistent_segment_stays_and_is_taken_over_after_a_kill() {
+    let name = Scratch::new("persistent");
+    let child = spawn("persist", &name);
+    child.expect("ready");
+    child.kill();
+    let value = SharedValue::<u64>::open(&name).unwrap();
+    assert!(!value.was_created());
+    value.update(|v| *v += 1).unwrap();
+    drop(value);
+    assert!(matches!(SharedValue::create(&name, 1u64), Err(Error::AlreadyExists { .. })));
+    assert_eq!(SharedValue::<u64>::open(&name).unwrap().get(), 8);
+    remove(&name).unwrap();
+    assert!(!exists(&name));
+}
+
+#[test]
+fn a_closer_never_removes_a_successor() {
+    let name = Scratch::new("successor");
+    let first = SharedValue::create(&name, 1u64).unwrap();
+    remove(&name).unwrap();
+    let second = SharedValue::create(&name, 2u64).unwrap();
+    first.set(3).unwrap();
+    drop(first);
+    assert_eq!(SharedValue::<u64>::open(&name).unwrap().get(), 2);
+    drop(second);
+    assert!(!exists(&name));
+}
+
+#[test]
+fn a_refused_opener_takes_nothing_along() {
+    let name = Scratch::new("refused");
+    let value = SharedValue::create(&name, 1u64).unwrap();
+    for _ in 0..10 {
+        assert!(matches!(SharedValue::<i64>::open(&name), Err(Error::TypeMismatch { .. })));
+    }
+    assert!(exists(&name));
+    drop(value);
+    assert!(!exists(&name));
+}
+
+#[test]
+fn segments_lists_what_there_is() {
+    let name = Scratch::new("listed");
+    let array = SharedArray::<u16, 5>::create(&name).unwrap();
+    let _second = SharedArray::<u16, 5>::open(&name).unwrap();
+    let guard = array.lock().unwrap();
+    let info = segments().filter_map(Result::ok).find(|info| info.name() == &*name).unwrap();
+    assert_eq!((info.kind(), info.type_name(), info.element_size(), info.length()), ("SharedArray", "u16", 2, 5));
+    assert_eq!((info.commits(), info.is_persistent(), info.is_poisoned()), (None, false, false));
+    assert_eq!((info.creator(), info.holder_process()), (std::process::id(), Some(std::process::id())));
+    assert_eq!((info.attached(), info.is_orphan(), info.bytes()), (Some(2), false, 640 - 64 + 10));
+    assert!(info.created().elapsed().unwrap().as_secs() < 60);
+    assert!(info.holder_thread().is_some());
+    let text = info.to_string();
+    assert!(text.contains("SharedArray<u16, 5>") && text.contains("2 handles attached"), "{text}");
+    drop(guard);
+}
+
+#[test]
+fn sixty_four_mebibytes_never_stand_on_the_stack() {
+    // Test threads have 2 MiB.
+    const N: usize = 8 << 20;
+    let name = Scratch::new("large");
+    let array = SharedArray::<u64, N>::create(&name).unwrap();
+    array.lock().unwrap()[N - 1] = 7;
+    let other = SharedArray::<u64, N>::open(&name).unwrap();
+    assert_eq!(other.load(N - 1).unwrap(), 7);
+    let copy = other.to_vec().unwrap();
+    other.copy_from_slice(&copy).unwrap();
+    assert_eq!(other.update(|elements| elements.iter().sum::<u64>()).unwrap(), 7);
+    assert!(format!("{other:?}").contains("8388608 in all"));
+}
+
+#[test]
+fn debug_shows_name_and_contents_and_never_waits() {
+    let name = Scratch::new("debug");
+    let array = SharedArray::create_from(&name, &[25, 36, 49, 64]).unwrap();
+    assert_eq!(format!("{array:?}"), format!("SharedArray {{ name: {:?}, data: [25, 36, 49, 64], .. }}", &*name));
+    let guard = array.lock().unwrap();
+    assert!(format!("{array:?}").contains("<locked>"));
+    assert_eq!(format!("{guard:?}"), "ArrayGuard([25, 36, 49, 64])");
+}

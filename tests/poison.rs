@@ -1,0 +1,133 @@
+//! What is changed in place says when it may be torn.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use robust_shm::{ArrayGuard, LockError, LockGuard, SegmentInfo, SharedArray, SharedLock};
+use support::{Scratch, play, ready_to_die, spawn};
+
+#[test]
+fn child() {
+    play(&[("array", hold_array), ("lock", hold_lock)]);
+}
+
+fn hold_array(name: &str) {
+    let array = SharedArray::<u32, 4>::open(name).unwrap();
+    let mut guard = array.lock_poisoned().unwrap();
+    guard[0] = 99;
+    ready_to_die();
+}
+
+fn hold_lock(name: &str) {
+    let lock = SharedLock::open(name).unwrap();
+    let _guard = lock.lock().unwrap();
+    ready_to_die();
+}
+
+fn kill_a_holder(role: &str, name: &str) {
+    let child = spawn(role, name);
+    child.expect("ready");
+    child.kill();
+}
+
+fn is_poisoned<R>(result: Result<R, LockError>) -> bool {
+    matches!(result, Err(LockError::Poisoned { .. }))
+}
+
+#[test]
+fn a_killed_holder_poisons_an_array_until_it_is_repaired() {
+    let name = Scratch::new("array");
+    let array = SharedArray::create_from(&name, &[1u32; 4]).unwrap();
+    kill_a_holder("array", &name);
+    assert!(array.is_poisoned());
+    assert!(SegmentInfo::of(&name).unwrap().is_poisoned());
+    assert!(is_poisoned(array.lock()));
+    assert!(is_poisoned(array.try_lock()));
+    assert!(is_poisoned(array.try_lock_for(Duration::from_secs(1))));
+    assert!(is_poisoned(array.load(0)) && is_poisoned(array.store(0, 1)) && is_poisoned(array.to_vec()));
+
+    // A guard that is dropped without clearing leaves the poison, and the array usable for repair.
+    let guard = array.lock_poisoned().unwrap();
+    assert!(ArrayGuard::is_poisoned(&guard));
+    assert_eq!(*guard, [99, 1, 1, 1]);
+    drop(guard);
+    assert!(is_poisoned(array.lock()));
+
+    let guard = array.lock_recover(|elements| elements[0] = 1).unwrap();
+    assert!(!ArrayGuard::is_poisoned(&guard));
+    drop(guard);
+    assert_eq!(array.to_vec().unwrap(), [1; 4]);
+    drop(array.lock_recover(|_| panic!("nothing to repair")).unwrap());
+}
+
+#[test]
+fn rewriting_everything_is_a_repair() {
+    let name = Scratch::new("rewrite");
+    let array = SharedArray::<u32, 4>::create(&name).unwrap();
+    kill_a_holder("array", &name);
+    array.copy_from_slice(&[1, 2, 3, 4]).unwrap();
+    assert_eq!(array.to_vec().unwrap(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn poison_survives_three_generations_of_deaths_and_a_repair_that_panics() {
+    let name = Scratch::new("generations");
+    let array = SharedArray::<u32, 4>::create(&name).unwrap();
+    for _ in 0..3 {
+        kill_a_holder("array", &name);
+        assert!(is_poisoned(array.lock()));
+    }
+    let repair = catch_unwind(AssertUnwindSafe(|| array.lock_recover(|_| panic!("not repairable")).map(drop)));
+    assert!(repair.is_err());
+    assert!(is_poisoned(array.lock()));
+    let mut guard = array.try_lock_poisoned_for(Duration::from_secs(1)).unwrap();
+    ArrayGuard::clear_poison(&mut guard);
+    drop(guard);
+    assert!(array.lock().is_ok());
+}
+
+#[test]
+fn a_lock_is_poisoned_by_a_kill_and_by_a_panic() {
+    let name = Scratch::new("lock");
+    let lock = SharedLock::create(&name).unwrap();
+    kill_a_holder("lock", &name);
+    assert!(lock.is_poisoned() && is_poisoned(lock.lock()) && is_poisoned(lock.with(|| ())));
+    let mut repaired = false;
+    drop(lock.lock_recover(|| repaired = true).unwrap());
+    assert!(repaired && lock.lock().is_ok());
+
+    assert!(catch_unwind(AssertUnwindSafe(|| lock.with(|| panic!("inside")))).is_err());
+    assert!(is_poisoned(lock.lock()));
+    let mut guard = lock.lock_poisoned().unwrap();
+    LockGuard::clear_poison(&mut guard);
+    drop(guard);
+    assert!(lock.lock().is_ok());
+}
+
+#[test]
+fn a_guard_leaked_by_a_thread_that_ends_poisons() {
+    let array = SharedArray::<u32, 4>::create(&Scratch::new("leaked")).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::mem::forget(array.lock().unwrap())).join().unwrap();
+    });
+    // The kernel reports the thread's end, which may come a moment after `join`.
+    let result = support::until("the thread's end", || match array.try_lock() {
+        Err(LockError::WouldBlock { .. }) => None,
+        other => Some(is_poisoned(other)),
+    });
+    assert!(result);
+}
+
+#[test]
+fn a_handle_dropped_with_a_leaked_guard_keeps_the_lock_mapped() {
+    // Once unmapped, the next robust lock of this thread would write to the old node: a crash.
+    let lock = SharedLock::create(&Scratch::new("leak")).unwrap();
+    std::mem::forget(lock.lock().unwrap());
+    drop(lock);
+    let other = SharedLock::create(&Scratch::new("other")).unwrap();
+    for _ in 0..1_000 {
+        drop(other.lock().unwrap());
+    }
+}

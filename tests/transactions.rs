@@ -1,0 +1,157 @@
+//! A value changes by whole commits or not at all.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use robust_shm::{Error, SharedValue, ValueGuard};
+use support::{Scratch, play, ready_to_die, spawn};
+
+#[test]
+fn child() {
+    play(&[
+        ("locked", |name| die_after(name, 0)),
+        ("changed", |name| die_after(name, 1)),
+        ("dropped", |name| die_after(name, 2)),
+    ]);
+}
+
+/// Dies in one of the phases of a guard.
+fn die_after(name: &str, phase: u32) {
+    let value = SharedValue::<[u64; 8]>::open(name).unwrap();
+    let mut guard = value.lock().unwrap();
+    if phase >= 1 {
+        guard[0] = 99;
+    }
+    if phase >= 2 {
+        drop(guard);
+    }
+    ready_to_die();
+}
+
+#[test]
+fn a_killed_holder_commits_nothing_and_a_finished_one_everything() {
+    for (phase, expected, commits) in [("locked", 1, 0), ("changed", 1, 0), ("dropped", 99, 1)] {
+        let name = Scratch::new("phases");
+        let value = SharedValue::create(&name, [1u64; 8]).unwrap();
+        let child = spawn(phase, &name);
+        child.expect("ready");
+        assert_eq!(value.get()[0], expected, "{phase}: reading does not wait for the holder");
+        child.kill();
+        let guard = value.lock().unwrap();
+        assert_eq!((guard[0], guard[1]), (expected, 1), "{phase}");
+        drop(guard);
+        assert_eq!(value.commits(), commits, "{phase}");
+    }
+}
+
+#[test]
+fn discarded_panicked_and_read_only_guards_commit_nothing() {
+    let value = SharedValue::create(&Scratch::new("nothing"), 1u32).unwrap();
+    let mut guard = value.lock().unwrap();
+    *guard = 2;
+    ValueGuard::discard(guard);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        *value.lock().unwrap() = 3;
+        let mut guard = value.lock().unwrap();
+        *guard = 4;
+        panic!("under the guard");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!((*value.lock().unwrap(), value.commits()), (3, 1));
+}
+
+#[test]
+fn a_guard_that_is_taken_while_unwinding_does_commit() {
+    struct OnDrop<'a>(&'a SharedValue<u32>);
+    impl Drop for OnDrop<'_> {
+        fn drop(&mut self) {
+            *self.0.lock().unwrap() = 7;
+        }
+    }
+    let value = SharedValue::create(&Scratch::new("unwinding"), 1u32).unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _on_drop = OnDrop(&value);
+        panic!("before the guard");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(value.get(), 7);
+}
+
+#[test]
+fn try_update_rolls_back_on_err_and_an_early_return_commits() {
+    let value = SharedValue::create(&Scratch::new("rollback"), 10i64).unwrap();
+    let refused: Result<(), Error> = value.try_update(|v| {
+        *v = 0;
+        Err(Error::from(value.try_lock().unwrap_err()))
+    });
+    assert!(matches!(refused, Err(Error::Lock { .. })));
+    assert_eq!(value.get(), 10);
+
+    fn early(value: &SharedValue<i64>) -> Result<(), std::num::ParseIntError> {
+        let mut guard = value.lock().unwrap();
+        *guard = 11;
+        "x".parse::<i64>()?;
+        *guard = 12;
+        Ok(())
+    }
+    assert!(early(&value).is_err());
+    assert_eq!(value.get(), 11);
+}
+
+#[test]
+fn values_of_many_types_come_back_as_they_were_put() {
+    fn round_trip<T: robust_shm::Shareable + PartialEq + std::fmt::Debug>(first: T, second: T) {
+        let name = Scratch::new("types");
+        let value = SharedValue::create(&name, first).unwrap();
+        assert_eq!(SharedValue::<T>::open(&name).unwrap().get(), first);
+        value.set(second).unwrap();
+        assert_eq!(value.get(), second);
+        assert_eq!(*value.lock().unwrap(), second);
+    }
+    #[derive(Clone, Copy, PartialEq, Debug, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
+    #[repr(u8)]
+    enum Light {
+        Red,
+        Green = 7,
+    }
+    #[derive(Clone, Copy, PartialEq, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    struct Point {
+        x: f64,
+        y: f32,
+        z: f32,
+    }
+    round_trip(1u8, 255);
+    round_trip(-1i128, i128::MIN);
+    round_trip(1.5f64, -0.25);
+    round_trip(false, true);
+    round_trip('ß', '☃');
+    round_trip(Light::Red, Light::Green);
+    round_trip(Point { x: 1.0, y: 2.0, z: 3.0 }, Point { x: -1.0, y: -2.0, z: -3.0 });
+    round_trip([0u8; 13], *b"thirteen byte");
+    round_trip([0u8; 24], [255; 24]);
+    round_trip([0u8; 25], [255; 25]);
+    round_trip([0u64; 8192], [u64::MAX; 8192]); // 64 KiB, the largest
+    round_trip((), ());
+}
+
+#[test]
+fn get_if_changed_tells_each_change_once() {
+    let value = SharedValue::create(&Scratch::new("changed"), 1).unwrap();
+    let mut seen = u64::MAX;
+    assert_eq!(value.get_if_changed(&mut seen), Some(1));
+    assert_eq!(value.get_if_changed(&mut seen), None);
+    value.set(2).unwrap();
+    value.set(3).unwrap();
+    assert_eq!((value.get_if_changed(&mut seen), seen), (Some(3), 2));
+    assert_eq!(value.get_if_changed(&mut seen), None);
+}
+
+#[test]
+fn a_u64_takes_one_page_of_shared_memory() {
+    use std::os::unix::fs::MetadataExt;
+    let name = Scratch::new("page");
+    let _value = SharedValue::create(&name, 1u64).unwrap();
+    assert_eq!(std::fs::metadata(support::path(&name)).unwrap().blocks() * 512, 4096);
+}

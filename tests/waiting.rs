@@ -1,0 +1,125 @@
+//! Every wait ends: with the lock, at its deadline, or with an error at once.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use robust_shm::{LockError, SharedLock, SharedValue};
+use support::{Scratch, pause, play, ready_to_die, say, spawn, within_limit};
+
+#[test]
+fn child() {
+    play(&[("hold", hold), ("wait", wait)]);
+}
+
+fn hold(name: &str) {
+    let value = SharedValue::<u32>::open(name).unwrap();
+    let _guard = value.lock().unwrap();
+    ready_to_die();
+}
+
+fn wait(name: &str) {
+    let value = SharedValue::<u32>::open(name).unwrap();
+    say("waiting");
+    let guard = value.lock().unwrap();
+    say("got it");
+    drop(guard);
+    pause();
+}
+
+#[test]
+fn a_timeout_is_not_early_and_names_the_holder() {
+    let name = Scratch::new("timeout");
+    let value = SharedValue::create(&name, 1u32).unwrap();
+    let child = spawn("hold", &name);
+    child.expect("ready");
+    for timeout in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(150)] {
+        let start = Instant::now();
+        let error = value.try_lock_for(timeout).unwrap_err();
+        assert!(start.elapsed() >= timeout, "{:?} is early", start.elapsed());
+        let LockError::TimedOut { holder, .. } = &error else { panic!("{error}") };
+        assert!(holder.is_some_and(|tid| tid >= child.id()), "{error}");
+    }
+    let deadline = Instant::now() + Duration::from_millis(50);
+    assert!(matches!(value.try_lock_until(deadline), Err(LockError::TimedOut { .. })));
+    assert!(Instant::now() >= deadline);
+    assert!(matches!(value.try_lock(), Err(LockError::WouldBlock { .. })));
+    child.kill();
+    assert!(value.try_lock_for(Duration::MAX).is_ok());
+}
+
+#[test]
+fn a_waiter_gets_the_lock_when_its_holder_is_killed() {
+    let name = Scratch::new("handover");
+    let value = SharedValue::create(&name, 1u32).unwrap();
+    let holder = spawn("hold", &name);
+    holder.expect("ready");
+    let waiters: Vec<_> = (0..4).map(|_| spawn("wait", &name)).collect();
+    waiters.iter().for_each(|waiter| waiter.expect("waiting"));
+    holder.kill();
+    for waiter in waiters {
+        waiter.expect("got it");
+        waiter.join();
+    }
+    assert!(value.lock().is_ok());
+}
+
+#[test]
+fn waiters_that_are_killed_take_no_wake_up_with_them() {
+    let name = Scratch::new("killed-waiters");
+    let value = SharedValue::create(&name, 1u32).unwrap();
+    let guard = value.lock().unwrap();
+    let mut waiters: Vec<_> = (0..6).map(|_| spawn("wait", &name)).collect();
+    waiters.iter().for_each(|waiter| waiter.expect("waiting"));
+    waiters.drain(..3).for_each(support::Role::kill);
+    drop(guard);
+    for waiter in waiters {
+        waiter.expect("got it");
+        waiter.join();
+    }
+}
+
+#[test]
+fn relocking_is_an_error_also_through_a_second_handle() {
+    let name = Scratch::new("relock");
+    let lock = SharedLock::create(&name).unwrap();
+    let second = SharedLock::open(&name).unwrap();
+    let guard = lock.lock().unwrap();
+    for handle in [&lock, &second] {
+        assert!(matches!(handle.lock(), Err(LockError::WouldDeadlock { .. })));
+        assert!(matches!(handle.try_lock_for(Duration::from_secs(9)), Err(LockError::WouldDeadlock { .. })));
+        assert!(matches!(handle.try_lock(), Err(LockError::WouldBlock { .. })));
+    }
+    drop(guard);
+    assert!(second.lock().is_ok());
+}
+
+#[test]
+fn locks_may_be_nested_and_released_in_any_order() {
+    let locks: Vec<_> = (0..8).map(|_| SharedLock::create(&Scratch::new("nest")).unwrap()).collect();
+    for round in 0..200usize {
+        let mut guards: Vec<_> = locks.iter().map(|lock| lock.lock().unwrap()).collect();
+        while !guards.is_empty() {
+            drop(guards.remove((round * 7 + guards.len() * 3) % guards.len()));
+        }
+    }
+}
+
+#[test]
+fn a_stopped_holder_delays_writers_but_no_reader() {
+    let name = Scratch::new("stopped");
+    let value = SharedValue::create(&name, 5u32).unwrap();
+    let child = spawn("hold", &name);
+    child.expect("ready");
+    child.signal(libc::SIGSTOP);
+    assert_eq!(
+        within_limit("get", {
+            let value = SharedValue::<u32>::open(&name).unwrap();
+            move || value.get()
+        }),
+        5
+    );
+    assert!(matches!(value.try_lock_for(Duration::from_millis(20)), Err(LockError::TimedOut { .. })));
+    child.kill();
+    assert!(value.lock().is_ok());
+}
