@@ -4,30 +4,12 @@ mod support;
 
 use std::sync::OnceLock;
 
-use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments};
-use support::{Scratch, exists, pause, play, ready_to_die, say, spawn};
+use robust_shm::{Error, SegmentInfo, SharedArray, SharedValue, remove, segments};
+use support::{Scratch, exists, pause, play, say, spawn};
 
 #[test]
 fn child() {
-    play(&[
-        ("create", create),
-        ("attach", attach),
-        ("race", race),
-        ("static", hold_in_a_static),
-        ("persist", persist),
-        ("churn", churn),
-    ]);
-}
-
-fn create(name: &str) {
-    let _value = SharedValue::create(name, 7u64).unwrap();
-    ready_to_die();
-}
-
-fn persist(name: &str) {
-    let value = SharedValue::<u64>::options().persistent(true).create(name, 7).unwrap();
-    let _guard = value.lock().unwrap();
-    ready_to_die();
+    play(&[("attach", attach), ("race", race), ("static", hold_in_a_static), ("churn", churn)]);
 }
 
 fn attach(name: &str) {
@@ -93,74 +75,6 @@ fn the_last_one_out_removes_the_segment_whoever_that_is() {
 fn exit_removes_what_is_held_in_statics() {
     let name = Scratch::new("static");
     spawn("static", &name).join();
-    assert!(!exists(&name));
-}
-
-fn orphan(name: &str) {
-    let child = spawn("create", name);
-    child.expect("ready");
-    child.kill();
-    assert!(exists(name), "nobody can remove a name after SIGKILL");
-}
-
-#[test]
-fn an_orphan_goes_when_its_name_is_used() {
-    let name = Scratch::new("orphan");
-    orphan(&name);
-    let info = SegmentInfo::of(&name).unwrap();
-    assert!(info.is_orphan() && info.to_string().contains("orphan"), "{info}");
-    assert!(matches!(SharedValue::<u64>::open(&name), Err(Error::NotFound { .. })));
-    assert!(!exists(&name));
-
-    orphan(&name);
-    // Even as something else: what is dead does not count.
-    let lock = SharedLock::create(&name).unwrap();
-    assert!(lock.was_created());
-    drop(lock);
-
-    orphan(&name);
-    assert!(SharedValue::open_or_create(&name, 8u64).unwrap().was_created());
-}
-
-#[test]
-fn an_orphan_goes_with_the_next_creation_of_anything() {
-    let name = Scratch::new("swept");
-    orphan(&name);
-    support::until("the sweep", || {
-        let _other = SharedLock::create(&Scratch::new("other")).unwrap();
-        (!exists(&name)).then_some(())
-    });
-}
-
-#[test]
-fn remove_orphans_takes_dead_segments_and_no_others() {
-    let (dead, live, kept) = (Scratch::new("dead"), Scratch::new("live"), Scratch::new("kept"));
-    let _live = SharedValue::create(&live, 1u64).unwrap();
-    drop(SharedValue::options().persistent(true).create(&kept, 1u64).unwrap());
-    let stranger = Scratch::new("stranger");
-    std::fs::write(support::path(&stranger), "not a segment").unwrap();
-    orphan(&dead);
-    let removed = remove_orphans().unwrap();
-    // Another test of this binary may have swept it.
-    assert!(removed.contains(&dead.0) || !exists(&dead));
-    assert!(!removed.iter().any(|name| [&live.0, &kept.0, &stranger.0].contains(&name)));
-    assert!(exists(&live) && exists(&kept) && exists(&stranger));
-    remove(&kept).unwrap();
-}
-
-#[test]
-fn a_persistent_segment_stays_and_is_taken_over_after_a_kill() {
-    let name = Scratch::new("persistent");
-    let child = spawn("persist", &name);
-    child.expect("ready");
-    child.kill();
-    let value = SharedValue::<u64>::open(&name).unwrap();
-    assert!(!value.was_created());
-    value.update(|v| *v += 1).unwrap();
-    drop(value);
-    assert!(matches!(SharedValue::create(&name, 1u64), Err(Error::AlreadyExists { .. })));
-    assert_eq!(SharedValue::<u64>::open(&name).unwrap().get(), 8);
-    remove(&name).unwrap();
     assert!(!exists(&name));
 }
 

@@ -1,0 +1,287 @@
+//! Every error, provoked by doing the wrong thing; each message names the segment, what was expected and what was found.
+#![allow(unsafe_code)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::time::Duration;
+
+use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, remove};
+use support::{Scratch, exists, path, play, ready_to_die, say, spawn};
+
+#[test]
+fn child() {
+    play(&[("hold", hold), ("stranger", look_as_a_stranger), ("full", fill_a_small_file_system)]);
+}
+
+fn hold(name: &str) {
+    let value = SharedValue::<u32>::open(name).unwrap();
+    let _guard = value.lock().unwrap();
+    ready_to_die();
+}
+
+/// Checks what every message must have, and that `Debug` shows it as well.
+#[track_caller]
+fn check(error: &Error, name: &str, words: &[&str]) {
+    let message = error.to_string();
+    assert!(message.contains(&format!("{name:?}")), "no name: {message}");
+    assert_eq!(error.name(), name);
+    for word in words {
+        assert!(message.contains(word), "no {word:?}: {message}");
+    }
+    assert!(format!("{error:?}").contains(&message));
+}
+
+macro_rules! assert_error {
+    ($result:expr, $variant:ident, $name:expr, $words:expr) => {{
+        let error = $result.err().expect("an error");
+        assert!(matches!(error, Error::$variant { .. }), "{error:?}");
+        check(&error, $name, &$words);
+    }};
+}
+
+#[test]
+fn names_that_cannot_be_files_are_invalid() {
+    let long = "x".repeat(300);
+    for name in ["", ".", "..", "a/b", "/a", "a\0b", &long] {
+        assert_error!(SharedLock::create(name), InvalidName, name, ["not valid", "use 1 to"]);
+        assert_error!(SharedLock::open(name), InvalidName, name, ["not valid"]);
+        assert_error!(remove(name), InvalidName, name, ["not valid"]);
+        assert_error!(SegmentInfo::of(name), InvalidName, name, ["not valid"]);
+    }
+    let name = Scratch::new("größe ☃ and spaces");
+    assert!(SharedLock::create(&name).is_ok());
+}
+
+#[test]
+fn what_nobody_made_is_not_found() {
+    let name = Scratch::new("nobody");
+    assert_error!(SharedLock::open(&name), NotFound, &name, ["create it", "open_or_create", "persistent"]);
+    assert_error!(remove(&name), NotFound, &name, []);
+    assert_error!(SegmentInfo::of(&name), NotFound, &name, []);
+}
+
+#[test]
+fn a_second_creation_says_that_the_segment_exists() {
+    let name = Scratch::new("twice");
+    let _lock = SharedLock::create(&name).unwrap();
+    assert_error!(SharedLock::create(&name), AlreadyExists, &name, ["open it"]);
+}
+
+#[test]
+fn another_type_shows_both_sides() {
+    let name = Scratch::new("types");
+    let _value = SharedValue::create(&name, 1.5f64).unwrap();
+    assert_error!(SharedValue::<u64>::open(&name), TypeMismatch, &name, ["SharedValue<u64>", "SharedValue<f64>"]);
+    assert_error!(SharedArray::<f64, 4>::open(&name), TypeMismatch, &name, ["SharedArray<f64, 4>", "SharedValue<f64>"]);
+    assert_error!(SharedLock::open(&name), TypeMismatch, &name, ["SharedLock", "SharedValue<f64>"]);
+    let tagged = SharedValue::<f64>::options().type_tag("acme/1").open(&name);
+    assert_error!(tagged, TypeMismatch, &name, ["type_tag \"acme/1\"", "without a type_tag"]);
+
+    let array = Scratch::new("types");
+    let _array = SharedArray::<u8, 4>::create(&array).unwrap();
+    assert_error!(
+        SharedArray::<u8, 5>::open(&array),
+        TypeMismatch,
+        &array,
+        ["SharedArray<u8, 5>", "SharedArray<u8, 4>"]
+    );
+}
+
+#[test]
+fn the_same_struct_in_two_modules_is_the_same_type() {
+    mod producer {
+        #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+        #[repr(C)]
+        pub struct Point(pub f64, pub f64);
+    }
+    mod consumer {
+        #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+        #[repr(C)]
+        pub struct Point(pub f64, pub f64);
+    }
+    let name = Scratch::new("modules");
+    let _value = SharedValue::create(&name, producer::Point(1.0, 2.0)).unwrap();
+    let other = SharedValue::<consumer::Point>::open(&name).unwrap().get();
+    assert_eq!((other.0, other.1), (1.0, 2.0));
+}
+
+#[test]
+fn strangers_files_are_neither_adopted_nor_removed() {
+    let name = Scratch::new("stranger");
+    let all = |words: &[&str]| {
+        for error in [
+            SharedValue::create(&name, 1u8).err(),
+            SharedValue::open_or_create(&name, 1u8).err(),
+            SharedValue::<u8>::open(&name).err(),
+            remove(&name).err(),
+            SegmentInfo::of(&name).err(),
+        ] {
+            let error = error.expect("an error");
+            assert!(matches!(error, Error::NotASegment { .. }), "{error:?}");
+            check(&error, &name, words);
+        }
+        assert!(exists(&name));
+    };
+    fs::write(path(&name), "").unwrap();
+    all(&["an empty file"]);
+    fs::write(path(&name), "somebody's notes").unwrap();
+    all(&["16 bytes", "starts otherwise"]);
+    fs::remove_file(path(&name)).unwrap();
+    symlink("/etc/passwd", path(&name)).unwrap();
+    all(&["a symbolic link"]);
+    fs::remove_file(path(&name)).unwrap();
+    let fifo = std::ffi::CString::new(path(&name).to_str().unwrap()).unwrap();
+    // SAFETY: a path that ends with NUL.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    all(&["FIFO"]);
+    fs::remove_file(path(&name)).unwrap();
+    fs::create_dir(path(&name)).unwrap();
+    all(&["directory"]);
+    fs::remove_dir(path(&name)).unwrap();
+}
+
+/// A persistent segment without users, as bytes to be damaged.
+fn damaged(damage: impl FnOnce(&fs::File)) -> Scratch {
+    let name = Scratch::new("damaged");
+    drop(SharedValue::options().persistent(true).create(&name, 7u64).unwrap());
+    damage(&fs::OpenOptions::new().write(true).open(path(&name)).unwrap());
+    name
+}
+
+#[test]
+fn a_truncated_segment_says_how_long_it_should_be() {
+    for len in [8, 100, 511, 512, 600, 639] {
+        let name = damaged(|file| file.set_len(len).unwrap());
+        assert_error!(SharedValue::<u64>::open(&name), Truncated, &name, [&format!("found {len}")]);
+        remove(&name).unwrap(); // asked for by name, a damaged segment of ours goes
+    }
+}
+
+#[test]
+fn every_damaged_header_field_has_its_own_message() {
+    for (offset, bytes, word) in [
+        (8, vec![9, 0, 0, 0], "version 9"),
+        (12, vec![1, 2, 3, 4], "byte order"),
+        (16, vec![32, 0, 0, 0], "32-bit"),
+        (20, vec![1, 2, 0, 0], "header of"),
+        (24, vec![0; 8], "in 0 bytes"),
+        (48, vec![9, 0, 0, 0], "kind 9"),
+        (52, vec![9, 0, 0, 0], "lock kind 9"),
+        (56, vec![0xf0, 0, 0, 0], "flags"),
+        (60, vec![0xff, 0, 0, 0], "type name of 255"),
+        (64, vec![0xff; 8], "size"),
+        (72, vec![3, 0, 0, 0], "alignment 3"),
+        (80, vec![2, 0, 0, 0], "2 elements"),
+        (88, vec![1, 0, 0, 0], "at 1 in"),
+        (120, vec![0xff], "not UTF-8"),
+        (130, vec![1], "behind the type name"),
+        (300, vec![1], "reserved"),
+    ] {
+        let name = damaged(|file| file.write_all_at(&bytes, offset).unwrap());
+        let error = SharedValue::<u64>::open(&name).unwrap_err();
+        assert!(matches!(error, Error::NotASegment { .. } | Error::UnsupportedFormat { .. }), "{error:?}");
+        check(&error, &name, &[word]);
+    }
+}
+
+#[test]
+fn an_impossible_bit_pattern_is_an_error_until_set_repairs_it() {
+    let name = Scratch::new("impossible");
+    let value = SharedValue::create(&name, true).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(path(&name)).unwrap();
+    file.write_all_at(&[7], 592).unwrap();
+    let error = value.try_get().unwrap_err();
+    assert!(matches!(error, LockError::InvalidValue { .. }));
+    assert!(error.to_string().contains("bool") && error.name() == &*name);
+    assert!(matches!(value.lock(), Err(LockError::InvalidValue { .. })));
+    assert!(std::panic::catch_unwind(|| value.get()).is_err());
+    assert!(format!("{value:?}").contains("<impossible>"));
+    value.set(false).unwrap();
+    assert!(!value.get());
+}
+
+#[test]
+fn lock_errors_name_the_segment_and_become_errors() {
+    let name = Scratch::new("lock-errors");
+    let value = SharedValue::create(&name, 1u32).unwrap();
+    let child = spawn("hold", &name);
+    child.expect("ready");
+    for error in [value.try_lock().err(), value.try_lock_for(Duration::ZERO).err()] {
+        let error = Error::from(error.unwrap());
+        check(&error, &name, &["lock of segment"]);
+        assert!(std::error::Error::source(&error).is_some());
+    }
+    child.kill();
+}
+
+#[test]
+fn a_segment_larger_than_memory_is_out_of_shared_memory() {
+    let name = Scratch::new("huge");
+    const N: usize = 1 << 46;
+    assert_error!(SharedArray::<u8, N>::create(&name), OutOfSharedMemory, &name, ["70368744178304", "bytes free"]);
+    assert!(!exists(&name));
+}
+
+fn fill_a_small_file_system(name: &str) {
+    // A /dev/shm of our own, of 1 MiB.
+    // SAFETY: integers only.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
+    for (flags, data) in [(libc::MS_REC | libc::MS_PRIVATE, c""), (0, c"size=1m")] {
+        let target = if flags == 0 { c"/dev/shm" } else { c"/" };
+        // SAFETY: strings that end with NUL.
+        let result =
+            unsafe { libc::mount(c"tmpfs".as_ptr(), target.as_ptr(), c"tmpfs".as_ptr(), flags, data.as_ptr().cast()) };
+        assert_eq!(result, 0);
+    }
+    assert_error!(
+        SharedArray::<u8, { 2 << 20 }>::create(name),
+        OutOfSharedMemory,
+        name,
+        ["2097728", "1048576 bytes free"]
+    );
+    assert!(SharedArray::<u8, { 512 << 10 }>::create(name).is_ok(), "the name and the space are free");
+}
+
+#[test]
+fn a_full_file_system_is_an_error_and_no_sigbus() {
+    // SAFETY: takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: mounting needs root");
+        return;
+    }
+    spawn("full", &Scratch::new("full")).join();
+}
+
+fn look_as_a_stranger(name: &str) {
+    // SAFETY: integers only.
+    assert_eq!(unsafe { libc::setuid(65534) }, 0);
+    let error = SharedValue::<u32>::open(name).unwrap_err();
+    say(match &error {
+        Error::PermissionDenied { .. } => "denied",
+        Error::ForeignOwner { .. } => "foreign",
+        _ => "other",
+    });
+    check(&error, name, &["uid 0"]);
+    assert!(remove(name).is_err());
+}
+
+#[test]
+fn another_users_segment_is_refused() {
+    // SAFETY: takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: becoming another user needs root");
+        return;
+    }
+    let name = Scratch::new("mine");
+    let _value = SharedValue::create(&name, 1u32).unwrap();
+    let child = spawn("stranger", &name);
+    child.expect("denied");
+    child.join();
+    fs::set_permissions(path(&name), fs::Permissions::from_mode(0o666)).unwrap();
+    let child = spawn("stranger", &name);
+    child.expect("foreign");
+    child.join();
+    assert!(exists(&name));
+}
