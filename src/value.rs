@@ -73,6 +73,12 @@ impl<T: NoUninit + CheckedBitPattern + Send + 'static> Shareable for T {}
 /// assert_eq!(elsewhere.get(), 42);
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
+///
+/// More than 64 KiB does not compile; larger things are arrays:
+///
+/// ```compile_fail
+/// let value = robust_shm::SharedValue::create("too-large", [0u8; 65_537]);
+/// ```
 #[must_use = "dropping the last handle removes the segment"]
 pub struct SharedValue<T> {
     segment: Segment<ValueOf<T>>,
@@ -89,7 +95,8 @@ impl<T: Shareable> Contents for ValueOf<T> {
     }
 }
 
-impl<T: Shareable> SharedValue<T> {
+// The bound stands on the functions and not on the block: so the compiler explains a missing derive.
+impl<T> SharedValue<T> {
     /// Creates the segment with its first value.
     ///
     /// # Errors
@@ -107,7 +114,10 @@ impl<T: Shareable> SharedValue<T> {
     /// assert!(matches!(SharedValue::create(&name, 2.5f64), Err(Error::AlreadyExists { .. })));
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn create(name: &str, initial: T) -> Result<Self, Error> {
+    pub fn create(name: &str, initial: T) -> Result<Self, Error>
+    where
+        T: Shareable,
+    {
         Self::options().create(name, initial)
     }
 
@@ -125,7 +135,10 @@ impl<T: Shareable> SharedValue<T> {
     ///
     /// assert!(matches!(SharedValue::<i32>::open("nobody-made-this"), Err(Error::NotFound { .. })));
     /// ```
-    pub fn open(name: &str) -> Result<Self, Error> {
+    pub fn open(name: &str) -> Result<Self, Error>
+    where
+        T: Shareable,
+    {
         Self::options().open(name)
     }
 
@@ -148,10 +161,15 @@ impl<T: Shareable> SharedValue<T> {
     /// assert_eq!(second.get(), 'a');
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    pub fn open_or_create(name: &str, initial: T) -> Result<Self, Error> {
+    pub fn open_or_create(name: &str, initial: T) -> Result<Self, Error>
+    where
+        T: Shareable,
+    {
         Self::options().open_or_create(name, initial)
     }
+}
 
+impl<T: Shareable> SharedValue<T> {
     /// The value: a consistent copy of the last commit. Takes no lock, and never waits for a writer that is slow,
     /// stopped or dead.
     ///

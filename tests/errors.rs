@@ -94,12 +94,12 @@ fn the_same_struct_in_two_modules_is_the_same_type() {
     mod producer {
         #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
         #[repr(C)]
-        pub struct Point(pub f64, pub f64);
+        pub(crate) struct Point(pub(crate) f64, pub(crate) f64);
     }
     mod consumer {
         #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
         #[repr(C)]
-        pub struct Point(pub f64, pub f64);
+        pub(crate) struct Point(pub(crate) f64, pub(crate) f64);
     }
     let name = Scratch::new("modules");
     let _value = SharedValue::create(&name, producer::Point(1.0, 2.0)).unwrap();
@@ -220,7 +220,7 @@ fn lock_errors_name_the_segment_and_become_errors() {
 fn a_segment_larger_than_memory_is_out_of_shared_memory() {
     let name = Scratch::new("huge");
     const N: usize = 1 << 46;
-    assert_error!(SharedArray::<u8, N>::create(&name), OutOfSharedMemory, &name, ["70368744178304", "bytes free"]);
+    assert_error!(SharedArray::<u8, N>::create(&name), OutOfSharedMemory, &name, ["70368744178240", "bytes free"]);
     assert!(!exists(&name));
 }
 

@@ -122,9 +122,13 @@ pub(crate) fn unlink(name: &str) -> io::Result<()> {
     fs::remove_file(path(name))
 }
 
-/// Reserves the pages of the first `len` bytes, in pieces: fallocate(2) undoes all of an interrupted call.
+/// Reserves the pages of the first `len` bytes, in pieces: fallocate(2) undoes all of an interrupted call. What cannot
+/// succeed is not begun, lest the pieces that do fit starve the machine in the meantime.
 pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
     const PIECE: u64 = 16 << 20;
+    if len > PIECE && len > available_space() {
+        return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+    }
     let mut start = 0;
     while start < len {
         let piece = PIECE.min(len - start);
