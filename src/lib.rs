@@ -80,3 +80,8 @@ pub use name::unique_name;
 pub use options::{LockKind, Options};
 pub use segment::{remove, remove_orphans};
 pub use value::{Shareable, SharedValue, ValueGuard};
+
+/// Compiles the programs in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
