@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// The longest that any test waits for anything.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(120);
 
 const ROLE: &str = "ROBUST_SHM_TEST_ROLE";
 const NAME: &str = "ROBUST_SHM_TEST_NAME";
