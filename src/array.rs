@@ -463,22 +463,54 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     }
 
     /// The name that the segment was created or opened with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
+    /// assert!(array.name().starts_with("array-"));
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         self.segment.name()
     }
 
     /// Did this handle create the segment, rather than open it?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
+    /// assert!(array.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn was_created(&self) -> bool {
         self.segment.was_created()
     }
 
     /// How many elements the array has: `N`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
+    /// assert_eq!(array.len(), 4);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub const fn len(&self) -> usize {
         N
     }
 
     /// Has the array no elements at all?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
+    /// assert!(!array.is_empty());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         N == 0
@@ -517,6 +549,17 @@ impl<T: Pod + Send + Sync, const N: usize> Options<SharedArray<T, N>> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedArray::<u8, 4>::options().mode(0o640).create(&name)?;
+    /// assert!(made.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn create(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
         Ok(SharedArray { segment: Segment::create(name, &self.settings, &[])? })
     }
@@ -526,6 +569,17 @@ impl<T: Pod + Send + Sync, const N: usize> Options<SharedArray<T, N>> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedArray::options().mode(0o640).create_from(&name, &[1, 2])?;
+    /// assert_eq!(made.to_vec()?, [1, 2]);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
         Ok(SharedArray { segment: Segment::create(name, &self.settings, bytemuck::cast_slice(elements))? })
     }
@@ -535,6 +589,18 @@ impl<T: Pod + Send + Sync, const N: usize> Options<SharedArray<T, N>> {
     /// # Errors
     ///
     /// As there, and [`Error::ForeignOwner`] for a segment of a user that was not allowed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedArray::<u8, 4>::options().type_tag("acme/1").create(&name)?;
+    /// let opened = SharedArray::<u8, 4>::options().type_tag("acme/1").open(&name)?;
+    /// assert!(!opened.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn open(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
         Ok(SharedArray { segment: Segment::open(name, &self.settings)? })
     }
@@ -544,6 +610,17 @@ impl<T: Pod + Send + Sync, const N: usize> Options<SharedArray<T, N>> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedArray::<u8, 4>::options().open_or_create(&name)?;
+    /// assert!(made.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn open_or_create(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
         Ok(SharedArray { segment: Segment::open_or_create(name, &self.settings, &[])? })
     }
@@ -553,6 +630,17 @@ impl<T: Pod + Send + Sync, const N: usize> Options<SharedArray<T, N>> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedArray::options().open_or_create_from(&name, &[1, 2])?;
+    /// assert_eq!(made.to_vec()?, [1, 2]);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn open_or_create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
         Ok(SharedArray { segment: Segment::open_or_create(name, &self.settings, bytemuck::cast_slice(elements))? })
     }
@@ -596,6 +684,14 @@ pub struct ArrayGuard<'a, T: Pod + Send + Sync, const N: usize> {
 
 impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
     /// Did a holder before this one die or panic, and nobody has repaired the elements?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
+    /// assert!(!robust_shm::ArrayGuard::is_poisoned(&array.lock()?));
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     #[inline]
     pub fn is_poisoned(guard: &Self) -> bool {
@@ -603,6 +699,17 @@ impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
     }
 
     /// Says that the elements are whole again. A guard that is dropped without it leaves the poison.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
+    /// let mut guard = array.lock_poisoned()?;
+    /// guard.fill(0);
+    /// robust_shm::ArrayGuard::clear_poison(&mut guard);
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn clear_poison(guard: &mut Self) {
         guard.held.clear_poison();
     }

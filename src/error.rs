@@ -254,6 +254,13 @@ impl fmt::Display for Holder {
 
 impl Error {
     /// The name of the segment that the error is about.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let error = robust_shm::SharedLock::open("nobody-made-this").unwrap_err();
+    /// assert_eq!(error.name(), "nobody-made-this");
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -294,6 +301,16 @@ impl Error {
 
 impl LockError {
     /// The name of the segment that the error is about.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("name");
+    /// let lock = robust_shm::SharedLock::create(&name)?;
+    /// let _guard = lock.lock()?;
+    /// assert_eq!(lock.lock().unwrap_err().name(), name);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         match self {

@@ -97,12 +97,32 @@ impl SegmentInfo {
     }
 
     /// The segment's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.name(), name);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// `"SharedValue"`, `"SharedArray"` or `"SharedLock"`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.kind(), "SharedValue");
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self.kind {
@@ -113,84 +133,224 @@ impl SegmentInfo {
     }
 
     /// The name of the value's or the elements' type without module paths, or the `type_tag`; of a lock, `()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.type_name(), "u16");
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn type_name(&self) -> &str {
         &self.type_name.text
     }
 
     /// Is [`type_name`](Self::type_name) a tag that the creator stated?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert!(!info.has_type_tag());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn has_type_tag(&self) -> bool {
         self.type_name.is_tag
     }
 
     /// The size of the value or of one element, in bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.element_size(), 2);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn element_size(&self) -> u64 {
         self.element_size
     }
 
     /// How many elements there are: 1 for a value, 0 for a lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.length(), 1);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
     /// The size of the whole segment in bytes, before rounding up to pages of 4,096.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.bytes(), 640);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The user id that the segment belongs to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// println!("uid {}", info.owner());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn owner(&self) -> u32 {
         self.owner
     }
 
     /// How the lock works.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.lock_kind(), robust_shm::LockKind::Futex);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn lock_kind(&self) -> LockKind {
         self.lock_kind
     }
 
     /// When the segment was created, by the creator's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert!(info.created() <= std::time::SystemTime::now());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn created(&self) -> SystemTime {
         self.created
     }
 
     /// The id of the process that created the segment, in its own PID namespace.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.creator(), std::process::id());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn creator(&self) -> u32 {
         self.creator
     }
 
     /// Does the segment stay when its last user leaves?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert!(!info.is_persistent());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn is_persistent(&self) -> bool {
         self.persistent
     }
 
     /// How many commits a value has seen; `None` for arrays and locks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.commits(), Some(0));
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn commits(&self) -> Option<u64> {
         self.commits
     }
 
     /// Did a holder die or panic, and nobody has repaired the data yet? Never true of a value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert!(!info.is_poisoned());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.poisoned
     }
 
     /// The id of the thread that holds the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.holder_thread(), None);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn holder_thread(&self) -> Option<u32> {
         self.holder_thread
     }
 
     /// The id of the process that the holding thread belongs to, when `/proc` tells.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.holder_process(), None);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn holder_process(&self) -> Option<u32> {
         self.holder_process
@@ -198,12 +358,32 @@ impl SegmentInfo {
 
     /// How many handles are attached, in all processes. `None` when `/proc/locks` does not tell; processes of other PID
     /// namespaces are not counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert_eq!(info.attached(), Some(1));
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn attached(&self) -> Option<usize> {
         self.attached
     }
 
     /// Is the segment a left-over whose users were all killed?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
+    /// let info = robust_shm::SegmentInfo::of(&name)?;
+    /// assert!(!info.is_orphan());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     pub fn is_orphan(&self) -> bool {
         !self.persistent && self.attached == Some(0)

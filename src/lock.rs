@@ -261,11 +261,27 @@ impl SharedLock {
     }
 
     /// The name that the lock was created or opened with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("lock"))?;
+    /// assert!(lock.name().starts_with("lock-"));
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         self.segment.name()
     }
 
     /// Did this handle create the lock, rather than open it?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("lock"))?;
+    /// assert!(lock.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn was_created(&self) -> bool {
         self.segment.was_created()
     }
@@ -291,6 +307,17 @@ impl Options<SharedLock> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedLock;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedLock::options().mode(0o640).create(&name)?;
+    /// assert!(made.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn create(&self, name: &str) -> Result<SharedLock, Error> {
         Ok(SharedLock { segment: Segment::create(name, &self.settings, &[])? })
     }
@@ -300,6 +327,18 @@ impl Options<SharedLock> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedLock;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedLock::options().type_tag("acme/1").create(&name)?;
+    /// let opened = SharedLock::options().type_tag("acme/1").open(&name)?;
+    /// assert!(!opened.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn open(&self, name: &str) -> Result<SharedLock, Error> {
         Ok(SharedLock { segment: Segment::open(name, &self.settings)? })
     }
@@ -309,6 +348,17 @@ impl Options<SharedLock> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedLock;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedLock::options().open_or_create(&name)?;
+    /// assert!(made.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn open_or_create(&self, name: &str) -> Result<SharedLock, Error> {
         Ok(SharedLock { segment: Segment::open_or_create(name, &self.settings, &[])? })
     }
@@ -334,6 +384,14 @@ pub struct LockGuard<'a> {
 
 impl LockGuard<'_> {
     /// Did a holder before this one die or panic, and nobody has repaired what it left?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("lock"))?;
+    /// assert!(!robust_shm::LockGuard::is_poisoned(&lock.lock()?));
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[must_use]
     #[inline]
     pub fn is_poisoned(guard: &Self) -> bool {

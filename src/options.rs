@@ -73,6 +73,13 @@ impl<H> Options<H> {
     /// The permission bits of a segment that is created; 0600 by default, and the umask does not narrow them. Whoever
     /// may write **controls this process**: see the trust model in the [crate documentation](crate#trust). The owner
     /// always keeps read and write permission; bits above 0777 are ignored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::options().mode(0o660).create(&robust_shm::unique_name("options"))?;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn mode(mut self, mode: u32) -> Self {
         self.settings.mode = mode & 0o777 | 0o600;
         self
@@ -80,12 +87,30 @@ impl<H> Options<H> {
 
     /// Whether a segment that is created stays when its last user has left, until [`remove`](crate::remove) is called
     /// or the machine restarts. `false` by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("options");
+    /// drop(robust_shm::SharedLock::options().persistent(true).create(&name)?);
+    /// robust_shm::remove(&name)?; // it was still there
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn persistent(mut self, persistent: bool) -> Self {
         self.settings.persistent = persistent;
         self
     }
 
     /// The lock of a segment that is created. An opener follows what it finds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{LockKind, SharedLock};
+    ///
+    /// let lock = SharedLock::options().lock_kind(LockKind::Futex).create(&robust_shm::unique_name("options"))?;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn lock_kind(mut self, kind: LockKind) -> Self {
         self.settings.lock_kind = kind;
         self
@@ -94,6 +119,14 @@ impl<H> Options<H> {
     /// Accepts a segment that this user owns, beside those of the process's own effective user. May be called several
     /// times. That user can then **control this process**: see the trust model in the [crate
     /// documentation](crate#trust).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("options");
+    /// let lock = robust_shm::SharedLock::options().allow_owner(0).open_or_create(&name)?;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn allow_owner(mut self, uid: u32) -> Self {
         self.settings.allowed_owners.push(uid);
         self
@@ -102,6 +135,13 @@ impl<H> Options<H> {
     /// States what the bytes mean, in place of the type's name: any text that all programs agree on, best with a
     /// version, as `"acme.Point/1"`. The type's own name is a safety net only: compilers may print it differently, and
     /// two types may share it. Sizes, alignment and length are always compared.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::options().type_tag("acme.Printer/1").create(&robust_shm::unique_name("options"))?;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn type_tag(mut self, tag: &str) -> Self {
         self.settings.type_tag = Some(tag.to_owned());
         self
@@ -109,6 +149,13 @@ impl<H> Options<H> {
 
     /// Whether creation reserves the memory at once. `true` by default: a full `/dev/shm` is then an error of
     /// `create`. With `false` pages are taken at first use, and the process gets a **`SIGBUS`** if there is none left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::options().reserve(false).create(&robust_shm::unique_name("options"))?;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn reserve(mut self, reserve: bool) -> Self {
         self.settings.reserve = reserve;
         self

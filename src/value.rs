@@ -445,17 +445,43 @@ impl<T: Shareable> SharedValue<T> {
     }
 
     /// The name that the segment was created or opened with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("name");
+    /// let value = robust_shm::SharedValue::create(&name, 1)?;
+    /// assert_eq!(value.name(), name);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         self.segment.name()
     }
 
     /// How many commits there have been since the creation, by all programs; 0 at first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("commits"), 1)?;
+    /// value.set(2)?;
+    /// assert_eq!(value.commits(), 1);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     #[inline]
     pub fn commits(&self) -> u64 {
         self.segment.cell().commits()
     }
 
     /// Did this handle create the segment, rather than open it?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("created"), 1)?;
+    /// assert!(value.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn was_created(&self) -> bool {
         self.segment.was_created()
     }
@@ -490,6 +516,17 @@ impl<T: Shareable> Options<SharedValue<T>> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedValue;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedValue::<u8>::options().mode(0o640).create(&name, 1)?;
+    /// assert!(made.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn create(&self, name: &str, initial: T) -> Result<SharedValue<T>, Error> {
         Ok(SharedValue { segment: Segment::create(name, &self.settings, bytemuck::bytes_of(&initial))? })
     }
@@ -499,6 +536,18 @@ impl<T: Shareable> Options<SharedValue<T>> {
     /// # Errors
     ///
     /// As there, and [`Error::ForeignOwner`] for a segment of a user that was not allowed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedValue;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedValue::<u8>::options().type_tag("acme/1").create(&name, 1)?;
+    /// let opened = SharedValue::<u8>::options().type_tag("acme/1").open(&name)?;
+    /// assert!(!opened.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn open(&self, name: &str) -> Result<SharedValue<T>, Error> {
         Ok(SharedValue { segment: Segment::open(name, &self.settings)? })
     }
@@ -508,6 +557,17 @@ impl<T: Shareable> Options<SharedValue<T>> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedValue;
+    ///
+    /// let name = robust_shm::unique_name("options");
+    /// let made = SharedValue::<u8>::options().open_or_create(&name, 1)?;
+    /// assert!(made.was_created());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
     pub fn open_or_create(&self, name: &str, initial: T) -> Result<SharedValue<T>, Error> {
         Ok(SharedValue { segment: Segment::open_or_create(name, &self.settings, bytemuck::bytes_of(&initial))? })
     }
