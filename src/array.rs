@@ -1,7 +1,6 @@
 //! [`SharedArray`]: many elements, changed in place.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use bytemuck::Pod;
@@ -11,7 +10,11 @@ use crate::identity::{Kind, Shape, TypeName};
 use crate::layout;
 use crate::options::Options;
 use crate::segment::{ArrayOf, Contents, Segment};
-use crate::sync::mutex::{End, Held, Wait};
+use crate::sync::mutex::Wait;
+
+mod guard;
+
+pub use guard::ArrayGuard;
 
 /// `N` elements of type `T` in a named segment, with a lock.
 ///
@@ -672,78 +675,5 @@ impl<T: fmt::Debug> fmt::Debug for Shortened<'_, T> {
             list.entry(&format_args!("... ({} in all)", self.0.len()));
         }
         list.finish()
-    }
-}
-
-/// The elements of a [`SharedArray`], in place, while its lock is held; dropping the guard releases it.
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct ArrayGuard<'a, T: Pod + Send + Sync, const N: usize> {
-    array: &'a SharedArray<T, N>,
-    held: Held<'a>,
-}
-
-impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
-    /// Did a holder before this one die or panic, and nobody has repaired the elements?
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
-    /// assert!(!robust_shm::ArrayGuard::is_poisoned(&array.lock()?));
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[must_use]
-    #[inline]
-    pub fn is_poisoned(guard: &Self) -> bool {
-        guard.held.is_poisoned()
-    }
-
-    /// Says that the elements are whole again. A guard that is dropped without it leaves the poison.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
-    /// let mut guard = array.lock_poisoned()?;
-    /// guard.fill(0);
-    /// robust_shm::ArrayGuard::clear_poison(&mut guard);
-    /// # drop(guard);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn clear_poison(guard: &mut Self) {
-        guard.held.clear_poison();
-    }
-}
-
-impl<T: Pod + Send + Sync, const N: usize> Drop for ArrayGuard<'_, T, N> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.held.release(|held, end| {
-            if end == End::Panic {
-                held.set_poison();
-            }
-        });
-    }
-}
-
-impl<T: Pod + Send + Sync, const N: usize> Deref for ArrayGuard<'_, T, N> {
-    type Target = [T; N];
-
-    #[inline]
-    fn deref(&self) -> &[T; N] {
-        self.array.segment.array(&self.held)
-    }
-}
-
-impl<T: Pod + Send + Sync, const N: usize> DerefMut for ArrayGuard<'_, T, N> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [T; N] {
-        self.array.segment.array_mut(&mut self.held)
-    }
-}
-
-impl<T: Pod + Send + Sync + fmt::Debug, const N: usize> fmt::Debug for ArrayGuard<'_, T, N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ArrayGuard").field(&Shortened(&**self)).finish()
     }
 }

@@ -7,7 +7,11 @@ use crate::error::{Error, LockError};
 use crate::identity::{Kind, Shape, TypeName};
 use crate::options::Options;
 use crate::segment::{Contents, Nothing, Segment};
-use crate::sync::mutex::{End, Held, Wait};
+use crate::sync::mutex::Wait;
+
+mod guard;
+
+pub use guard::LockGuard;
 
 /// A named lock between processes.
 ///
@@ -373,62 +377,5 @@ impl fmt::Debug for SharedLock {
             Err(_) => "locked",
         };
         f.debug_struct("SharedLock").field("name", &self.name()).field("state", &format_args!("<{state}>")).finish()
-    }
-}
-
-/// A [`SharedLock`] that is held; dropping the guard releases it.
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct LockGuard<'a> {
-    held: Held<'a>,
-}
-
-impl LockGuard<'_> {
-    /// Did a holder before this one die or panic, and nobody has repaired what it left?
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("lock"))?;
-    /// assert!(!robust_shm::LockGuard::is_poisoned(&lock.lock()?));
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[must_use]
-    #[inline]
-    pub fn is_poisoned(guard: &Self) -> bool {
-        guard.held.is_poisoned()
-    }
-
-    /// Says that what the lock guards is whole again.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::{LockGuard, SharedLock};
-    ///
-    /// let lock = SharedLock::create(&robust_shm::unique_name("clear-poison"))?;
-    /// let mut guard = lock.lock_poisoned()?;
-    /// LockGuard::clear_poison(&mut guard);
-    /// # drop(guard);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn clear_poison(guard: &mut Self) {
-        guard.held.clear_poison();
-    }
-}
-
-impl Drop for LockGuard<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.held.release(|held, end| {
-            if end == End::Panic {
-                held.set_poison();
-            }
-        });
-    }
-}
-
-impl fmt::Debug for LockGuard<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockGuard").field("poisoned", &Self::is_poisoned(self)).finish()
     }
 }

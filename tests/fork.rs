@@ -3,17 +3,28 @@
 
 mod support;
 
-use robust_shm::{LockError, SharedLock, SharedValue};
+use robust_shm::{LockError, SegmentInfo, SharedLock, SharedValue};
 use support::{Scratch, exists, play, spawn, until};
 
 #[test]
 fn child() {
     // Forking happens in processes of their own: the test harness has other threads.
-    play(&[("guard", guard_in_child), ("parent-first", parent_leaves_first), ("relock", relock_in_child)]);
+    play(&[
+        ("guard", guard_in_child),
+        ("parent-first", parent_leaves_first),
+        ("child-first", child_leaves_first),
+        ("relock", relock_in_child),
+        ("own", own_lock_and_inherited_guard),
+    ]);
 }
 
 /// Forks; the child runs `body` and ends; returns when it has ended well.
 fn fork(body: impl FnOnce()) {
+    fork_and(body, || {});
+}
+
+/// The same, and the parent does something meanwhile.
+fn fork_and(body: impl FnOnce(), meanwhile: impl FnOnce()) {
     // SAFETY: this process has one thread that matters; the child ends with `_exit`.
     match unsafe { libc::fork() } {
         0 => {
@@ -22,6 +33,7 @@ fn fork(body: impl FnOnce()) {
             unsafe { libc::_exit(i32::from(!ok)) }
         }
         pid => {
+            meanwhile();
             let mut status = 0;
             until("the forked child", || {
                 // SAFETY: a child of ours, and a place for its status.
@@ -64,18 +76,48 @@ fn relock_in_child(name: &str) {
     assert!(lock.lock().is_ok() && second.lock().is_ok());
 }
 
+fn own_lock_and_inherited_guard(name: &str) {
+    let lock = SharedLock::create(name).unwrap();
+    let guard = std::cell::Cell::new(Some(lock.lock().unwrap()));
+    fork_and(
+        || {
+            let own = until("the parent's release", || lock.try_lock().ok());
+            drop(guard.take()); // the copy of a guard of this very lock
+            assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock { .. })), "released by the copy");
+            drop(own);
+        },
+        || drop(guard.take()),
+    );
+    assert!(lock.lock().is_ok());
+}
+
 fn parent_leaves_first(name: &str) {
+    let value = std::cell::Cell::new(Some(SharedValue::create(name, 1u32).unwrap()));
+    fork_and(
+        || {
+            let attached = || SegmentInfo::of(name).ok().and_then(|info| info.attached());
+            until(
+                "the parent's leaving",
+                || if exists(name) { attached().filter(|count| *count == 1) } else { Some(0) },
+            );
+            assert_eq!(attached(), Some(1), "the child is a user by itself");
+            let own = value.take().unwrap();
+            own.set(5).unwrap();
+            assert_eq!(SharedValue::<u32>::open(name).unwrap().get(), 5);
+            drop(own);
+            assert!(!exists(name), "the child was the last");
+        },
+        || drop(value.take()),
+    );
+    assert!(!exists(name));
+}
+
+fn child_leaves_first(name: &str) {
     let mut value = Some(SharedValue::create(name, 1u32).unwrap());
     fork(|| {
-        // A grandchild outlives the handle of its parent.
-        let mut inner = value.take();
-        fork(|| {
-            let inner = inner.take().unwrap();
-            inner.set(5).unwrap();
-            assert!(exists(name));
-        });
-        drop(inner);
-        assert!(exists(name), "the first parent still holds it");
+        value.as_ref().unwrap().set(5).unwrap();
+        drop(value.take());
+        assert!(exists(name), "the parent still holds it");
     });
     assert_eq!(value.as_ref().unwrap().get(), 5);
     drop(value);
@@ -93,6 +135,12 @@ fn a_forked_child_locks_for_itself() {
 }
 
 #[test]
+fn an_inherited_guard_does_not_release_the_childs_own_lock() {
+    spawn("own", &Scratch::new("fork")).join();
+}
+
+#[test]
 fn a_segment_stays_until_parent_and_child_have_left() {
     spawn("parent-first", &Scratch::new("fork")).join();
+    spawn("child-first", &Scratch::new("fork")).join();
 }

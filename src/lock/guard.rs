@@ -1,0 +1,62 @@
+//! [`LockGuard`]: a lock that is held.
+
+use std::fmt;
+
+use crate::sync::mutex::{End, Held};
+
+/// A [`SharedLock`](crate::SharedLock) that is held; dropping the guard releases it.
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct LockGuard<'a> {
+    pub(super) held: Held<'a>,
+}
+
+impl LockGuard<'_> {
+    /// Did a holder before this one die or panic, and nobody has repaired what it left?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("lock"))?;
+    /// assert!(!robust_shm::LockGuard::is_poisoned(&lock.lock()?));
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn is_poisoned(guard: &Self) -> bool {
+        guard.held.is_poisoned()
+    }
+
+    /// Says that what the lock guards is whole again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{LockGuard, SharedLock};
+    ///
+    /// let lock = SharedLock::create(&robust_shm::unique_name("clear-poison"))?;
+    /// let mut guard = lock.lock_poisoned()?;
+    /// LockGuard::clear_poison(&mut guard);
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn clear_poison(guard: &mut Self) {
+        guard.held.clear_poison();
+    }
+}
+
+impl Drop for LockGuard<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.held.release(|held, end| {
+            if end == End::Panic {
+                held.set_poison();
+            }
+        });
+    }
+}
+
+impl fmt::Debug for LockGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockGuard").field("poisoned", &Self::is_poisoned(self)).finish()
+    }
+}

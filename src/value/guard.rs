@@ -1,0 +1,81 @@
+//! [`ValueGuard`]: the private copy, and its commit.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use super::{Shareable, SharedValue};
+use crate::sync::mutex::{End, Held};
+use crate::sync::words;
+
+/// A private copy of the value of a [`SharedValue`], held under its lock. Dropping it commits the copy if it was used
+/// mutably; [`discard`](Self::discard), a panic that began under the guard, the exit of the process and the copy in a
+/// forked child commit nothing.
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct ValueGuard<'a, T: Shareable> {
+    pub(super) value: &'a SharedValue<T>,
+    pub(super) held: Held<'a>,
+    pub(super) copy: T,
+    /// 1 once the copy was used mutably. A word for the reason that `Held` gives.
+    pub(super) changed: usize,
+}
+
+impl<T: Shareable> ValueGuard<'_, T> {
+    /// Releases the lock and commits nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{SharedValue, ValueGuard};
+    ///
+    /// let value = SharedValue::create(&robust_shm::unique_name("discard"), 1)?;
+    /// let mut guard = value.lock()?;
+    /// *guard = 99;
+    /// ValueGuard::discard(guard);
+    /// assert_eq!(value.get(), 1);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn discard(mut guard: Self) {
+        guard.changed = 0;
+    }
+}
+
+impl<T: Shareable> Drop for ValueGuard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let Self { value, held, copy, changed } = self;
+        held.release(|_, end| {
+            if *changed != 0 && end == End::Regular {
+                words::commit(&value.segment.cell(), copy);
+            }
+        });
+    }
+}
+
+impl<T: Shareable> Deref for ValueGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.copy
+    }
+}
+
+impl<T: Shareable> DerefMut for ValueGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.changed = 1;
+        &mut self.copy
+    }
+}
+
+impl<T: Shareable + fmt::Debug> fmt::Debug for ValueGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ValueGuard").field(&self.copy).finish()
+    }
+}
+
+impl<T: Shareable + fmt::Display> fmt::Display for ValueGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.copy.fmt(f)
+    }
+}
