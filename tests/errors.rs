@@ -12,7 +12,14 @@ use support::{Scratch, exists, path, play, ready_to_die, say, spawn};
 
 #[test]
 fn child() {
-    play(&[("hold", hold), ("stranger", look_as_a_stranger), ("full", fill_a_small_file_system)]);
+    play(&[
+        ("hold", hold),
+        ("stranger", look_as_a_stranger),
+        ("full", fill_a_small_file_system),
+        ("unshare", enter_a_pid_namespace),
+        ("foreign", look_from_a_foreign_namespace),
+        ("descriptors", run_out_of_descriptors),
+    ]);
 }
 
 fn hold(name: &str) {
@@ -284,4 +291,86 @@ fn another_users_segment_is_refused() {
     child.expect("foreign");
     child.join();
     assert!(exists(&name));
+}
+
+/// Children of this process are in a PID namespace of their own.
+fn enter_a_pid_namespace(name: &str) {
+    let value = SharedValue::<u32>::open(name).unwrap();
+    // SAFETY: integers only.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
+    // SAFETY: the child ends with `_exit`, and this process has one thread that matters.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let error = value.lock().err();
+        let ok = matches!(&error, Some(LockError::Io { .. })) && error.unwrap().name() == name && value.get() == 1;
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(i32::from(!ok)) }
+    }
+    let mut status = 0;
+    // SAFETY: a child of ours that ends by itself, and a place for its status.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    say(status);
+}
+
+fn look_from_a_foreign_namespace(name: &str) {
+    // SAFETY: integers only.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
+    // SAFETY: as above.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let ok = std::panic::catch_unwind(|| {
+            assert_error!(SharedValue::<u32>::open(name), ForeignPidNamespace, name, ["in one PID namespace"]);
+        });
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(i32::from(ok.is_err())) }
+    }
+    let mut status = 0;
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    say(status);
+}
+
+#[test]
+fn another_pid_namespace_is_refused_and_an_inherited_handle_cannot_lock() {
+    // SAFETY: takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: a PID namespace needs root");
+        return;
+    }
+    let name = Scratch::new("namespace");
+    let value = SharedValue::create(&name, 1u32).unwrap();
+    for role in ["foreign", "unshare"] {
+        let child = spawn(role, &name);
+        child.expect("0");
+        child.join();
+    }
+    assert!(exists(&name) && value.lock().is_ok());
+}
+
+fn run_out_of_descriptors(prefix: &str) {
+    let limit = libc::rlimit { rlim_cur: 40, rlim_max: 40 };
+    // SAFETY: a limit that outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    let mut locks = Vec::new();
+    let error = loop {
+        let name = format!("{prefix}-{}", locks.len());
+        match SharedLock::create(&name) {
+            Ok(lock) => locks.push(lock),
+            Err(error) => {
+                assert!(!exists(&name), "what could not be mapped is gone");
+                break error;
+            }
+        }
+    };
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+    check(&error, &format!("{prefix}-{}", locks.len()), &["could not"]);
+    assert!(locks.len() > 5);
+    let names: Vec<String> = locks.iter().map(|lock| lock.name().to_owned()).collect();
+    drop(locks);
+    assert!(!names.iter().any(|name| exists(name)));
+}
+
+#[test]
+fn running_out_of_descriptors_is_an_error_and_leaves_nothing() {
+    spawn("descriptors", &Scratch::new("descriptors")).join();
 }

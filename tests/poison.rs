@@ -124,9 +124,9 @@ fn a_guard_leaked_by_a_thread_that_ends_poisons() {
 fn a_handle_dropped_with_a_leaked_guard_keeps_the_lock_mapped() {
     // Once unmapped, the next robust lock of this thread would write to the old node: a crash.
     let lock = SharedLock::create(&Scratch::new("leak")).unwrap();
+    let other = SharedLock::create(&Scratch::new("other")).unwrap(); // now, lest it be mapped where the other was
     std::mem::forget(lock.lock().unwrap());
     drop(lock);
-    let other = SharedLock::create(&Scratch::new("other")).unwrap();
     for _ in 0..1_000 {
         drop(other.lock().unwrap());
     }
