@@ -45,6 +45,47 @@ pub fn exists(name: &str) -> bool {
     std::fs::symlink_metadata(path(name)).is_ok()
 }
 
+/// Names that begin alike, for tests with many segments; all of them are removed at the end.
+pub struct Family(Scratch);
+
+impl Family {
+    pub fn new(prefix: &str) -> Self {
+        Self(Scratch::new(prefix))
+    }
+
+    /// The name to give to children, which call [`member`] with it.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    pub fn member(&self, which: usize) -> String {
+        member(self.name(), which)
+    }
+
+    /// The members that exist.
+    pub fn living(&self) -> Vec<String> {
+        let prefix = format!("{}.", self.name());
+        let entries = std::fs::read_dir("/dev/shm").unwrap().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| name.starts_with(&prefix))
+            .collect()
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        for name in self.living() {
+            let _ = std::fs::remove_file(path(&name));
+        }
+    }
+}
+
+/// A member of the [`Family`] of this name.
+pub fn member(family: &str, which: usize) -> String {
+    format!("{family}.{which}")
+}
+
 /// What a child does, given the segment's name.
 pub type Body = fn(&str);
 
@@ -68,8 +109,15 @@ pub struct Role {
 
 /// Starts this test binary again as `role`, with the segment `name`.
 pub fn spawn(role: &str, name: &str) -> Role {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["child", "--exact", "--nocapture", "--test-threads=1"]).env(ROLE, role).env(NAME, name);
+    spawn_through(&[], role, name)
+}
+
+/// As [`spawn`], started by another program: `["unshare", "--pid", ..]`.
+pub fn spawn_through(wrapper: &[&str], role: &str, name: &str) -> Role {
+    let this = std::env::current_exe().unwrap();
+    let mut words = wrapper.iter().map(std::ffi::OsStr::new).chain([this.as_os_str()]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(["child", "--exact", "--nocapture", "--test-threads=1"]).env(ROLE, role).env(NAME, name);
     Role::start(command, role)
 }
 
@@ -205,5 +253,119 @@ pub fn within_limit<R: Send + 'static>(what: &str, body: impl FnOnce() -> R + Se
         }
         Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(thread.join().unwrap_err()),
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what} took longer than {LIMIT:?}"),
+    }
+}
+
+/// A forked child of this process, which is killed when this is dropped before its end.
+pub struct Forked {
+    pid: libc::pid_t,
+    has_ended: bool,
+}
+
+/// Forks; the child runs the body and ends, without destructors and exit hooks. For processes that play a role: the test
+/// harness has other threads. Mind that the closure must not take things out of the parent: use `Option::take` in it.
+pub fn fork(body: impl FnOnce()) -> Forked {
+    // SAFETY: in a process with one thread that matters; the child ends with `_exit`.
+    #[allow(unsafe_code)]
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid == 0 {
+        end_with(body);
+    }
+    Forked::adopt(pid)
+}
+
+/// In a new process: bounds its life by an alarm, runs the body, and ends with 0 if it did not panic.
+pub fn end_with(body: impl FnOnce()) -> ! {
+    // SAFETY: takes an integer.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::alarm(LIMIT.as_secs() as libc::c_uint)
+    };
+    let ok = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
+    // SAFETY: ends the process.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::_exit(i32::from(!ok))
+    }
+}
+
+impl Forked {
+    /// Takes charge of a child that was made in another way.
+    pub fn adopt(pid: libc::pid_t) -> Self {
+        Self { pid, has_ended: false }
+    }
+
+    pub fn id(&self) -> libc::pid_t {
+        self.pid
+    }
+
+    pub fn signal(&self, signal: libc::c_int) {
+        // SAFETY: a signal to a child of ours that has not been waited for.
+        #[allow(unsafe_code)]
+        let result = unsafe { libc::kill(self.pid, signal) };
+        assert_eq!(result, 0);
+    }
+
+    /// Has it ended? The status then is what `waitpid` says.
+    pub fn try_wait(&mut self) -> Option<libc::c_int> {
+        let mut status = 0;
+        // SAFETY: a child of ours, and a place for its status.
+        #[allow(unsafe_code)]
+        let ended = unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) } == self.pid;
+        self.has_ended = ended;
+        ended.then_some(status)
+    }
+
+    /// Waits for the child to end by itself, successfully.
+    pub fn join(mut self) {
+        let status = until("the end of a forked child", || self.try_wait());
+        assert_eq!(status, 0, "a forked child failed");
+    }
+
+    /// Kills with SIGKILL and waits for the end.
+    pub fn kill(mut self) {
+        self.signal(libc::SIGKILL);
+        let status = until("the end of a killed child", || self.try_wait());
+        assert_eq!(status, libc::SIGKILL, "a forked child ended by itself");
+    }
+
+    /// Leaves the child to itself and its alarm.
+    pub fn forget(mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for Forked {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            // SAFETY: a child of ours that has not been waited for.
+            #[allow(unsafe_code)]
+            unsafe {
+                libc::kill(self.pid, libc::SIGKILL)
+            };
+            // SAFETY: as above; no status is asked for.
+            #[allow(unsafe_code)]
+            unsafe {
+                libc::waitpid(self.pid, std::ptr::null_mut(), 0)
+            };
+        }
+    }
+}
+
+/// A small random number generator (xorshift64*), so that a failure can be repeated from its seed.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize) % bound
     }
 }
