@@ -1,0 +1,262 @@
+//! The ideas of Boost.Interprocess' `mutex_test_template`, `robust_mutex_test` and `named_creation_template`, asked of
+//! each kind of segment.
+
+mod support;
+
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use robust_shm::{Error, LockError, LockGuard, SharedArray, SharedLock, SharedValue, remove};
+use support::{Family, Scratch, exists, member, play, ready_to_die, say, spawn, within_limit};
+
+#[test]
+fn child() {
+    play(&[("dies-holding-two", dies_holding_two), ("sees", sees), ("rival", rival)]);
+}
+
+/// Boost's `BaseSeconds`, shortened.
+const BASE: Duration = Duration::from_millis(150);
+const NOT_WRITTEN: i32 = -1;
+
+/// How the second thread asks for a lock that the first one holds for two `BASE`s; `true` if it got it.
+type Ask = fn(&SharedLock) -> bool;
+
+/// Two threads, as in Boost: the first locks, sleeps and writes 1; the second comes later, asks, and writes 2 if it gets
+/// the lock. Returns what stands there when both are done, and what the second found.
+fn two_threads(ask: Ask) -> (i32, Option<i32>) {
+    within_limit("two threads at a lock", move || {
+        let lock = SharedLock::create(&Scratch::new("two")).unwrap();
+        let (shared, locked) = (AtomicI32::new(NOT_WRITTEN), std::sync::Barrier::new(2));
+        let found = thread::scope(|scope| {
+            scope.spawn(|| {
+                let _guard = lock.lock().unwrap();
+                locked.wait();
+                thread::sleep(2 * BASE);
+                shared.store(1, Ordering::SeqCst);
+            });
+            let second = scope.spawn(|| {
+                locked.wait();
+                ask(&lock).then(|| shared.swap(2, Ordering::SeqCst))
+            });
+            second.join().unwrap()
+        });
+        (shared.into_inner(), found)
+    })
+}
+
+// mutex_test_template
+
+#[test]
+fn lock_waits_for_the_first_one() {
+    assert_eq!(two_threads(|lock| lock.lock().is_ok()), (2, Some(1)));
+}
+
+#[test]
+fn try_lock_does_not_get_what_is_held() {
+    assert_eq!(two_threads(|lock| lock.try_lock().is_ok()), (1, None));
+}
+
+#[test]
+fn timed_lock_gets_the_lock_within_a_long_time() {
+    assert_eq!(two_threads(|lock| lock.try_lock_for(100 * BASE).is_ok()), (2, Some(1)));
+    assert_eq!(two_threads(|lock| lock.try_lock_until(Instant::now() + 100 * BASE).is_ok()), (2, Some(1)));
+    assert_eq!(two_threads(|lock| lock.try_lock_for(Duration::MAX).is_ok()), (2, Some(1)));
+}
+
+#[test]
+fn timed_lock_gives_up_after_a_short_time() {
+    assert_eq!(two_threads(|lock| lock.try_lock_for(BASE / 3).is_ok()), (1, None));
+    assert_eq!(two_threads(|lock| lock.try_lock_until(Instant::now() + BASE / 3).is_ok()), (1, None));
+    // A point in time that has passed: Boost's timed_lock with a past time is a try_lock.
+    assert_eq!(two_threads(|lock| lock.try_lock_until(Instant::now()).is_ok()), (1, None));
+}
+
+#[test]
+fn a_deadline_that_has_passed_still_gets_a_free_lock() {
+    let lock = SharedLock::create(&Scratch::new("past")).unwrap();
+    assert!(lock.try_lock_for(Duration::ZERO).is_ok());
+    let past = Instant::now().checked_sub(Duration::from_millis(1)).unwrap();
+    assert!(lock.try_lock_until(past).is_ok());
+}
+
+#[test]
+fn each_way_of_locking_is_undone_by_the_end_of_its_guard() {
+    let lock = SharedLock::create(&Scratch::new("ways")).unwrap();
+    for _ in 0..3 {
+        drop(lock.lock().unwrap());
+        drop(lock.try_lock().unwrap());
+        drop(lock.try_lock_for(BASE).unwrap());
+        drop(lock.try_lock_until(Instant::now() + BASE).unwrap());
+        drop(lock.lock_poisoned().unwrap());
+    }
+    // Boost's scoped_lock, moved about: one owner, one release.
+    let first = lock.lock().unwrap();
+    let second = first;
+    assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock { .. })));
+    let boxed: Box<LockGuard<'_>> = Box::new(second);
+    assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock { .. })));
+    drop(boxed);
+    assert!(lock.try_lock().is_ok());
+}
+
+#[test]
+fn a_recursive_lock_is_refused_in_every_form() {
+    let lock = SharedLock::create(&Scratch::new("recursive")).unwrap();
+    let guard = lock.lock().unwrap();
+    assert!(matches!(lock.lock(), Err(LockError::WouldDeadlock { .. })));
+    assert!(matches!(lock.lock_poisoned(), Err(LockError::WouldDeadlock { .. })));
+    assert!(matches!(lock.try_lock_for(BASE), Err(LockError::WouldDeadlock { .. })));
+    assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock { .. })));
+    drop(guard);
+    assert!(lock.lock().is_ok());
+}
+
+fn rival(family: &str) {
+    let lock = SharedLock::open(&member(family, 0)).unwrap();
+    let count = SharedArray::<u64, 64>::open(&member(family, 1)).unwrap();
+    for _ in 0..500 {
+        let _guard = lock.lock().unwrap();
+        // Two reads and two writes apart: without the lock, some would be lost.
+        let seen = count.load(0).unwrap();
+        count.store(0, seen + 1).unwrap();
+    }
+}
+
+#[test]
+fn many_processes_at_one_lock_lose_nothing() {
+    let family = Family::new("rivals");
+    let _lock = SharedLock::create(&family.member(0)).unwrap();
+    let count = SharedArray::<u64, 64>::create(&family.member(1)).unwrap();
+    let rivals: Vec<_> = (0..8).map(|_| spawn("rival", family.name())).collect();
+    rivals.into_iter().for_each(support::Role::join);
+    assert_eq!(count.load(0).unwrap(), 8 * 500);
+}
+
+// robust_mutex_test: a child takes two mutexes and dies.
+
+fn dies_holding_two(family: &str) {
+    let locks = [0, 1].map(|which| SharedLock::open(&member(family, which)).unwrap());
+    let _guards = [locks[0].lock().unwrap(), locks[1].lock().unwrap()];
+    ready_to_die();
+}
+
+#[test]
+fn two_locks_of_the_dead_are_recovered_or_left_poisoned_each_for_itself() {
+    let family = Family::new("robust");
+    let locks = [0, 1].map(|which| SharedLock::create(&family.member(which)).unwrap());
+    let child = spawn("dies-holding-two", family.name());
+    child.expect("ready");
+    child.kill();
+
+    // The first by a timed lock and repaired, as Boost's `consistent()`.
+    assert!(matches!(locks[0].try_lock_for(BASE), Err(LockError::Poisoned { .. })));
+    let mut guard = locks[0].lock_poisoned().unwrap();
+    LockGuard::clear_poison(&mut guard);
+    drop(guard);
+    assert!(locks[0].try_lock().is_ok());
+
+    // The second is unlocked without repair. Boost: "not recoverable", for ever. Here: until somebody repairs it.
+    assert!(locks[1].is_poisoned());
+    drop(locks[1].lock_poisoned().unwrap());
+    assert!(matches!(locks[1].try_lock(), Err(LockError::Poisoned { .. })));
+    assert!(!locks[0].is_poisoned(), "the first one has nothing to do with it");
+    let child = spawn("dies-holding-two", family.name());
+    let mut child = child; // it panics on the poisoned one, while it holds the first
+    assert!(!child.wait_for_end().success());
+    assert!(locks[0].is_poisoned(), "its holder panicked");
+    for lock in &locks {
+        drop(lock.lock_recover(|| ()).unwrap());
+        assert!(lock.try_lock().is_ok());
+    }
+}
+
+// named_creation_template: create only, open only, open or create, remove, for each kind.
+
+fn sees(name: &str) {
+    say(SharedValue::<u64>::open(name).is_ok());
+}
+
+trait Kind: Sized {
+    fn create(name: &str) -> Result<Self, Error>;
+    fn open(name: &str) -> Result<Self, Error>;
+    fn open_or_create(name: &str) -> Result<(Self, bool), Error>;
+}
+
+macro_rules! kind {
+    ($type:ty, $($initial:expr)?) => {
+        impl Kind for $type {
+            fn create(name: &str) -> Result<Self, Error> {
+                <$type>::create(name $(, $initial)?)
+            }
+
+            fn open(name: &str) -> Result<Self, Error> {
+                <$type>::open(name)
+            }
+
+            fn open_or_create(name: &str) -> Result<(Self, bool), Error> {
+                let handle = <$type>::open_or_create(name $(, $initial)?)?;
+                let was_created = handle.was_created();
+                Ok((handle, was_created))
+            }
+        }
+    };
+}
+
+kind!(SharedValue<u64>, 7);
+kind!(SharedArray<u32, 8>,);
+kind!(SharedLock,);
+
+fn named_creation<K: Kind>() {
+    let name = Scratch::new("named");
+    // Nothing is there.
+    assert!(matches!(K::open(&name), Err(Error::NotFound { .. })));
+    assert!(matches!(remove(&name), Err(Error::NotFound { .. })));
+    // Create only: once.
+    let first = K::create(&name).ok().unwrap();
+    assert!(matches!(K::create(&name), Err(Error::AlreadyExists { .. })));
+    assert!(exists(&name));
+    // Open only and open-or-create find it; several at once.
+    let second = K::open(&name).ok().unwrap();
+    let (third, was_created) = K::open_or_create(&name).ok().unwrap();
+    assert!(!was_created);
+    drop(first);
+    assert!(K::open(&name).is_ok(), "the creator is a user like any other");
+    drop((second, third));
+    assert!(matches!(K::open(&name), Err(Error::NotFound { .. })));
+    // Open-or-create creates; remove takes the name from under its users; then the name is free.
+    let (fourth, was_created) = K::open_or_create(&name).ok().unwrap();
+    assert!(was_created);
+    remove(&name).unwrap();
+    assert!(matches!(K::open(&name), Err(Error::NotFound { .. })));
+    assert!(matches!(remove(&name), Err(Error::NotFound { .. })));
+    let fifth = K::create(&name).ok().unwrap();
+    drop(fourth);
+    assert!(K::open(&name).is_ok(), "the end of the first life is not the end of the second");
+    drop(fifth);
+    assert!(!exists(&name));
+}
+
+#[test]
+fn create_open_and_remove_behave_alike_for_every_kind() {
+    named_creation::<SharedValue<u64>>();
+    named_creation::<SharedArray<u32, 8>>();
+    named_creation::<SharedLock>();
+}
+
+#[test]
+fn a_name_that_one_kind_has_is_closed_to_the_others() {
+    let name = Scratch::new("kinds");
+    let value = SharedValue::create(&name, 7u64).unwrap();
+    assert!(matches!(SharedLock::open(&name), Err(Error::TypeMismatch { .. })));
+    assert!(matches!(SharedArray::<u64, 1>::open_or_create(&name), Err(Error::TypeMismatch { .. })));
+    assert!(matches!(SharedLock::create(&name), Err(Error::AlreadyExists { .. })));
+    let other = spawn("sees", &name);
+    other.expect("true");
+    other.join();
+    drop(value);
+    let other = spawn("sees", &name);
+    other.expect("false");
+    other.join();
+    assert!(SharedLock::open_or_create(&name).unwrap().was_created());
+}
