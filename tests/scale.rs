@@ -4,7 +4,7 @@
 mod support;
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, segments};
 use support::{Family, Role, Scratch, exists, fork, member, pause, play, say, spawn, until};
@@ -33,23 +33,28 @@ fn four_handles(name: &str) {
     }
 }
 
+/// The kernel tells of its locks in pieces, and may tell of one twice or not at all while others come and go: so a look
+/// at a moment when other tests open and close may count wrongly, and the next one counts right.
+fn attached_becomes(name: &str, expected: usize) {
+    until("the right count", || (SegmentInfo::of(name).unwrap().attached() == Some(expected)).then_some(()));
+}
+
 /// `processes` processes with four handles each; some are killed, the others go on.
 fn attach(processes: usize) {
     let name = Scratch::new("handles");
     let value = SharedValue::create(&name, 0u64).unwrap();
     let mut children: Vec<_> = (0..processes).map(|_| spawn("four-handles", &name)).collect();
     children.iter().for_each(|child| child.expect("attached"));
-    let info = SegmentInfo::of(&name).unwrap();
-    assert_eq!(info.attached(), Some(processes * HANDLES + 1));
+    attached_becomes(&name, processes * HANDLES + 1);
     let killed = children.split_off(processes - processes / 5);
     killed.into_iter().for_each(Role::kill);
-    assert_eq!(SegmentInfo::of(&name).unwrap().attached(), Some(children.len() * HANDLES + 1));
+    attached_becomes(&name, children.len() * HANDLES + 1);
     let expected = (children.len() * HANDLES) as u64;
     // All at once: what each one waits for is its turn at the lock.
     children.iter_mut().for_each(Role::go_on);
     children.into_iter().for_each(Role::join);
     assert_eq!(value.get(), expected);
-    assert_eq!(SegmentInfo::of(&name).unwrap().attached(), Some(1));
+    attached_becomes(&name, 1);
     drop(value);
     assert!(!exists(&name));
 }
@@ -207,6 +212,29 @@ fn three_hundred_segments_are_listed_and_go_one_by_one() {
             assert_eq!(listed(), left);
         }
     }
+}
+
+/// `/proc/locks` is read in pieces, between which other locks come and go.
+#[test]
+#[ignore = "bug: is_orphan believes /proc/locks, which may leave out locks while others come and go"]
+fn a_live_segment_is_never_called_an_orphan_while_others_come_and_go() {
+    let family = Family::new("churn");
+    let _live: Vec<_> = (0..200).map(|which| SharedLock::create(&family.member(which)).unwrap()).collect();
+    let end = Instant::now() + Duration::from_secs(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while Instant::now() < end {
+                let batch = [0; 40].map(|_| SharedLock::open(&family.member(1)).unwrap());
+                drop(batch);
+            }
+        });
+        let (mut looks, mut wrong) = (0, 0);
+        while Instant::now() < end {
+            wrong += u32::from(SegmentInfo::of(&family.member(looks % 200)).unwrap().is_orphan());
+            looks += 1;
+        }
+        assert_eq!(wrong, 0, "of {looks} looks");
+    });
 }
 
 // Many waiters at one lock
