@@ -41,8 +41,18 @@ fn child() {
 
 /// What is certainly sooner than the heartbeat of a waiter, which asks every 3 s whether the holder exists.
 const AT_ONCE: Duration = Duration::from_millis(2_500);
-/// What is certainly later than the heartbeat.
+/// What is certainly later than the heartbeat, and sooner than the limit of any wait here.
 const WITH_HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// Waits for a lock whose holder is gone, and says how long that took. A look at the holder is also taken when the time
+/// is up, so the wait is for longer than is allowed.
+fn wait_for_poison(lock: &SharedLock) -> Duration {
+    let start = Instant::now();
+    assert!(is_poisoned(lock.try_lock_for(support::LIMIT)));
+    let taken = start.elapsed();
+    assert!(taken < WITH_HEARTBEAT, "{taken:?}: nobody noticed");
+    taken
+}
 
 fn is_poisoned<R>(result: Result<R, LockError>) -> bool {
     matches!(result, Err(LockError::Poisoned { .. }))
@@ -54,6 +64,12 @@ fn would_block<R>(result: Result<R, LockError>) -> bool {
 
 fn times_out<R>(result: Result<R, LockError>) -> bool {
     matches!(result, Err(LockError::TimedOut { .. }))
+}
+
+/// Is the process in this state? `T`: stopped, `Z`: ended, and not waited for.
+fn has_state(child: &support::Role, state: char) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    stat.rsplit_once(") ").unwrap().1.starts_with(state)
 }
 
 fn hold(name: &str) {
@@ -174,6 +190,9 @@ fn workers_go_on_when_the_server_that_forked_them_has_left() {
     for role in ["server-drops", "server-exits", "server-vanishes"] {
         let name = Scratch::new(role);
         let mut server = spawn(role, &name);
+        until("the end of the server", || has_state(&server, 'Z').then_some(()));
+        assert!(exists(&name), "{role}: the workers have not left");
+        drop(SharedValue::<u64>::open(&name).unwrap());
         assert!(server.wait_for_end().success());
         // The first worker that hears "go on" may be the first or the last of its kind to leave.
         for _ in 0..WORKERS {
@@ -303,12 +322,11 @@ fn exec_in_the_main_thread_hands_its_locks_over_at_once() {
     let mut child = spawn("exec-main", &name);
     child.expect("held");
     thread::scope(|scope| {
-        let waiter = scope.spawn(|| is_poisoned(lock.try_lock_for(WITH_HEARTBEAT)));
+        let waiter = scope.spawn(|| wait_for_poison(&lock));
         thread::sleep(Duration::from_millis(50));
-        let start = Instant::now();
         child.go_on();
-        assert!(waiter.join().unwrap());
-        assert!(start.elapsed() < AT_ONCE, "{:?}: by the heartbeat only", start.elapsed());
+        let taken = waiter.join().unwrap();
+        assert!(taken < AT_ONCE, "{taken:?}: by the heartbeat only");
     });
     child.go_on();
     child.join();
@@ -333,10 +351,10 @@ fn exec_in_another_thread_is_noticed_by_the_heartbeat() {
     let mut child = spawn("exec-other", &name);
     child.expect("held");
     thread::scope(|scope| {
-        let waiter = scope.spawn(|| is_poisoned(lock.try_lock_for(WITH_HEARTBEAT)));
+        let waiter = scope.spawn(|| wait_for_poison(&lock));
         thread::sleep(Duration::from_millis(50));
         child.go_on();
-        assert!(waiter.join().unwrap());
+        waiter.join().unwrap();
     });
     drop(lock.lock_recover(|| ()).unwrap());
     assert!(lock.try_lock().is_ok());
@@ -404,7 +422,7 @@ fn the_locks_of_a_reaped_process_are_had_at_the_latest_by_the_heartbeat() {
             unsafe { libc::syscall(libc::SYS_process_mrelease, pidfd, 0) };
             stop.store(true, Ordering::Relaxed);
         });
-        assert!(is_poisoned(lock.try_lock_for(WITH_HEARTBEAT)));
+        wait_for_poison(&lock);
         drop(lock.lock_recover(|| ()).unwrap());
         // SAFETY: a descriptor of ours.
         unsafe { libc::close(pidfd as libc::c_int) };
@@ -567,10 +585,7 @@ fn attach(name: &str) {
 /// Waits until the process is stopped; the signal takes a moment.
 fn stop(child: &support::Role) {
     child.signal(libc::SIGSTOP);
-    until("the stop", || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-        stat.rsplit_once(") ").unwrap().1.starts_with('T').then_some(())
-    });
+    until("the stop", || has_state(child, 'T').then_some(()));
 }
 
 #[test]
@@ -720,9 +735,8 @@ fn a_guard_leaked_in_a_thread_that_ends_goes_to_the_next_one() {
             }
         });
         leaked.recv().unwrap();
-        let start = Instant::now();
-        assert!(is_poisoned(waiting.try_lock_for(WITH_HEARTBEAT)));
-        assert!(start.elapsed() < AT_ONCE, "{:?}: by the heartbeat only", start.elapsed());
+        let taken = wait_for_poison(&waiting);
+        assert!(taken < AT_ONCE, "{taken:?}: by the heartbeat only");
         leaker.join().unwrap(); // the kernel goes through the list one by one
     });
     assert_eq!(*value.try_lock().unwrap(), 7);
