@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 use robust_shm::SharedValue;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let seconds: u64 = std::env::args().nth(1).map_or(Ok(6), |text| text.parse())?;
+    let seconds = match std::env::args().nth(1) {
+        Some(text) => text.parse().map_err(|_| format!("seconds: expected a number, found {text:?}"))?,
+        None => 10,
+    };
     let account = SharedValue::open_or_create("robust-shm-example-account", 200i64)?;
-    let end = Instant::now() + Duration::from_secs(seconds);
 
-    let mut seen = u64::MAX; // "I have seen no commit yet"
-    while Instant::now() < end {
+    let start = Instant::now();
+    let mut seen = u64::MAX; // "I have seen no commit yet": so the first look prints the balance as it is
+    while start.elapsed() < Duration::from_secs(seconds) {
+        // `None` while nothing was committed since the last look. Between two looks there may be several commits.
         if let Some(balance) = account.get_if_changed(&mut seen) {
             println!("balance {balance} after {seen} commits");
         }

@@ -31,8 +31,8 @@ fn parent() -> Result<()> {
         }
     }
     println!(
-        "Both processes changed the balance by {TIMES} in all: without the lock, changes that fell between another's \
-         read and write were lost; with it, every one counted."
+        "One process deposited 1 and another withdrew 1, {TIMES} times each: without the lock, a change that fell \
+         between the other's read and write was lost; with it, every one counted."
     );
     Ok(())
 }
@@ -45,9 +45,10 @@ fn run(how: &str) -> Result<i32> {
         Ok(Command::new(std::env::current_exe()?).args([account.name(), start.name(), how, change]).spawn()?)
     };
     let children = [spawn("1")?, spawn("-1")?];
-    start.set(true)?;
-    for mut child in children {
-        let status = child.wait()?;
+    start.set(true)?; // both wait for this, so that they work at the same time
+    let ends = children.map(|mut child| child.wait()); // for both, also when the first one failed
+    for end in ends {
+        let status = end?;
         if !status.success() {
             return Err(format!("a child failed: {status}").into());
         }
@@ -72,9 +73,10 @@ fn child(account: &str, start: &str, how: &str, change: i32) -> Result<()> {
             *balance += change;
             // The guard goes here: it commits the new balance and releases the lock.
         } else {
+            // The mistake: this is `account.set(account.get() + change)` in slow motion.
             let balance = account.get();
             sleep(WORK);
-            account.set(balance + change)?; // the mistake: `balance` may be old by now
+            account.set(balance + change)?; // `balance` may be old by now
         }
         sleep(WORK); // both get their turns
     }

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use robust_shm::{LockError, SharedArray, SharedValue, unique_name};
 
@@ -38,16 +38,26 @@ fn parent() -> Result<()> {
 
     let mut child =
         Command::new(std::env::current_exe()?).args([value.name(), array.name()]).stdout(Stdio::piped()).spawn()?;
+    // The child says one line when it holds both locks. If it fails before, the pipe closes and there is no line.
     let mut line = String::new();
-    BufReader::new(child.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
-    println!("the child holds both locks: {}", line.trim());
+    let heard = BufReader::new(child.stdout.take().ok_or("no pipe")?).read_line(&mut line);
+    let seen_meanwhile = value.get(); // reading never waits for a holder
 
     child.kill()?; // SIGKILL: no destructor, no handler, nothing runs
+    let killed = Instant::now();
+    // The kernel hands the lock over; nobody has to notice the death first, not even by `wait`. The time limit is only
+    // there so that this program ends whatever happens.
+    let handed_over = value.try_lock_for(Duration::from_secs(10)).map(|guard| (*guard, killed.elapsed()));
     child.wait()?;
 
-    // The kernel has handed the value's lock over, and the value is the last one that was committed.
+    if heard? == 0 {
+        return Err("the child ended before it held the locks".into());
+    }
+    println!("the child holds both locks: {}; meanwhile the value reads {seen_meanwhile:?}", line.trim());
+    let (found, waited) = handed_over?;
+    println!("killed; {waited:.1?} later the parent has the lock, and the value is whole: {found:?}");
     value.update(|pair| pair[1] += 1)?;
-    println!("the value is whole: {:?}", value.get());
+    println!("the parent goes on with it: {:?}", value.get());
 
     // The array was being changed in place, so it says that it may be torn.
     match array.lock() {
