@@ -356,8 +356,10 @@ impl SegmentInfo {
         self.holder_process
     }
 
-    /// How many handles are attached, in all processes. `None` when `/proc/locks` does not tell; processes of other PID
-    /// namespaces are not counted.
+    /// How many handles are attached, in all processes, as `/proc/locks` tells; `None` when it does not.
+    ///
+    /// **A hint.** The kernel leaves out processes that this PID namespace cannot name, and may skip or repeat entries
+    /// when the table is long and changes meanwhile.
     ///
     /// # Examples
     ///
@@ -373,7 +375,9 @@ impl SegmentInfo {
         self.attached
     }
 
-    /// Is the segment a left-over whose users were all killed?
+    /// Does the segment look like a left-over whose users were all killed? As uncertain as
+    /// [`attached`](Self::attached): a live segment may look so. [`remove_orphans`](crate::remove_orphans) does not rely
+    /// on it, and asks the kernel's lock itself.
     ///
     /// # Examples
     ///

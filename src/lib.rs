@@ -40,7 +40,7 @@
 //! * A holder that dumps core is released when the dump is written, a stopped one (`SIGSTOP`) not at all:
 //!   `try_lock_for` is the answer to both.
 //! * The copy of a guard in a forked child still gives access to an array, without the lock; its drop does nothing.
-//! * After a raw `clone` (not `fork`), parent and child count as one user.
+//! * After a raw `clone` (not `fork`), parent and child count as one user, and the child can read values but not lock.
 //! * Relocking by the same thread is [`LockError::WouldDeadlock`], also through a second handle; deadlocks between
 //!   threads are not detected.
 //!

@@ -395,7 +395,7 @@ fn libc_times_out(family: &str) {
             check(libc.lock(0, true));
             let past = libc::timespec { tv_sec: 1, tv_nsec: 0 };
             std::thread::scope(|inner| {
-                inner.spawn(|| {
+                let timed_out = inner.spawn(|| {
                     // SAFETY: an initialised mutex that lives until the end of the scope, and a point in time.
                     let result = unsafe { libc::pthread_mutex_timedlock(libc.mutex(0), &raw const past) };
                     assert_eq!(result, libc::ETIMEDOUT);
@@ -404,6 +404,8 @@ fn libc_times_out(family: &str) {
                     }
                     std::mem::forget(ours[3].lock().unwrap());
                 });
+                // The end of a scope waits for the closure only, and the kernel reports the lock when the thread ends.
+                timed_out.join().unwrap();
             });
             libc.unlock(0);
             1 << (LOCKS + 3)

@@ -45,7 +45,10 @@ fn of_two_hundred_racing_processes_exactly_one_creates_and_none_sees_a_half_made
     let children: Vec<_> = (0..200).map(|_| spawn("race", &name)).collect();
     let created = children.iter().filter(|child| child.hear() == "true").count();
     assert_eq!(created, 1);
-    assert_eq!(SegmentInfo::of(&name).unwrap().attached(), Some(200));
+    // The kernel gives the table of locks in pieces, so one look may skip or repeat entries.
+    support::until("a look that counts all", || {
+        (SegmentInfo::of(&name).unwrap().attached() == Some(200)).then_some(())
+    });
     children.into_iter().for_each(support::Role::join);
     assert!(!exists(&name));
 }

@@ -162,7 +162,6 @@ fn persistent_at_the_limit(family: &str) {
 }
 
 #[test]
-#[ignore = "bug: a creation that fails after its file has the name leaves a persistent segment behind"]
 fn a_failed_creation_leaves_no_persistent_segment() {
     let family = Family::new("persistent");
     spawn("persistent", family.name()).join();

@@ -283,7 +283,6 @@ fn clone_locks(family: &str) {
 }
 
 #[test]
-#[ignore = "bug: the clone's first lock uses a robust pthread mutex, whose node libc links before the inherited ones"]
 fn what_a_raw_clone_tries_to_lock_does_no_harm_to_its_parent() {
     let family = Family::new("clone-locks");
     spawn("clone-locks", family.name()).join();

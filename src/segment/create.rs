@@ -103,7 +103,14 @@ fn try_create(
     }
     let presence = Registered::new(Presence::new(unfinished.into_file(), name.clone(), settings.persistent))
         .map_err(|error| open::os_error(name, "register", error))?;
-    let Some(memory) = open::map(name, &header)? else { return Ok(None) };
+    let memory = match open::map(name, &header) {
+        Ok(Some(memory)) => memory,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            presence.retract(); // leaving would keep the name of a persistent segment, and nobody was given it
+            return Err(error);
+        }
+    };
     let mut mapping = Mapping::new(memory, &header, settings.lock_kind, name.clone(), presence);
     mapping.was_created = true;
     Ok(Some(mapping))

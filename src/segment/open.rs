@@ -131,17 +131,32 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
         removal::unlink_exact(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
         return Ok(Attempt::Busy);
     }
+    let header = match admit(name, identity, &valid, is_orphan) {
+        Ok(header) => header,
+        Err(error) => {
+            // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
+            if is_orphan {
+                let _ = valid.file.unlock();
+            }
+            return Err(error);
+        }
+    };
+    share_and_map(name, valid.file, &header, valid.lock_kind)
+}
+
+/// Is the segment what this program expects, and usable from here? One that is held exclusively is taken over.
+fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Result<Header, Error> {
     check_identity(name, identity, &valid.identity)?;
     check_lock(name, valid.lock_kind)?;
     let mut header = valid.header;
     if is_orphan {
-        header.pid_namespace = take_over(&valid).map_err(|error| os_error(name, "take over", error))?;
+        header.pid_namespace = take_over(valid).map_err(|error| os_error(name, "take over", error))?;
     }
     if header.pid_namespace != os::process::pid_namespace() {
         let (expected, found) = (os::process::pid_namespace(), header.pid_namespace);
         return Err(Error::ForeignPidNamespace { name: name.shared(), expected, found });
     }
-    share_and_map(name, valid.file, &header, valid.lock_kind)
+    Ok(header)
 }
 
 /// Announces this user, and only then maps.

@@ -73,6 +73,12 @@ impl Registered {
         Ok(registered)
     }
 
+    /// Removes the name of a segment whose creation did not succeed, persistent or not.
+    pub(super) fn retract(&self) {
+        // A failure leaves what a creator leaves that is killed here: a complete segment.
+        let _ = removal::unlink_exact(&self.presence.file, &self.presence.name);
+    }
+
     pub(super) fn status(&self) -> io::Result<Status> {
         file::status(&self.presence.file)
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// The fork generation: 0 means "not numbered yet". It stands in a page that the kernel empties in a child
 /// (`MADV_WIPEONFORK`), which also catches a raw `clone` that runs no fork handlers.
@@ -12,6 +12,11 @@ static CELL: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 static PLAIN_CELL: AtomicU32 = AtomicU32::new(0);
 /// The last generation that was given out; a child inherits it, so that its own is another.
 static LAST: AtomicU32 = AtomicU32::new(0);
+/// Set by the fork handler in a child, and taken back when the child is numbered.
+static FORK_HANDLER_RAN: AtomicBool = AtomicBool::new(false);
+/// Is this process a child that no fork handler prepared (a raw `clone`)? Then libc's list of robust mutexes still has
+/// the parent's nodes in it, and whatever is linked in front of them writes into lock lines that the parent holds.
+static RAW_CLONE: AtomicBool = AtomicBool::new(false);
 
 /// The cell that holds the generation of this process: the same one for its whole life, so that it can be cached.
 pub(super) fn generation_cell() -> &'static AtomicU32 {
@@ -49,6 +54,13 @@ pub(crate) fn generation() -> u32 {
     let cell = generation_cell();
     match cell.load(Ordering::Relaxed) {
         0 => {
+            match LAST.load(Ordering::Relaxed) {
+                // The first process: from now on its children are told from raw clones. Where the handler cannot be
+                // registered, every child counts as a raw clone and does not lock.
+                // SAFETY: the handler is a function of this crate, which is never unloaded.
+                0 => drop(unsafe { libc::pthread_atfork(None, None, Some(forget_parent)) }),
+                _ => RAW_CLONE.store(!FORK_HANDLER_RAN.swap(false, Ordering::Relaxed), Ordering::Relaxed),
+            }
             let fresh = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
             match cell.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => fresh,
@@ -57,6 +69,11 @@ pub(crate) fn generation() -> u32 {
         }
         known => known,
     }
+}
+
+/// Is this a child of a raw `clone`, which inherits a robust list that nobody has emptied?
+pub(super) fn is_raw_clone() -> bool {
+    RAW_CLONE.load(Ordering::Relaxed)
 }
 
 /// The inode of this process's PID namespace, or 0 when `/proc` does not tell. Looked up once in each generation.
@@ -96,18 +113,18 @@ pub(crate) fn effective_uid() -> u32 {
 
 /// Registers what to do around every `fork`: before it, then after it in the parent, and in the child.
 pub(crate) fn on_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> io::Result<()> {
-    // Child handlers run in the order of registration: ours first, so that `child` sees the new generation.
+    // Child handlers run in the order of registration: `forget_parent` first, so that `child` sees a new generation.
+    let _ = generation();
     // SAFETY: the handlers are functions of this crate, which is never unloaded.
-    let own = unsafe { libc::pthread_atfork(None, None, Some(forget_parent)) };
-    // SAFETY: as above.
-    let theirs = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
-    match own.max(theirs) {
+    let result = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+    match result {
         0 => Ok(()),
         errno => Err(io::Error::from_raw_os_error(errno)),
     }
 }
 
 extern "C" fn forget_parent() {
+    FORK_HANDLER_RAN.store(true, Ordering::Relaxed);
     generation_cell().store(0, Ordering::Relaxed);
     super::robust_list::empty_inherited();
 }

@@ -76,6 +76,10 @@ impl Cache {
 #[inline(never)]
 fn look_up(cache: &Cache) -> io::Result<()> {
     let generation = process::generation();
+    if process::is_raw_clone() {
+        let message = "a child of a raw clone inherits its parent's list of held locks: use fork, or exec";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+    }
     // SAFETY: takes nothing, cannot fail.
     let tid = unsafe { libc::gettid() }.unsigned_abs();
     cache.list.set(robust_list::of_this_thread(tid)?);
