@@ -15,6 +15,7 @@ fn child() {
         ("child-first", child_leaves_first),
         ("relock", relock_in_child),
         ("own", own_lock_and_inherited_guard),
+        ("first", first_calls_at_once),
     ]);
 }
 
@@ -122,6 +123,35 @@ fn child_leaves_first(name: &str) {
     assert_eq!(value.as_ref().unwrap().get(), 5);
     drop(value);
     assert!(!exists(name));
+}
+
+/// All threads of a fresh process, and of a forked child, make their first call at the same moment.
+fn first_calls_at_once(name: &str) {
+    const THREADS: usize = 8;
+    let all_lock = || {
+        let start = std::sync::Barrier::new(THREADS);
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (start, name) = (&start, format!("{name}-{thread}"));
+                scope.spawn(move || {
+                    start.wait();
+                    let lock = SharedLock::create(&name).unwrap();
+                    lock.with(|| ()).unwrap();
+                });
+            }
+        });
+    };
+    all_lock();
+    fork(all_lock);
+}
+
+/// Once, a thread that came second while the first was still numbering the process was refused every lock: "a child of a
+/// raw clone".
+#[test]
+fn threads_that_make_their_first_call_at_once_all_lock() {
+    for _ in 0..200 {
+        spawn("first", &Scratch::new("first")).join();
+    }
 }
 
 #[test]

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 static CELL: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 /// Stands in where the kernel has no `MADV_WIPEONFORK` (before 4.14); then only the fork handler empties it.
 static PLAIN_CELL: AtomicU32 = AtomicU32::new(0);
-/// The last generation that was given out; a child inherits it, so that its own is another.
+/// The highest generation that this process or a forebear was given; a child inherits it, so that its own is another.
 static LAST: AtomicU32 = AtomicU32::new(0);
-/// Set by the fork handler in a child, and taken back when the child is numbered.
-static FORK_HANDLER_RAN: AtomicBool = AtomicBool::new(false);
+/// What `LAST` was when the fork handler last emptied the cell; 0 also stands for the first process.
+static EMPTIED_AT: AtomicU32 = AtomicU32::new(0);
 /// Is this process a child that no fork handler prepared (a raw `clone`)? Then libc's list of robust mutexes still has
 /// the parent's nodes in it, and whatever is linked in front of them writes into lock lines that the parent holds.
 static RAW_CLONE: AtomicBool = AtomicBool::new(false);
@@ -52,22 +52,36 @@ fn make_cell() -> *mut AtomicU32 {
 /// The number of this process among its forebears. Compare these and not process ids, which are given out again.
 pub(crate) fn generation() -> u32 {
     let cell = generation_cell();
-    match cell.load(Ordering::Relaxed) {
-        0 => {
-            match LAST.load(Ordering::Relaxed) {
-                // The first process: from now on its children are told from raw clones. Where the handler cannot be
-                // registered, every child counts as a raw clone and does not lock.
-                // SAFETY: the handler is a function of this crate, which is never unloaded.
-                0 => drop(unsafe { libc::pthread_atfork(None, None, Some(forget_parent)) }),
-                _ => RAW_CLONE.store(!FORK_HANDLER_RAN.swap(false, Ordering::Relaxed), Ordering::Relaxed),
-            }
-            let fresh = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
-            match cell.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => fresh,
-                Err(first) => first,
-            }
-        }
+    let known = match cell.load(Ordering::Acquire) {
+        0 => number(cell),
         known => known,
+    };
+    // By everyone, and not only by who wrote the cell: so nobody goes on to take a lock before `LAST` tells of it.
+    LAST.fetch_max(known, Ordering::AcqRel); // pairs with the Acquire in `number`
+    known
+}
+
+/// Numbers this process. Threads may do so at once: each step is the same whoever takes it.
+#[cold]
+fn number(cell: &AtomicU32) -> u32 {
+    let last = LAST.load(Ordering::Acquire); // pairs with the Release in `generation`
+    // Another thread writes the cell before `LAST`. So if that is new, the cell is seen here; an empty one is wiped.
+    match cell.load(Ordering::Acquire) {
+        0 => {}
+        known => return known,
+    }
+    if last == 0 {
+        // The first process: from now on its forked children are told from raw clones. If the handler cannot be
+        // registered, all children count as raw clones and do not lock; registering it twice does no harm.
+        // SAFETY: the handler is a function of this crate, which is never unloaded.
+        let _ = unsafe { libc::pthread_atfork(None, None, Some(forget_parent)) };
+    } else if last != EMPTIED_AT.load(Ordering::Relaxed) {
+        RAW_CLONE.store(true, Ordering::Relaxed); // published by the Release below
+    }
+    let fresh = last.wrapping_add(1).max(1);
+    match cell.compare_exchange(0, fresh, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => fresh,
+        Err(first) => first,
     }
 }
 
@@ -124,7 +138,8 @@ pub(crate) fn on_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: 
 }
 
 extern "C" fn forget_parent() {
-    FORK_HANDLER_RAN.store(true, Ordering::Relaxed);
+    EMPTIED_AT.store(LAST.load(Ordering::Relaxed), Ordering::Relaxed);
+    RAW_CLONE.store(false, Ordering::Relaxed); // `fork` gives the child an empty list, whatever its parent was
     generation_cell().store(0, Ordering::Relaxed);
     super::robust_list::empty_inherited();
 }
