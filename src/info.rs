@@ -23,7 +23,7 @@ use crate::sync::mutex::{holder_in, says_owner_died};
 /// let value = SharedValue::create(&name, 1.5f64)?;
 /// let info = SegmentInfo::of(&name)?;
 /// assert_eq!((info.kind(), info.type_name(), info.element_size()), ("SharedValue", "f64", 8));
-/// assert_eq!(info.attached(), Some(1));
+/// assert_eq!(info.attached(), 1);
 /// println!("{info}");
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
@@ -44,7 +44,7 @@ pub struct SegmentInfo {
     poisoned: bool,
     holder_thread: Option<u32>,
     holder_process: Option<u32>,
-    attached: Option<usize>,
+    attached: usize,
 }
 
 impl SegmentInfo {
@@ -53,7 +53,7 @@ impl SegmentInfo {
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::NotASegment`], [`Error::UnsupportedFormat`], [`Error::Truncated`],
-    /// [`Error::PermissionDenied`], [`Error::InvalidName`].
+    /// [`Error::PermissionDenied`], [`Error::InvalidName`], [`Error::Io`].
     ///
     /// # Examples
     ///
@@ -71,7 +71,7 @@ impl SegmentInfo {
     }
 
     fn new(name: &Name, found: Inspection) -> Self {
-        let Inspection { status, header, identity, lock_kind, word, poison, commits } = found;
+        let Inspection { status, header, identity, lock_kind, word, poison, commits, attached } = found;
         let kind = identity.shape.kind;
         let holder_thread = holder_in(word);
         // Ids of another PID namespace would name strangers here.
@@ -92,7 +92,7 @@ impl SegmentInfo {
             poisoned: kind != Kind::Value && (poison != 0 || says_owner_died(word)),
             holder_thread,
             holder_process: holder_thread.filter(|_| same_namespace).and_then(process::process_of),
-            attached: file::lockers(&status).map(|lockers| lockers.len()),
+            attached,
         }
     }
 
@@ -356,10 +356,7 @@ impl SegmentInfo {
         self.holder_process
     }
 
-    /// How many handles are attached, in all processes, as `/proc/locks` tells; `None` when it does not.
-    ///
-    /// **A hint.** The kernel leaves out processes that this PID namespace cannot name, and may skip or repeat entries
-    /// when the table is long and changes meanwhile.
+    /// How many handles are attached, in all processes of all namespaces.
     ///
     /// # Examples
     ///
@@ -367,17 +364,16 @@ impl SegmentInfo {
     /// let name = robust_shm::unique_name("info");
     /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
     /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.attached(), Some(1));
+    /// assert_eq!(info.attached(), 1);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[must_use]
-    pub fn attached(&self) -> Option<usize> {
+    pub fn attached(&self) -> usize {
         self.attached
     }
 
-    /// Does the segment look like a left-over whose users were all killed? As uncertain as
-    /// [`attached`](Self::attached): a live segment may look so. [`remove_orphans`](crate::remove_orphans) does not rely
-    /// on it, and asks the kernel's lock itself.
+    /// Is the segment a left-over, whose users were all killed? It goes when its name is next used, with the next
+    /// creation, or by [`remove_orphans`](crate::remove_orphans).
     ///
     /// # Examples
     ///
@@ -390,7 +386,7 @@ impl SegmentInfo {
     /// ```
     #[must_use]
     pub fn is_orphan(&self) -> bool {
-        !self.persistent && self.attached == Some(0)
+        !self.persistent && self.attached == 0
     }
 }
 
@@ -407,9 +403,8 @@ impl fmt::Display for SegmentInfo {
             write!(f, ", {commits} commits")?;
         }
         match self.attached {
-            Some(1) => write!(f, ", 1 handle attached")?,
-            Some(count) => write!(f, ", {count} handles attached")?,
-            None => {}
+            1 => write!(f, ", 1 handle attached")?,
+            count => write!(f, ", {count} handles attached")?,
         }
         match (self.holder_thread, self.holder_process) {
             (Some(thread), Some(process)) => write!(f, ", held by thread {thread} of process {process}")?,

@@ -96,7 +96,7 @@ fn parent_leaves_first(name: &str) {
     let value = std::cell::Cell::new(Some(SharedValue::create(name, 1u32).unwrap()));
     fork_and(
         || {
-            let attached = || SegmentInfo::of(name).ok().and_then(|info| info.attached());
+            let attached = || SegmentInfo::of(name).ok().map(|info| info.attached());
             until(
                 "the parent's leaving",
                 || if exists(name) { attached().filter(|count| *count == 1) } else { Some(0) },

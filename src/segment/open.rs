@@ -161,7 +161,13 @@ fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Re
 
 /// Announces this user, and only then maps.
 fn share_and_map(name: &Name, file: File, header: &Header, lock_kind: LockKind) -> Result<Attempt, Error> {
-    if !file::try_share(&file).map_err(|error| os_error(name, "share", error))? {
+    // The visitors' book first: so whoever uses the segment stands in it, at every moment.
+    file::attend(&file).map_err(|error| os_error(name, "share", error))?;
+    let shared = file::try_share(&file);
+    if !matches!(shared, Ok(true)) {
+        let _ = file::stop_attending(&file); // explicitly, as in `try_open`
+    }
+    if !shared.map_err(|error| os_error(name, "share", error))? {
         return Ok(Attempt::Busy);
     }
     // From here on this process is a user, and leaves as one whatever goes wrong.
@@ -274,6 +280,8 @@ pub(crate) struct Inspection {
     pub(crate) word: u32,
     pub(crate) poison: u32,
     pub(crate) commits: u64,
+    /// How many handles there are.
+    pub(crate) attached: usize,
 }
 
 pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
@@ -282,6 +290,7 @@ pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
     read_up_to(&valid.file, &mut start).map_err(|error| os_error(name, "read", error))?;
     let word_at = |offset: usize| u32::from_ne_bytes(std::array::from_fn(|i| start[offset + i]));
     let commits = BODY_OFFSET + offset_of!(CommitLine, commits);
+    let attached = file::count_attending(&valid.file).map_err(|error| os_error(name, "count the users of", error))?;
     Ok(Some(Inspection {
         status: valid.status,
         header: valid.header,
@@ -290,6 +299,7 @@ pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
         word: word_at(LOCK_OFFSET + offset_of!(LockLine, word)),
         poison: word_at(LOCK_OFFSET + offset_of!(LockLine, poison)),
         commits: u64::from_ne_bytes(std::array::from_fn(|i| start[commits + i])),
+        attached,
     }))
 }
 

@@ -16,7 +16,8 @@ use crate::name::Name;
 use crate::os::file::Status;
 use crate::os::{file, process};
 
-/// One handle's place among the users of its segment. The description in it holds a shared lock.
+/// One handle's place among the users of its segment. The description in it holds a shared lock, and stands in the
+/// visitors' book.
 #[derive(Debug)]
 pub(super) struct Presence {
     file: File,
@@ -44,6 +45,7 @@ impl Presence {
         } else if file::try_exclude(&self.file).unwrap_or(false) {
             let _ = removal::unlink_exact(&self.file, &self.name);
         }
+        let _ = file::stop_attending(&self.file); // explicitly, for the same reason
     }
 }
 
@@ -133,6 +135,7 @@ extern "C" fn before_fork() {
 
 fn copy(presence: &Presence) -> io::Result<Option<File>> {
     let copy = file::reopen(&presence.file)?;
+    file::attend(&copy)?;
     Ok(file::try_share(&copy)?.then_some(copy))
 }
 

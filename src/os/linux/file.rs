@@ -1,7 +1,8 @@
 //! Files in the shared-memory directory, and the kernel's two families of file locks.
 //!
-//! `flock` (through `std::fs::File`) belongs to an open file description and says "somebody uses this segment". Open
-//! file description locks (`fcntl`) never conflict with `flock`, and guard the removal of a name.
+//! `flock` (through `std::fs::File`) belongs to an open file description and decides who uses a segment and who is the
+//! last. Open file description locks (`fcntl`) never conflict with `flock`. One byte of them guards the removal of a
+//! name; the others are a visitors' book, because such locks can be asked for without taking one, which `flock` cannot.
 
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -190,28 +191,97 @@ fn retry(mut attempt: impl FnMut() -> Result<(), TryLockError>) -> io::Result<bo
     }
 }
 
+/// A byte range of open-file-description locks. It has nothing to do with the data at that offset.
+#[derive(Clone, Copy, Debug)]
+struct LockRange {
+    start: libc::off_t,
+    len: libc::off_t,
+}
+
+/// Who removes the name holds this one.
+const NAME_GUARD: LockRange = LockRange { start: 0, len: 1 };
+/// The visitors' book: each user holds one byte in it.
+const ATTENDANCE: LockRange = LockRange { start: 1, len: 1 << 62 };
+
 /// Takes the lock that guards the name of this file, without waiting; `false` when another description has it. It goes
 /// when the description is closed, or by [`release_name`].
 pub(crate) fn try_guard_name(file: &File) -> io::Result<bool> {
-    match set_description_lock(file, libc::F_WRLCK) {
+    try_lock_range(file, NAME_GUARD)
+}
+
+pub(crate) fn release_name(file: &File) -> io::Result<()> {
+    set_description_lock(file, libc::F_UNLCK, NAME_GUARD)
+}
+
+/// Writes the description into the visitors' book: a byte at random, for itself alone.
+pub(crate) fn attend(file: &File) -> io::Result<()> {
+    loop {
+        let [random, _] = super::random_id();
+        let start = ATTENDANCE.start + (random % (1 << 62)).cast_signed();
+        if try_lock_range(file, LockRange { start, len: 1 })? {
+            return Ok(());
+        }
+    }
+}
+
+/// Strikes the description out of the visitors' book. Closing it does the same, unless a forked child has it, too.
+pub(crate) fn stop_attending(file: &File) -> io::Result<()> {
+    set_description_lock(file, libc::F_UNLCK, ATTENDANCE)
+}
+
+/// How many other descriptions stand in the visitors' book, of processes in any namespace. Takes no lock.
+pub(crate) fn count_attending(file: &File) -> io::Result<usize> {
+    let mut count = 0;
+    let mut unasked = vec![ATTENDANCE];
+    while let Some(range) = unasked.pop() {
+        let Some(found) = someone_in(file, range)? else { continue };
+        count += 1;
+        let behind = found.start + found.len;
+        unasked.push(LockRange { start: range.start, len: found.start - range.start });
+        unasked.push(LockRange { start: behind, len: range.start + range.len - behind });
+        unasked.retain(|range| range.len > 0); // a length of 0 would mean "to the end of all files"
+    }
+    Ok(count)
+}
+
+/// One of the locks that other descriptions hold in this range.
+fn someone_in(file: &File, range: LockRange) -> io::Result<Option<LockRange>> {
+    let mut lock = description_lock(libc::F_WRLCK, range);
+    // SAFETY: the descriptor is open, and the structure outlives the call, which writes its answer there.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // A stranger may hold more than a byte: what lies outside the range is not ours to count.
+    let end = range.start + range.len;
+    let start = lock.l_start.clamp(range.start, end - 1);
+    let len = if lock.l_len == 0 { end - start } else { (lock.l_start + lock.l_len).min(end) - start };
+    Ok((libc::c_int::from(lock.l_type) != libc::F_UNLCK).then_some(LockRange { start, len: len.max(1) }))
+}
+
+fn try_lock_range(file: &File, range: LockRange) -> io::Result<bool> {
+    match set_description_lock(file, libc::F_WRLCK, range) {
         Ok(()) => Ok(true),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-pub(crate) fn release_name(file: &File) -> io::Result<()> {
-    set_description_lock(file, libc::F_UNLCK)
-}
-
-fn set_description_lock(file: &File, kind: libc::c_int) -> io::Result<()> {
-    // SAFETY: all-zero bytes are a flock structure; fcntl wants l_pid to be 0.
-    let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
-    lock.l_type = kind as libc::c_short;
-    lock.l_whence = libc::SEEK_SET as libc::c_short; // offset 0, length 0: the whole file
+fn set_description_lock(file: &File, kind: libc::c_int, range: LockRange) -> io::Result<()> {
+    let lock = description_lock(kind, range);
     // SAFETY: the descriptor is open, and the structure outlives the call.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn description_lock(kind: libc::c_int, range: LockRange) -> libc::flock {
+    // SAFETY: all-zero bytes are a flock structure; fcntl wants l_pid to be 0.
+    let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock.l_start = range.start;
+    lock.l_len = range.len;
+    lock
 }
 
 /// Makes descriptor `to` refer to the description of `from`, atomically, and closes `from`. For a forked child.
@@ -222,7 +292,7 @@ pub(crate) fn put_in_place(from: File, to: RawFd) -> io::Result<()> {
 }
 
 /// The processes that hold a `flock` on this file, one entry for each lock, with 0 for those that this PID namespace
-/// cannot name. `None` without `/proc`.
+/// cannot name. `None` without `/proc`. Good for a message only: the kernel leaves some out, and tells in pieces.
 pub(crate) fn lockers(of: &Status) -> Option<Vec<Locker>> {
     // proc_locks(5): "1: FLOCK  ADVISORY  READ  5433 08:01:7864448 0 EOF": the device in hexadecimal, then the inode.
     let (major, minor) = (libc::major(of.device), libc::minor(of.device));
