@@ -142,8 +142,9 @@ mod tests {
             assert_eq!((bytes[0], bytes[1 + len * 8]), (0xAA, 0xAA), "{len} words");
 
             let back: Vec<AtomicU64> = (0..=len).map(|_| AtomicU64::new(u64::MAX)).collect();
+            let from = bytes[1..].as_ptr();
             // SAFETY: as many words as were put there.
-            unsafe { store(&back[..len], bytes.as_ptr().add(1)) };
+            unsafe { store(&back[..len], from) };
             assert!((0..len).all(|i| back[i].load(Ordering::Relaxed) == words[i].load(Ordering::Relaxed)));
             assert_eq!(back[len].load(Ordering::Relaxed), u64::MAX);
         }
