@@ -65,8 +65,7 @@ pub(crate) struct Slot {
     intended: [AtomicU64; PLACES.len()],
     acknowledged: [AtomicU64; PLACES.len()],
     tallies: [AtomicU64; TALLIES],
-    /// The last phase that the worker has reached, and the last one that it has done its part of.
-    pub(crate) arrived: AtomicU64,
+    /// The last phase that the worker has done its part of.
     pub(crate) parked: AtomicU64,
 }
 

@@ -5,10 +5,10 @@
 //! ROBUST_SHM_STORM_SECONDS=120 cargo test --release --test storm -- --nocapture      # more than 10,000 kills
 //! ```
 //!
-//! `ROBUST_SHM_STORM_PROCESSES` (8; at most 256) and `ROBUST_SHM_STORM_SEED` (a fresh one) set the rest. A seed
-//! repeats the choices: whom the killer kills, after which pause, and what each worker of each slot does in which order.
-//! It does not repeat the interleaving, nor at which instruction a kill arrives; nor which choices are reached in the
-//! time.
+//! `ROBUST_SHM_STORM_PROCESSES` (8; at most 256) and `ROBUST_SHM_STORM_SEED` (a fresh one, which is printed) set the rest.
+//! With the same seed, every round begins with the same choices, in the same order: whom the killer kills, after which
+//! pause, and what each worker does. A seed does not repeat the interleaving, nor at which instruction a kill arrives, nor
+//! how many of the choices are reached before the round's time is over.
 #![allow(unsafe_code)]
 
 mod ledger;

@@ -21,6 +21,7 @@ pub(crate) struct Storm {
     /// Taken out only in workers that want handles of their own.
     stage: Option<Stage>,
     workers: Vec<Option<Forked>>,
+    /// In this round.
     lives: u64,
     kills: u64,
     exits: u64,
@@ -51,7 +52,7 @@ impl Storm {
             seed,
             start,
             end: start + Duration::from_secs(seconds),
-            random: Random::new(seed),
+            random: Random::new(seed), // and afresh in each round
             ledger: Ledger::new(),
             counters,
             stage: Some(stage),
@@ -69,6 +70,8 @@ impl Storm {
     pub(crate) fn rage(mut self) {
         let mut next_word = self.start + Duration::from_secs(10);
         while Instant::now() < self.end {
+            self.random = Random::new(self.seed ^ self.rounds << 32);
+            self.lives = 0;
             self.ledger.start(Phase::Storm);
             (0..self.workers.len()).for_each(|slot| self.renew(slot));
             let time = Duration::from_millis(200 + self.random.below(300) as u64);
@@ -94,9 +97,9 @@ impl Storm {
             return;
         }
         self.lives += 1;
-        let mut random = Random::new(self.seed ^ (self.lives << 8 | slot as u64));
+        let mut random = Random::new(self.seed ^ (self.rounds << 32 | self.lives << 8 | slot as u64));
         let forked = fork(|| {
-            end_with_parent();
+            serve_the_storm();
             let scene = Scene { family: &self.family, ledger: self.ledger, counters: &self.counters };
             let ledger = self.ledger;
             std::panic::set_hook(Box::new(move |info| {
@@ -329,8 +332,10 @@ fn with_lock<R>(stage: &Stage, which: usize, body: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Lets no worker outlive the process that kills them.
-fn end_with_parent() {
+/// In a worker: it outlives the killer by no moment, and leaves it the processor where there are many.
+fn serve_the_storm() {
     // SAFETY: takes two integers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // SAFETY: takes an integer.
+    unsafe { libc::nice(5) };
 }

@@ -7,7 +7,7 @@ use robust_shm::{ArrayGuard, Error, LockError, LockGuard, SegmentInfo, SharedVal
 
 use crate::ledger::{Counters, Ledger, PLACES, Phase, Place, Slot, Tally};
 use crate::stage::{Accounts, Elements, PERSISTENT, Pair, REMOVED, SHORT_LIVED, Stage, Token};
-use crate::support::{Random, member};
+use crate::support::{LIMIT, Random, member};
 
 /// What a worker works on.
 #[derive(Clone, Copy)]
@@ -57,7 +57,9 @@ impl<'a> Worker<'a> {
 
     /// Takes the lock that all wait for, then each of the others, and rests until the storm goes on.
     fn relay(&mut self, number: u64, which: usize) {
-        self.slot().arrived.store(number, SeqCst);
+        // Who lives is not to be ended by the bound of all children.
+        // SAFETY: takes an integer.
+        unsafe { libc::alarm(LIMIT.as_secs() as libc::c_uint) };
         self.visit(which);
         (0..PLACES.len()).filter(|other| *other != which).for_each(|other| self.visit(other));
         assert_eq!(count_descriptors(), self.descriptors, "descriptors of worker {}", self.which);
