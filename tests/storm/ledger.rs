@@ -16,12 +16,14 @@ pub(crate) const SLOTS: usize = 256;
 pub(crate) enum Place {
     Accounts,
     Pair,
+    Word,
     Array,
     File,
     Persistent,
 }
 
-pub(crate) const PLACES: [Place; 5] = [Place::Accounts, Place::Pair, Place::Array, Place::File, Place::Persistent];
+pub(crate) const PLACES: [Place; 6] =
+    [Place::Accounts, Place::Pair, Place::Word, Place::Array, Place::File, Place::Persistent];
 
 /// What is counted for the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +55,9 @@ pub(crate) struct Ledger {
     phase: AtomicU64,
     has_failed: AtomicU32,
     message: [AtomicU8; 1_000],
-    /// The highest total that an acknowledged commit has given the pair.
+    /// The highest totals that acknowledged commits have given the pair and the word.
     pub(crate) best_pair: AtomicU64,
+    pub(crate) best_word: AtomicU64,
     /// Who is inside the section of each lock.
     inside: [AtomicU32; PLACES.len()],
     slots: [Slot; SLOTS],

@@ -1,9 +1,11 @@
 //! What the storm rages over: the shared objects, and what must be true of their contents.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use bytemuck::{Pod, Zeroable};
 use robust_shm::{SharedArray, SharedLock, SharedValue};
 
-use crate::ledger::SLOTS;
+use crate::ledger::{Ledger, SLOTS};
 use crate::support::{Random, member};
 
 pub(crate) const BALANCES: usize = 16;
@@ -120,6 +122,7 @@ impl Token {
 pub(crate) struct Stage {
     pub(crate) accounts: SharedValue<Accounts>,
     pub(crate) pair: SharedValue<Pair>,
+    pub(crate) word: SharedValue<u64>,
     pub(crate) array: SharedArray<u64, ELEMENTS>,
     pub(crate) lock: SharedLock,
 }
@@ -129,6 +132,7 @@ impl Stage {
         Self {
             accounts: SharedValue::create(&member(family, 0), Accounts::new()).unwrap(),
             pair: SharedValue::create(&member(family, 1), Pair::new(0)).unwrap(),
+            word: SharedValue::create(&member(family, 5), 0).unwrap(),
             array: SharedArray::create(&member(family, 2)).unwrap(),
             lock: SharedLock::create(&member(family, 3)).unwrap(),
         }
@@ -138,10 +142,26 @@ impl Stage {
         Self {
             accounts: SharedValue::open(&member(family, 0)).unwrap(),
             pair: SharedValue::open(&member(family, 1)).unwrap(),
+            word: SharedValue::open(&member(family, 5)).unwrap(),
             array: SharedArray::open(&member(family, 2)).unwrap(),
             lock: SharedLock::open(&member(family, 3)).unwrap(),
         }
     }
+}
+
+/// An acknowledged commit to the pair or the word is never missing again, and number and contents are of one commit.
+pub(crate) fn check_totals(ledger: &Ledger, stage: &Stage) {
+    let best = ledger.best_pair.load(SeqCst);
+    let mut commit = u64::MAX;
+    let pair = stage.pair.get_if_changed(&mut commit).unwrap();
+    pair.check();
+    assert!(pair.total >= best, "an acknowledged commit to the pair is lost");
+    assert_eq!(pair.total, commit, "the number of another commit");
+    let best = ledger.best_word.load(SeqCst);
+    let mut commit = u64::MAX;
+    let word = stage.word.get_if_changed(&mut commit).unwrap();
+    assert!(word >= best && stage.word.get() >= word, "an acknowledged commit to the word is lost");
+    assert_eq!(word, commit, "the number of another commit");
 }
 
 pub(crate) const PERSISTENT: usize = 4;

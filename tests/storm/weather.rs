@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use robust_shm::SharedValue;
 
 use crate::ledger::{Counters, Ledger, PLACES, Phase, Place, SLOTS, Slot, Tally};
-use crate::stage::{Accounts, Elements, PERSISTENT, Stage};
+use crate::stage::{Accounts, Elements, PERSISTENT, Stage, check_totals};
 use crate::support::{Forked, LIMIT, Random, asleep, exists, fork, member, say, until};
 use crate::worker::{Scene, Worker, count_descriptors};
 
@@ -171,11 +171,9 @@ impl Storm {
         if let Some(failure) = self.ledger.failure() {
             panic!("seed {}, {} kills: {failure}", self.seed, self.kills);
         }
-        let best = self.ledger.best_pair.load(SeqCst);
-        let (accounts, pair) = (self.stage().accounts.get(), self.stage().pair.get());
+        check_totals(self.ledger, self.stage());
+        let accounts = self.stage().accounts.get();
         accounts.check();
-        pair.check();
-        assert!(pair.total >= best, "an acknowledged commit to the pair is lost");
         assert!(accounts.total >= self.last_total, "stale after newer");
         self.last_total = accounts.total;
     }
@@ -183,7 +181,7 @@ impl Storm {
     /// All wait for one lock. It is released once, goes from hand to hand, and some die on the way; all others must get
     /// it, and then each of the locks.
     fn relay(&mut self) {
-        let which = self.random.below(4);
+        let which = self.random.below(5);
         let number = with_lock(self.stage(), which, || {
             let number = self.ledger.start(Phase::Relay(which));
             // As many as will; who comes late takes part, too.
@@ -291,15 +289,18 @@ impl Storm {
                 drop(stage.lock.lock_recover(|| self.counters.repair()).unwrap());
                 self.counters.check()
             }
-            Place::Pair => {
-                let (total, (acknowledged, intended)) = (stage.pair.get().total, self.ledger.bounds(place));
-                assert_eq!(stage.pair.commits(), total);
-                assert!((acknowledged..=intended).contains(&total), "{acknowledged}, {intended}, {total}");
-                return total;
-            }
+            Place::Pair => return self.check_total(place, stage.pair.get().total, stage.pair.commits()),
+            Place::Word => return self.check_total(place, stage.word.get(), stage.word.commits()),
         };
         counts.iter().enumerate().for_each(|(slot, count)| self.ledger.slot(slot).check(place, *count));
         counts.iter().sum()
+    }
+
+    fn check_total(&self, place: Place, total: u64, commits: u64) -> u64 {
+        let (acknowledged, intended) = self.ledger.bounds(place);
+        assert_eq!(commits, total, "{place:?}");
+        assert!((acknowledged..=intended).contains(&total), "{place:?}: {acknowledged}, {intended}, {total}");
+        total
     }
 }
 
@@ -319,6 +320,10 @@ fn with_lock<R>(stage: &Stage, which: usize, body: impl FnOnce() -> R) -> R {
         }
         Place::Pair => {
             let _guard = stage.pair.lock().unwrap();
+            body()
+        }
+        Place::Word => {
+            let _guard = stage.word.lock().unwrap();
             body()
         }
         Place::Array => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use robust_shm::{ArrayGuard, Error, LockError, LockGuard, SegmentInfo, SharedValue, ValueGuard};
 
 use crate::ledger::{Counters, Ledger, PLACES, Phase, Place, Slot, Tally};
-use crate::stage::{Accounts, Elements, PERSISTENT, Pair, REMOVED, SHORT_LIVED, Stage, Token};
+use crate::stage::{Accounts, Elements, PERSISTENT, Pair, REMOVED, SHORT_LIVED, Stage, Token, check_totals};
 use crate::support::{LIMIT, Random, member};
 
 /// What a worker works on.
@@ -73,6 +73,7 @@ impl<'a> Worker<'a> {
         match PLACES[which] {
             Place::Accounts => self.transfer_in(Place::Accounts, &self.stage.accounts),
             Place::Pair => self.count_pair(),
+            Place::Word => self.count_word(),
             Place::Array => self.change_array(),
             Place::File => self.count_in_file(),
             Place::Persistent => self.transfer_persistently(),
@@ -83,7 +84,8 @@ impl<'a> Worker<'a> {
         match self.random.below(100) {
             0..20 => self.transfer_in(Place::Accounts, &self.stage.accounts),
             20..25 => self.transfer_or_not(),
-            25..35 => self.count_pair(),
+            25..30 => self.count_pair(),
+            30..35 => self.count_word(),
             35..55 => self.change_array(),
             55..70 => self.count_in_file(),
             70..80 => self.read(),
@@ -157,6 +159,16 @@ impl<'a> Worker<'a> {
         });
         self.scene.ledger.best_pair.fetch_max(total.unwrap().total, SeqCst);
         self.slot().acknowledge(Place::Pair);
+    }
+
+    fn count_word(&mut self) {
+        let mut guard = self.stage.word.lock().unwrap();
+        self.slot().intend(Place::Word);
+        *guard += 1;
+        let total = *guard;
+        drop(guard);
+        self.scene.ledger.best_word.fetch_max(total, SeqCst);
+        self.slot().acknowledge(Place::Word);
     }
 
     fn change_array(&mut self) {
@@ -243,12 +255,9 @@ impl<'a> Worker<'a> {
             self.slot().check(Place::Accounts, accounts.counts[self.which]);
             assert!(accounts.total >= total, "stale after newer");
             total = accounts.total;
-            let best = self.scene.ledger.best_pair.load(SeqCst);
-            let pair = self.stage.pair.get();
-            pair.check();
-            assert!(pair.total >= best, "an acknowledged commit to the pair is lost");
+            check_totals(self.scene.ledger, self.stage);
         }
-        self.slot().count(Tally::Reads, 40);
+        self.slot().count(Tally::Reads, 80);
     }
 
     /// Whoever comes creates it; it stays without a user now and then, and its commits stay.
