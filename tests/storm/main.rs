@@ -1,8 +1,8 @@
 //! The storm: many processes at work on everything there is, while a killer sends SIGKILL at random and new ones come.
 //!
 //! ```sh
-//! cargo test --test storm                                                            # 10 s, as in `cargo test`
-//! ROBUST_SHM_STORM_SECONDS=120 cargo test --test storm -- --nocapture              # more than 10,000 kills
+//! cargo test --test storm                                                        # 10 s, as in `cargo test`
+//! ROBUST_SHM_STORM_SECONDS=120 cargo test --release --test storm -- --nocapture  # more than 10,000 kills
 //! ```
 //!
 //! `ROBUST_SHM_STORM_PROCESSES` (8; at most 256) and `ROBUST_SHM_STORM_SEED` (a fresh one, which is printed) set the rest.
