@@ -82,11 +82,11 @@ fn thread_code(thread: &Thread) -> u16 {
 fn order(state: &State, threads: usize) -> [usize; MOST] {
     let mut order = std::array::from_fn(|i| i);
     let mut keys = [0; MOST];
-    for i in 0..threads {
+    for (i, key) in keys[..threads].iter_mut().enumerate() {
         let id = i as u8 + 1;
         let thread = &state.threads[i];
         let seen_by = state.threads.iter().filter(|other| other.seen.owner == id).count() as u16;
-        keys[i] = u32::from(thread_code(thread)) << 8
+        *key = u32::from(thread_code(thread)) << 8
             | u32::from(thread.seen.owner == id) << 6
             | u32::from(thread.seen.owner == state.word.owner) << 5
             | u32::from(state.word.owner == id) << 4
