@@ -9,6 +9,7 @@ use super::protocol::{At, Fault, MOST, Move, State, Thread, Word};
 
 pub(crate) const EXCLUSION: &str = "at most one holds the lock, and the word names it";
 pub(crate) const NOBODY_STRANDED: &str = "nobody sleeps while the lock is free";
+pub(crate) const BIT_IS_SET: &str = "the waiters bit is set while anybody sleeps";
 pub(crate) const HOLDER_KNOWS: &str = "who holds the lock knows that a holder died";
 pub(crate) const FREE_LOCK_TELLS: &str = "a lock that is free tells that a holder died";
 pub(crate) const NO_FALSE_POISON: &str = "no poison without a death";
@@ -165,6 +166,12 @@ impl Model for World {
             Property::always(EXCLUSION, |_, Canonical(state)| state.word_names_the_holder()),
             Property::always(NOBODY_STRANDED, |world: &Self, Canonical(state)| {
                 world.unnoticed || !state.strands_a_sleeper()
+            }),
+            // Not a promise but the reason why the other one is kept: so it is asked of what is right only.
+            Property::always(BIT_IS_SET, |world: &Self, Canonical(state)| {
+                world.fault.is_wrong()
+                    || state.word.waiters
+                    || state.threads.iter().all(|thread| thread.at != At::Asleep)
             }),
             Property::always(HOLDER_KNOWS, |_, Canonical(state)| {
                 !state.holder_died || state.poison || state.threads.iter().all(|thread| thread.at != At::Release)

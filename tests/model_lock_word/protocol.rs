@@ -182,6 +182,10 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    pub(crate) fn is_wrong(self) -> bool {
+        !matches!(self, Self::Nothing | Self::NeverClear | Self::KeepWFromD)
+    }
+
     fn swaps(self) -> bool {
         matches!(self, Self::SwapToZero | Self::SwapToZeroAndForget)
     }
