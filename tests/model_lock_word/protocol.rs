@@ -49,7 +49,7 @@ pub(crate) enum At {
     /// `futex::wait`: sleeps if the word is `seen | W`.
     Wait,
     Asleep,
-    /// In the critical section; then `release`: `CAS tid → 0`.
+    /// In the critical section; then `unlock_alone` or `unlock`: `CAS tid → 0`.
     Release,
     /// `unlock_and_wake`: the load of the epoch.
     ReadEpoch,
