@@ -1,0 +1,446 @@
+//! A model check of the commit cell: loom runs the real `src/sync/commit.rs` in every order that the memory model allows.
+//!
+//! Commit `n` puts `n` into the first word and what belongs to it into the others, so whatever a reader gets shows
+//! whether it is whole, and which commit it was. The lock is loom's mutex, which, like the real one, a dead holder gives
+//! up. The second half breaks the protocol in one place at a time: loom must find each, or else it proves nothing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use commit::CommitCell;
+use loom::model::Builder;
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+
+use crate::atomic::{AtomicU64, Ordering, fence};
+
+#[path = "../src/sync/commit.rs"]
+mod commit;
+
+mod atomic {
+    use loom::sync::atomic;
+    pub(super) use loom::sync::atomic::{Ordering, fence};
+
+    /// loom's atomic, of which loom does not lose sight. Of the accesses to an atomic loom remembers the last one only,
+    /// and takes the order of two loads for indifferent: when a thread loads a word and then stores to it, loom forgets
+    /// that another has loaded it before, and does not try that load after the store. So each load is announced by a
+    /// store elsewhere, whose order is not indifferent to it. That store is relaxed and never read: it orders nothing.
+    pub(super) struct AtomicU64 {
+        announced: atomic::AtomicU64,
+        word: atomic::AtomicU64,
+    }
+
+    impl AtomicU64 {
+        pub(super) fn new(word: u64) -> Self {
+            Self { announced: atomic::AtomicU64::new(0), word: atomic::AtomicU64::new(word) }
+        }
+
+        pub(super) fn load(&self, order: Ordering) -> u64 {
+            self.announced.store(0, Ordering::Relaxed);
+            self.word.load(order)
+        }
+
+        pub(super) fn store(&self, word: u64, order: Ordering) {
+            self.word.store(word, order);
+        }
+    }
+}
+
+/// How many words a value has here.
+const WORDS: usize = 2;
+/// What a writer adds to a value that it must not get to commit.
+const NEVER_COMMITTED: u64 = 100;
+
+/// Word `index` of the value that is committed as number `n`.
+fn word(n: u64, index: usize) -> u64 {
+    n + 1_000 * index as u64
+}
+
+/// The cell's memory and its lock. Each slot has a word more than a value, so that a writer can be stopped when it has
+/// written the whole value and not committed.
+struct Shared<P> {
+    commits: AtomicU64,
+    begun: AtomicU64,
+    slots: [[AtomicU64; WORDS + 1]; 2],
+    lock: Mutex<()>,
+    protocol: P,
+}
+
+/// How to read and commit.
+trait Protocol: Copy + Send + Sync + 'static {
+    fn read(self, cell: CommitCell<'_>, put: impl FnMut(usize, u64)) -> Option<u64>;
+    fn commit(self, cell: CommitCell<'_>, get: impl Fn(usize) -> u64);
+}
+
+/// The real one.
+#[derive(Clone, Copy)]
+struct Real;
+
+impl Protocol for Real {
+    fn read(self, cell: CommitCell<'_>, put: impl FnMut(usize, u64)) -> Option<u64> {
+        cell.read(put)
+    }
+
+    fn commit(self, cell: CommitCell<'_>, get: impl Fn(usize) -> u64) {
+        cell.commit(get);
+    }
+}
+
+impl<P: Protocol> Shared<P> {
+    fn new(protocol: P) -> Arc<Self> {
+        let slot = |n| std::array::from_fn(|index| AtomicU64::new(word(n, index)));
+        // The odd slot is not to be read before the first commit.
+        let slots = [slot(0), slot(NEVER_COMMITTED)];
+        Arc::new(Self { commits: AtomicU64::new(0), begun: AtomicU64::new(0), slots, lock: Mutex::new(()), protocol })
+    }
+
+    fn cell(&self, words: usize) -> CommitCell<'_> {
+        let slots = [&self.slots[0][..words], &self.slots[1][..words]];
+        CommitCell { commits: &self.commits, begun: &self.begun, slots }
+    }
+
+    /// A snapshot: the number of its commit.
+    fn get(&self) -> Option<u64> {
+        let mut copy = [0; WORDS];
+        let n = self.protocol.read(self.cell(WORDS), |index, word| copy[index] = word)?;
+        assert_eq!(copy, std::array::from_fn(|index| word(n, index)), "torn, or never committed");
+        Some(n)
+    }
+
+    /// A snapshot under the lock.
+    fn get_locked(&self) -> u64 {
+        let _held = self.lock.lock().unwrap();
+        self.last()
+    }
+
+    /// The last commit. The caller holds the lock.
+    fn last(&self) -> u64 {
+        let mut copy = [0; WORDS];
+        let n = self.cell(WORDS).read_locked(|index, word| copy[index] = word);
+        assert_eq!(copy, std::array::from_fn(|index| word(n, index)), "torn under the lock");
+        n
+    }
+
+    /// What a guard does: copies the value, adds one, commits.
+    fn add_one(&self) -> u64 {
+        let _held = self.lock.lock().unwrap();
+        let next = self.last() + 1;
+        self.protocol.commit(self.cell(WORDS), |index| word(next, index));
+        next
+    }
+
+    /// The same by a writer who is killed when he has written `words` words; the lock is handed over.
+    fn die_after(&self, words: usize) {
+        let _held = self.lock.lock().unwrap();
+        self.stop_after(words);
+    }
+
+    /// A writer's steps up to the moment when he has written `words` words. The caller holds the lock.
+    fn stop_after(&self, words: usize) {
+        struct Stopped;
+        let unfit = NEVER_COMMITTED + self.last();
+        let commit = || {
+            self.protocol.commit(self.cell(WORDS + 1), |index| {
+                if index == words {
+                    resume_unwind(Box::new(Stopped)); // not `panic!`, which would be reported
+                }
+                word(unfit, index)
+            });
+        };
+        let end = catch_unwind(AssertUnwindSafe(commit)).expect_err("stopped before the commit");
+        assert!(end.is::<Stopped>());
+    }
+}
+
+/// Tries every execution with at most this many preemptions; all there are for `None`.
+fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.max_branches = 100_000;
+    builder.check(model);
+}
+
+/// Reads while somebody commits twice, which is the least that can overtake a reader.
+fn read_during_two_commits<P: Protocol>(protocol: P) {
+    check(None, move || {
+        let shared = Shared::new(protocol);
+        let writer = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || assert_eq!([shared.add_one(), shared.add_one()], [1, 2])
+        });
+        shared.get();
+        writer.join().unwrap();
+        assert_eq!(shared.get(), Some(2));
+    });
+}
+
+#[test]
+fn a_reader_sees_whole_commits_only() {
+    read_during_two_commits(Real);
+}
+
+#[test]
+fn a_reader_is_never_taken_back() {
+    check(Some(3), || {
+        let shared = Shared::new(Real);
+        let writer = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                shared.add_one();
+                shared.add_one();
+            }
+        });
+        let seen = shared.cell(WORDS).commits();
+        let first = shared.get();
+        let second = shared.get();
+        assert!(first.is_none_or(|n| n >= seen), "older than the count that was seen");
+        assert!(second.is_none_or(|n| n >= first.unwrap_or(seen)), "older than the value that was seen");
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn one_commit_alone_overtakes_no_reader() {
+    check(None, || {
+        let shared = Shared::new(Real);
+        let writer = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.add_one()
+        });
+        let first = shared.get().expect("a single commit made a reader fail");
+        let second = shared.get().expect("a single commit made a reader fail");
+        assert!(first <= second);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn two_writers_in_turn_and_a_reader() {
+    check(Some(2), || {
+        let shared = Shared::new(Real);
+        let writers = [(); 2].map(|()| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.add_one())
+        });
+        shared.get();
+        let mut commits = writers.map(|writer| writer.join().unwrap());
+        commits.sort_unstable();
+        assert_eq!(commits, [1, 2]);
+        assert_eq!(shared.get(), Some(2));
+    });
+}
+
+#[test]
+fn what_one_reader_has_seen_another_who_hears_of_it_sees_too() {
+    check(Some(2), || {
+        let shared = Shared::new(Real);
+        let heard = Arc::new(AtomicU64::new(0));
+        let writer = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                shared.add_one();
+                shared.add_one();
+            }
+        });
+        let teller = thread::spawn({
+            let (shared, heard) = (Arc::clone(&shared), Arc::clone(&heard));
+            move || heard.store(shared.get().unwrap_or(0), Ordering::Release)
+        });
+        let heard = heard.load(Ordering::Acquire);
+        assert!(shared.get().is_none_or(|n| n >= heard), "older than what another reader has seen");
+        writer.join().unwrap();
+        teller.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_who_takes_the_lock_needs_one_attempt() {
+    check(Some(2), || {
+        let shared = Shared::new(Real);
+        let writer = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                shared.add_one();
+                shared.add_one();
+            }
+        });
+        let before = shared.get().unwrap_or(0);
+        assert!(shared.get_locked() >= before);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_writer_killed_anywhere_harms_neither_readers_nor_the_next_writer() {
+    for words in 0..=WORDS {
+        check(Some(3), move || {
+            let shared = Shared::new(Real);
+            shared.add_one();
+            let killed = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.die_after(words)
+            });
+            assert_eq!(shared.get(), Some(1), "while he writes");
+            killed.join().unwrap();
+            assert_eq!(shared.get(), Some(1), "when he is dead");
+            let next = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.add_one()
+            });
+            let n = shared.get().expect("a dead writer and one commit overtook a reader");
+            assert!((1..=2).contains(&n));
+            assert_eq!(next.join().unwrap(), 2);
+            assert_eq!(shared.get(), Some(2));
+        });
+    }
+}
+
+#[test]
+fn a_writer_stopped_anywhere_with_the_lock_blocks_no_reader() {
+    for words in 0..=WORDS {
+        check(None, move || {
+            let shared = Shared::new(Real);
+            shared.add_one();
+            let stopped = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    let held = shared.lock.lock().unwrap();
+                    shared.stop_after(words);
+                    std::mem::forget(held);
+                }
+            });
+            assert_eq!(shared.get(), Some(1));
+            stopped.join().unwrap();
+            assert!(shared.lock.try_lock().is_err());
+            assert_eq!(shared.get(), Some(1));
+        });
+    }
+}
+
+#[test]
+fn killed_writers_one_after_another_change_nothing() {
+    check(Some(2), || {
+        let shared = Shared::new(Real);
+        let killed = [1, WORDS].map(|words| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.die_after(words))
+        });
+        assert_eq!(shared.get(), Some(0));
+        killed.into_iter().for_each(|killed| killed.join().unwrap());
+        assert_eq!(shared.add_one(), 1);
+        assert_eq!(shared.get(), Some(1));
+    });
+}
+
+/// The protocol written down once more, with one thing wrong.
+#[derive(Clone, Copy, PartialEq)]
+enum Broken {
+    Nowhere,
+    CountsBeforeItWrites,
+    CountsWithoutRelease,
+    ReadsTheCountWithoutAcquire,
+    DoesNotSayBegun,
+    SaysBegunTooLate,
+    WritesWithoutFence,
+    ReadsWithoutFence,
+    DoesNotLookAtBegun,
+    WritesTheCurrentSlot,
+}
+
+impl Protocol for Broken {
+    fn read(self, cell: CommitCell<'_>, mut put: impl FnMut(usize, u64)) -> Option<u64> {
+        let relaxed = self == Self::ReadsTheCountWithoutAcquire;
+        let n = cell.commits.load(if relaxed { Ordering::Relaxed } else { Ordering::Acquire });
+        for (index, word) in cell.slots[(n & 1) as usize].iter().enumerate() {
+            put(index, word.load(Ordering::Relaxed));
+        }
+        if self != Self::ReadsWithoutFence {
+            fence(Ordering::Acquire);
+        }
+        (self == Self::DoesNotLookAtBegun || cell.begun.load(Ordering::Relaxed) <= n + 1).then_some(n)
+    }
+
+    fn commit(self, cell: CommitCell<'_>, get: impl Fn(usize) -> u64) {
+        let next = cell.commits.load(Ordering::Relaxed) + 1;
+        let count = |order| cell.commits.store(next, order);
+        if self == Self::CountsBeforeItWrites {
+            count(Ordering::Release);
+        }
+        if !matches!(self, Self::DoesNotSayBegun | Self::SaysBegunTooLate) {
+            cell.begun.store(next, Ordering::Relaxed);
+        }
+        if self != Self::WritesWithoutFence {
+            fence(Ordering::Release);
+        }
+        let slot = if self == Self::WritesTheCurrentSlot { next + 1 } else { next };
+        for (index, word) in cell.slots[(slot & 1) as usize].iter().enumerate() {
+            word.store(get(index), Ordering::Relaxed);
+        }
+        if self == Self::SaysBegunTooLate {
+            cell.begun.store(next, Ordering::Relaxed);
+        }
+        match self {
+            Self::CountsBeforeItWrites => {}
+            Self::CountsWithoutRelease => count(Ordering::Relaxed),
+            _ => count(Ordering::Release),
+        }
+    }
+}
+
+#[test]
+fn the_protocol_written_down_once_more_is_right() {
+    read_during_two_commits(Broken::Nowhere);
+}
+
+#[test]
+#[should_panic(expected = "torn")]
+fn counting_a_commit_before_its_words_are_written_is_found() {
+    read_during_two_commits(Broken::CountsBeforeItWrites);
+}
+
+#[test]
+#[should_panic(expected = "torn")]
+fn counting_a_commit_without_release_is_found() {
+    read_during_two_commits(Broken::CountsWithoutRelease);
+}
+
+#[test]
+#[should_panic(expected = "torn")]
+fn reading_the_count_without_acquire_is_found() {
+    read_during_two_commits(Broken::ReadsTheCountWithoutAcquire);
+}
+
+#[test]
+#[should_panic(expected = "torn")]
+fn not_saying_that_a_commit_has_begun_is_found() {
+    read_during_two_commits(Broken::DoesNotSayBegun);
+}
+
+#[test]
+#[should_panic(expected = "torn")]
+fn saying_too_late_that_a_commit_has_begun_is_found() {
+    read_during_two_commits(Broken::SaysBegunTooLate);
+}
+
+#[test]
+#[should_panic(expected = "torn")]
+fn a_writer_without_its_fence_is_found() {
+    read_during_two_commits(Broken::WritesWithoutFence);
+}
+
+#[test]
+#[should_panic(expected = "torn")]
+fn a_reader_without_its_fence_is_found() {
+    read_during_two_commits(Broken::ReadsWithoutFence);
+}
+
+#[test]
+#[should_panic(expected = "torn")]
+fn a_reader_that_does_not_look_whether_it_was_overtaken_is_found() {
+    read_during_two_commits(Broken::DoesNotLookAtBegun);
+}
+
+#[test]
+#[should_panic(expected = "torn")]
+fn writing_the_slot_that_is_being_read_is_found() {
+    read_during_two_commits(Broken::WritesTheCurrentSlot);
+}
