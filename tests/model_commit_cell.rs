@@ -45,8 +45,6 @@ mod atomic {
     }
 }
 
-/// How many words a value has here.
-const WORDS: usize = 2;
 /// What a writer adds to a value that it must not get to commit.
 const NEVER_COMMITTED: u64 = 100;
 
@@ -55,12 +53,29 @@ fn word(n: u64, index: usize) -> u64 {
     n + 1_000 * index as u64
 }
 
+/// The kinds of value that the cell treats differently.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    OneWord,
+    Small,
+    Large,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::OneWord, Self::Small, Self::Large];
+
+    fn words(self) -> usize {
+        if self == Self::OneWord { 1 } else { 2 }
+    }
+}
+
 /// The cell's memory and its lock. Each slot has a word more than a value, so that a writer can be stopped when it has
 /// written the whole value and not committed.
 struct Shared<P> {
+    kind: Kind,
     commits: AtomicU64,
     begun: AtomicU64,
-    slots: [[AtomicU64; WORDS + 1]; 2],
+    slots: [Vec<AtomicU64>; 2],
     lock: Mutex<()>,
     protocol: P,
 }
@@ -86,24 +101,32 @@ impl Protocol for Real {
 }
 
 impl<P: Protocol> Shared<P> {
-    fn new(protocol: P) -> Arc<Self> {
-        let slot = |n| std::array::from_fn(|index| AtomicU64::new(word(n, index)));
+    fn new(protocol: P, kind: Kind) -> Arc<Self> {
+        let slot = |n| (0..=kind.words()).map(|index| AtomicU64::new(word(n, index))).collect();
         // The odd slot is not to be read before the first commit.
         let slots = [slot(0), slot(NEVER_COMMITTED)];
-        Arc::new(Self { commits: AtomicU64::new(0), begun: AtomicU64::new(0), slots, lock: Mutex::new(()), protocol })
+        let (commits, begun) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { kind, commits, begun, slots, lock: Mutex::new(()), protocol })
     }
 
-    fn cell(&self, words: usize) -> CommitCell<'_> {
-        let slots = [&self.slots[0][..words], &self.slots[1][..words]];
-        CommitCell { commits: &self.commits, begun: &self.begun, slots }
+    /// The cell, with as many words as a value has, or with one more.
+    fn cell(&self, more: usize) -> CommitCell<'_> {
+        let words = self.kind.words() + more;
+        let begun = (self.kind == Kind::Large).then_some(&self.begun);
+        CommitCell { commits: &self.commits, begun, slots: [&self.slots[0][..words], &self.slots[1][..words]] }
     }
 
     /// A snapshot: the number of its commit.
     fn get(&self) -> Option<u64> {
-        let mut copy = [0; WORDS];
-        let n = self.protocol.read(self.cell(WORDS), |index, word| copy[index] = word)?;
-        assert_eq!(copy, std::array::from_fn(|index| word(n, index)), "torn, or never committed");
+        let mut copy = [0; 2];
+        let n = self.protocol.read(self.cell(0), |index, word| copy[index] = word)?;
+        self.check(n, copy);
         Some(n)
+    }
+
+    fn check(&self, n: u64, copy: [u64; 2]) {
+        let words = self.kind.words();
+        assert!((0..words).all(|index| copy[index] == word(n, index)), "torn, or never committed: {n}, {copy:?}");
     }
 
     /// A snapshot under the lock.
@@ -114,9 +137,9 @@ impl<P: Protocol> Shared<P> {
 
     /// The last commit. The caller holds the lock.
     fn last(&self) -> u64 {
-        let mut copy = [0; WORDS];
-        let n = self.cell(WORDS).read_locked(|index, word| copy[index] = word);
-        assert_eq!(copy, std::array::from_fn(|index| word(n, index)), "torn under the lock");
+        let mut copy = [0; 2];
+        let n = self.cell(0).read_locked(|index, word| copy[index] = word);
+        self.check(n, copy);
         n
     }
 
@@ -124,7 +147,7 @@ impl<P: Protocol> Shared<P> {
     fn add_one(&self) -> u64 {
         let _held = self.lock.lock().unwrap();
         let next = self.last() + 1;
-        self.protocol.commit(self.cell(WORDS), |index| word(next, index));
+        self.protocol.commit(self.cell(0), |index| word(next, index));
         next
     }
 
@@ -139,7 +162,7 @@ impl<P: Protocol> Shared<P> {
         struct Stopped;
         let unfit = NEVER_COMMITTED + self.last();
         let commit = || {
-            self.protocol.commit(self.cell(WORDS + 1), |index| {
+            self.protocol.commit(self.cell(1), |index| {
                 if index == words {
                     resume_unwind(Box::new(Stopped)); // not `panic!`, which would be reported
                 }
@@ -152,44 +175,48 @@ impl<P: Protocol> Shared<P> {
 }
 
 /// Tries every execution with at most this many preemptions; all there are for `None`.
-fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+fn check(preemptions: Option<usize>, kind: Kind, model: impl Fn(Kind) + Send + Sync + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = preemptions;
     builder.max_branches = 100_000;
-    builder.check(model);
+    builder.check(move || model(kind));
 }
 
-/// Reads while somebody commits twice, which is the least that can overtake a reader.
-fn read_during_two_commits<P: Protocol>(protocol: P) {
-    check(None, move || {
-        let shared = Shared::new(protocol);
-        let writer = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || assert_eq!([shared.add_one(), shared.add_one()], [1, 2])
-        });
+fn check_all(preemptions: Option<usize>, model: impl Fn(Kind) + Copy + Send + Sync + 'static) {
+    Kind::ALL.into_iter().for_each(|kind| check(preemptions, kind, model));
+}
+
+/// A thread that does something with the cell.
+fn spawn<P: Protocol, R: 'static>(
+    shared: &Arc<Shared<P>>,
+    body: impl FnOnce(&Shared<P>) -> R + 'static,
+) -> thread::JoinHandle<R> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || body(&shared))
+}
+
+/// Reads while somebody commits twice, which is the least that can overtake a reader for good.
+fn read_during_two_commits<P: Protocol>(protocol: P, kind: Kind) {
+    check(None, kind, move |kind| {
+        let shared = Shared::new(protocol, kind);
+        let writer = spawn(&shared, |shared| [shared.add_one(), shared.add_one()]);
         shared.get();
-        writer.join().unwrap();
+        assert_eq!(writer.join().unwrap(), [1, 2]);
         assert_eq!(shared.get(), Some(2));
     });
 }
 
 #[test]
 fn a_reader_sees_whole_commits_only() {
-    read_during_two_commits(Real);
+    Kind::ALL.into_iter().for_each(|kind| read_during_two_commits(Real, kind));
 }
 
 #[test]
 fn a_reader_is_never_taken_back() {
-    check(Some(2), || {
-        let shared = Shared::new(Real);
-        let writer = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                shared.add_one();
-                shared.add_one();
-            }
-        });
-        let seen = shared.cell(WORDS).commits();
+    check_all(Some(2), |kind| {
+        let shared = Shared::new(Real, kind);
+        let writer = spawn(&shared, |shared| [shared.add_one(), shared.add_one()]);
+        let seen = shared.cell(0).commits();
         let first = shared.get();
         let second = shared.get();
         assert!(first.is_none_or(|n| n >= seen), "older than the count that was seen");
@@ -200,30 +227,27 @@ fn a_reader_is_never_taken_back() {
 
 #[test]
 fn whoever_sees_a_commit_counted_sees_what_its_writer_did_before() {
-    check(None, || {
-        let shared = Shared::new(Real);
+    check_all(None, |kind| {
+        let shared = Shared::new(Real, kind);
         let before = Arc::new(AtomicU64::new(0));
-        let writer = thread::spawn({
-            let (shared, before) = (Arc::clone(&shared), Arc::clone(&before));
-            move || {
+        let writer = spawn(&shared, {
+            let before = Arc::clone(&before);
+            move |shared| {
                 before.store(1, Ordering::Relaxed);
                 shared.add_one();
             }
         });
-        let seen = shared.cell(WORDS).commits();
+        let seen = shared.cell(0).commits();
         assert!(before.load(Ordering::Relaxed) >= seen);
         writer.join().unwrap();
     });
 }
 
 #[test]
-fn one_commit_alone_overtakes_no_reader() {
-    check(None, || {
-        let shared = Shared::new(Real);
-        let writer = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || shared.add_one()
-        });
+fn one_commit_alone_overtakes_no_reader_of_a_large_value() {
+    check(None, Kind::Large, |kind| {
+        let shared = Shared::new(Real, kind);
+        let writer = spawn(&shared, Shared::add_one);
         let first = shared.get().expect("a single commit made a reader fail");
         let second = shared.get().expect("a single commit made a reader fail");
         assert!(first <= second);
@@ -233,12 +257,9 @@ fn one_commit_alone_overtakes_no_reader() {
 
 #[test]
 fn two_writers_in_turn_and_a_reader() {
-    check(Some(2), || {
-        let shared = Shared::new(Real);
-        let writers = [(); 2].map(|()| {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || shared.add_one())
-        });
+    check_all(Some(2), |kind| {
+        let shared = Shared::new(Real, kind);
+        let writers = [(); 2].map(|()| spawn(&shared, Shared::add_one));
         shared.get();
         let mut commits = writers.map(|writer| writer.join().unwrap());
         commits.sort_unstable();
@@ -249,19 +270,13 @@ fn two_writers_in_turn_and_a_reader() {
 
 #[test]
 fn what_one_reader_has_seen_another_who_hears_of_it_sees_too() {
-    check(Some(2), || {
-        let shared = Shared::new(Real);
+    check_all(Some(2), |kind| {
+        let shared = Shared::new(Real, kind);
         let heard = Arc::new(AtomicU64::new(0));
-        let writer = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                shared.add_one();
-                shared.add_one();
-            }
-        });
-        let teller = thread::spawn({
-            let (shared, heard) = (Arc::clone(&shared), Arc::clone(&heard));
-            move || heard.store(shared.get().unwrap_or(0), Ordering::Release)
+        let writer = spawn(&shared, |shared| [shared.add_one(), shared.add_one()]);
+        let teller = spawn(&shared, {
+            let heard = Arc::clone(&heard);
+            move |shared| heard.store(shared.get().unwrap_or(0), Ordering::Release)
         });
         let heard = heard.load(Ordering::Acquire);
         assert!(shared.get().is_none_or(|n| n >= heard), "older than what another reader has seen");
@@ -272,15 +287,9 @@ fn what_one_reader_has_seen_another_who_hears_of_it_sees_too() {
 
 #[test]
 fn a_reader_who_takes_the_lock_needs_one_attempt() {
-    check(Some(2), || {
-        let shared = Shared::new(Real);
-        let writer = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                shared.add_one();
-                shared.add_one();
-            }
-        });
+    check_all(Some(2), |kind| {
+        let shared = Shared::new(Real, kind);
+        let writer = spawn(&shared, |shared| [shared.add_one(), shared.add_one()]);
         let before = shared.get().unwrap_or(0);
         assert!(shared.get_locked() >= before);
         writer.join().unwrap();
@@ -289,23 +298,17 @@ fn a_reader_who_takes_the_lock_needs_one_attempt() {
 
 #[test]
 fn a_writer_killed_anywhere_harms_neither_readers_nor_the_next_writer() {
-    for words in 0..=WORDS {
-        check(Some(3), move || {
-            let shared = Shared::new(Real);
+    for words in 0..=2 {
+        check_all(Some(2), move |kind| {
+            let shared = Shared::new(Real, kind);
             shared.add_one();
-            let killed = thread::spawn({
-                let shared = Arc::clone(&shared);
-                move || shared.die_after(words)
-            });
+            let killed = spawn(&shared, move |shared| shared.die_after(words.min(kind.words())));
             assert_eq!(shared.get(), Some(1), "while he writes");
             killed.join().unwrap();
             assert_eq!(shared.get(), Some(1), "when he is dead");
-            let next = thread::spawn({
-                let shared = Arc::clone(&shared);
-                move || shared.add_one()
-            });
-            let n = shared.get().expect("a dead writer and one commit overtook a reader");
-            assert!((1..=2).contains(&n));
+            let next = spawn(&shared, Shared::add_one);
+            let n = shared.get();
+            assert!(n.is_none_or(|n| n <= 2) && (n.is_some() || kind != Kind::Large));
             assert_eq!(next.join().unwrap(), 2);
             assert_eq!(shared.get(), Some(2));
         });
@@ -314,17 +317,14 @@ fn a_writer_killed_anywhere_harms_neither_readers_nor_the_next_writer() {
 
 #[test]
 fn a_writer_stopped_anywhere_with_the_lock_blocks_no_reader() {
-    for words in 0..=WORDS {
-        check(None, move || {
-            let shared = Shared::new(Real);
+    for words in 0..=2 {
+        check_all(None, move |kind| {
+            let shared = Shared::new(Real, kind);
             shared.add_one();
-            let stopped = thread::spawn({
-                let shared = Arc::clone(&shared);
-                move || {
-                    let held = shared.lock.lock().unwrap();
-                    shared.stop_after(words);
-                    std::mem::forget(held);
-                }
+            let stopped = spawn(&shared, move |shared| {
+                let held = shared.lock.lock().unwrap();
+                shared.stop_after(words.min(kind.words()));
+                std::mem::forget(held);
             });
             assert_eq!(shared.get(), Some(1));
             stopped.join().unwrap();
@@ -336,12 +336,9 @@ fn a_writer_stopped_anywhere_with_the_lock_blocks_no_reader() {
 
 #[test]
 fn killed_writers_one_after_another_change_nothing() {
-    check(Some(2), || {
-        let shared = Shared::new(Real);
-        let killed = [1, WORDS].map(|words| {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || shared.die_after(words))
-        });
+    check_all(Some(2), |kind| {
+        let shared = Shared::new(Real, kind);
+        let killed = [1, kind.words()].map(|words| spawn(&shared, move |shared| shared.die_after(words)));
         assert_eq!(shared.get(), Some(0));
         killed.into_iter().for_each(|killed| killed.join().unwrap());
         assert_eq!(shared.add_one(), 1);
@@ -360,7 +357,7 @@ enum Broken {
     SaysBegunTooLate,
     WritesWithoutFence,
     ReadsWithoutFence,
-    DoesNotLookAtBegun,
+    DoesNotLookAgain,
     WritesTheCurrentSlot,
 }
 
@@ -374,7 +371,11 @@ impl Protocol for Broken {
         if self != Self::ReadsWithoutFence {
             fence(Ordering::Acquire);
         }
-        (self == Self::DoesNotLookAtBegun || cell.begun.load(Ordering::Relaxed) <= n + 1).then_some(n)
+        let is_whole = match cell.begun {
+            Some(begun) => begun.load(Ordering::Relaxed) <= n + 1,
+            None => cell.commits.load(Ordering::Relaxed) == n,
+        };
+        (is_whole || self == Self::DoesNotLookAgain).then_some(n)
     }
 
     fn commit(self, cell: CommitCell<'_>, get: impl Fn(usize) -> u64) {
@@ -383,8 +384,9 @@ impl Protocol for Broken {
         if self == Self::CountsBeforeItWrites {
             count(Ordering::Release);
         }
+        let say_begun = || cell.begun.iter().for_each(|begun| begun.store(next, Ordering::Relaxed));
         if !matches!(self, Self::DoesNotSayBegun | Self::SaysBegunTooLate) {
-            cell.begun.store(next, Ordering::Relaxed);
+            say_begun();
         }
         if self != Self::WritesWithoutFence {
             fence(Ordering::Release);
@@ -394,7 +396,7 @@ impl Protocol for Broken {
             word.store(get(index), Ordering::Relaxed);
         }
         if self == Self::SaysBegunTooLate {
-            cell.begun.store(next, Ordering::Relaxed);
+            say_begun();
         }
         match self {
             Self::CountsBeforeItWrites => {}
@@ -406,28 +408,32 @@ impl Protocol for Broken {
 
 #[test]
 fn the_protocol_written_down_once_more_is_right() {
-    read_during_two_commits(Broken::Nowhere);
+    Kind::ALL.into_iter().for_each(|kind| read_during_two_commits(Broken::Nowhere, kind));
 }
 
 /// loom finds a reader who gets what was never committed.
 macro_rules! is_found {
-    ($($test:ident: $broken:ident,)*) => {$(
+    ($($test:ident: $broken:ident, $($kind:ident)|+;)*) => {$(
         #[test]
-        #[should_panic(expected = "torn")]
         fn $test() {
-            read_during_two_commits(Broken::$broken);
+            $({
+                let broken = || read_during_two_commits(Broken::$broken, Kind::$kind);
+                let found = catch_unwind(broken).expect_err(concat!("not found: ", stringify!($kind)));
+                let message = found.downcast_ref::<String>().expect("a message");
+                assert!(message.starts_with("torn"), "{message}");
+            })+
         }
     )*};
 }
 
 is_found! {
-    counting_a_commit_before_its_words_are_written_is_found: CountsBeforeItWrites,
-    counting_a_commit_without_release_is_found: CountsWithoutRelease,
-    reading_the_count_without_acquire_is_found: ReadsTheCountWithoutAcquire,
-    not_saying_that_a_commit_has_begun_is_found: DoesNotSayBegun,
-    saying_too_late_that_a_commit_has_begun_is_found: SaysBegunTooLate,
-    a_writer_without_its_fence_is_found: WritesWithoutFence,
-    a_reader_without_its_fence_is_found: ReadsWithoutFence,
-    a_reader_that_does_not_look_whether_it_was_overtaken_is_found: DoesNotLookAtBegun,
-    writing_the_slot_that_is_being_read_is_found: WritesTheCurrentSlot,
+    counting_a_commit_before_its_words_are_written_is_found: CountsBeforeItWrites, OneWord | Small | Large;
+    counting_a_commit_without_release_is_found: CountsWithoutRelease, OneWord | Small | Large;
+    reading_the_count_without_acquire_is_found: ReadsTheCountWithoutAcquire, OneWord | Small | Large;
+    not_saying_that_a_commit_has_begun_is_found: DoesNotSayBegun, Large;
+    saying_too_late_that_a_commit_has_begun_is_found: SaysBegunTooLate, Large;
+    a_writer_without_its_fence_is_found: WritesWithoutFence, OneWord | Small | Large;
+    a_reader_without_its_fence_is_found: ReadsWithoutFence, OneWord | Small | Large;
+    a_reader_that_does_not_look_whether_it_was_overtaken_is_found: DoesNotLookAgain, OneWord | Small | Large;
+    writing_the_slot_that_is_being_read_is_found: WritesTheCurrentSlot, OneWord | Small | Large;
 }
