@@ -196,8 +196,8 @@ fn spawn<P: Protocol, R: 'static>(
 }
 
 /// Reads while somebody commits twice, which is the least that can overtake a reader for good.
-fn read_during_two_commits<P: Protocol>(protocol: P, kind: Kind) {
-    check(None, kind, move |kind| {
+fn read_during_two_commits<P: Protocol>(preemptions: Option<usize>, kind: Kind, protocol: P) {
+    check(preemptions, kind, move |kind| {
         let shared = Shared::new(protocol, kind);
         let writer = spawn(&shared, |shared| [shared.add_one(), shared.add_one()]);
         shared.get();
@@ -208,7 +208,7 @@ fn read_during_two_commits<P: Protocol>(protocol: P, kind: Kind) {
 
 #[test]
 fn a_reader_sees_whole_commits_only() {
-    Kind::ALL.into_iter().for_each(|kind| read_during_two_commits(Real, kind));
+    Kind::ALL.into_iter().for_each(|kind| read_during_two_commits(None, kind, Real));
 }
 
 #[test]
@@ -408,7 +408,7 @@ impl Protocol for Broken {
 
 #[test]
 fn the_protocol_written_down_once_more_is_right() {
-    Kind::ALL.into_iter().for_each(|kind| read_during_two_commits(Broken::Nowhere, kind));
+    Kind::ALL.into_iter().for_each(|kind| read_during_two_commits(Some(2), kind, Broken::Nowhere));
 }
 
 /// loom finds a reader who gets what was never committed.
@@ -417,7 +417,7 @@ macro_rules! is_found {
         #[test]
         fn $test() {
             $({
-                let broken = || read_during_two_commits(Broken::$broken, Kind::$kind);
+                let broken = || read_during_two_commits(Some(2), Kind::$kind, Broken::$broken);
                 let found = catch_unwind(broken).expect_err(concat!("not found: ", stringify!($kind)));
                 let message = found.downcast_ref::<String>().expect("a message");
                 assert!(message.starts_with("torn"), "{message}");
