@@ -1,7 +1,8 @@
-//! A model check of the commit cell: loom runs the real `src/sync/commit.rs` in every order that the memory model allows.
+//! A model check of the commit cell: loom runs the real `src/sync/commit.rs` in the orders that the memory model allows.
 //!
 //! Commit `n` puts `n` into the first word and what belongs to it into the others, so whatever a reader gets shows
-//! whether it is whole, and which commit it was. The lock is loom's mutex, which, like the real one, a dead holder gives
+//! whether it is whole, and which commit it was. How `src/sync/words.rs` copies a slot is not in the model: relaxed
+//! atomics, a word at a time, stand for it. The lock is loom's mutex, which, like the real one, a dead holder gives
 //! up. The second half breaks the protocol in one place at a time: loom must find each, or else it proves nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -86,17 +87,25 @@ trait Protocol: Copy + Send + Sync + 'static {
     fn commit(self, cell: CommitCell<'_>, get: impl Fn(usize) -> u64);
 }
 
+fn copy_out(slot: &[AtomicU64], mut put: impl FnMut(usize, u64)) {
+    slot.iter().enumerate().for_each(|(index, word)| put(index, word.load(Ordering::Relaxed)));
+}
+
+fn copy_in(slot: &[AtomicU64], get: impl Fn(usize) -> u64) {
+    slot.iter().enumerate().for_each(|(index, word)| word.store(get(index), Ordering::Relaxed));
+}
+
 /// The real one.
 #[derive(Clone, Copy)]
 struct Real;
 
 impl Protocol for Real {
     fn read(self, cell: CommitCell<'_>, put: impl FnMut(usize, u64)) -> Option<u64> {
-        cell.read(put)
+        cell.read(|n| copy_out(cell.slot(n), put))
     }
 
     fn commit(self, cell: CommitCell<'_>, get: impl Fn(usize) -> u64) {
-        cell.commit(get);
+        cell.commit(|slot| copy_in(slot, get));
     }
 }
 
@@ -138,7 +147,8 @@ impl<P: Protocol> Shared<P> {
     /// The last commit. The caller holds the lock.
     fn last(&self) -> u64 {
         let mut copy = [0; 2];
-        let n = self.cell(0).read_locked(|index, word| copy[index] = word);
+        let n = self.cell(0).last_locked();
+        copy_out(self.cell(0).slot(n), |index, word| copy[index] = word);
         self.check(n, copy);
         n
     }
@@ -362,12 +372,10 @@ enum Broken {
 }
 
 impl Protocol for Broken {
-    fn read(self, cell: CommitCell<'_>, mut put: impl FnMut(usize, u64)) -> Option<u64> {
+    fn read(self, cell: CommitCell<'_>, put: impl FnMut(usize, u64)) -> Option<u64> {
         let relaxed = self == Self::ReadsTheCountWithoutAcquire;
         let n = cell.commits.load(if relaxed { Ordering::Relaxed } else { Ordering::Acquire });
-        for (index, word) in cell.slots[(n & 1) as usize].iter().enumerate() {
-            put(index, word.load(Ordering::Relaxed));
-        }
+        copy_out(cell.slots[(n & 1) as usize], put);
         if self != Self::ReadsWithoutFence {
             fence(Ordering::Acquire);
         }
@@ -392,9 +400,7 @@ impl Protocol for Broken {
             fence(Ordering::Release);
         }
         let slot = if self == Self::WritesTheCurrentSlot { next + 1 } else { next };
-        for (index, word) in cell.slots[(slot & 1) as usize].iter().enumerate() {
-            word.store(get(index), Ordering::Relaxed);
-        }
+        copy_in(cell.slots[(slot & 1) as usize], get);
         if self == Self::SaysBegunTooLate {
             say_begun();
         }
