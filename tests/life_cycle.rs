@@ -9,7 +9,13 @@ use support::{Scratch, exists, pause, play, say, spawn};
 
 #[test]
 fn child() {
-    play(&[("attach", attach), ("race", race), ("static", hold_in_a_static), ("churn", churn)]);
+    play(&[
+        ("attach", attach),
+        ("create in vain", create_in_vain),
+        ("race", race),
+        ("static", hold_in_a_static),
+        ("churn", churn),
+    ]);
 }
 
 fn attach(name: &str) {
@@ -145,4 +151,41 @@ fn debug_shows_name_and_contents_and_never_waits() {
     let guard = array.lock().unwrap();
     assert!(format!("{array:?}").contains("<locked>"));
     assert_eq!(format!("{guard:?}"), "ArrayGuard([25, 36, 49, 64])");
+}
+
+/// Creates a segment again and again, and cannot map it, for want of a second descriptor.
+fn create_in_vain(name: &str) {
+    // What a first creation needs once, it gets before.
+    drop(SharedValue::create(&robust_shm::unique_name("before"), 0u64).unwrap());
+    let limit = libc::rlimit { rlim_cur: 40, rlim_max: 40 };
+    // SAFETY: a limit that outlives the call.
+    #[allow(unsafe_code)]
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(result, 0);
+    let mut files: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    files.pop();
+    say("ready");
+    loop {
+        let error = SharedValue::options().persistent(true).create(name, 7u64).unwrap_err();
+        assert!(matches!(error, Error::Io { .. } | Error::AlreadyExists { .. }), "{error}");
+    }
+}
+
+/// Once the creator took the name from whoever had opened the segment before its mapping failed, and the next creator
+/// made a second segment of that name.
+#[test]
+fn a_failed_creation_does_not_take_the_name_from_those_who_use_the_segment() {
+    let name = Scratch::new("in-vain");
+    let child = spawn("create in vain", &name);
+    child.expect("ready");
+    for _ in 0..20 {
+        let value = support::until("a segment that is open", || SharedValue::<u64>::open(&name).ok());
+        for _ in 0..100 {
+            assert!(exists(&name), "nobody has asked for its removal");
+            std::thread::yield_now();
+        }
+        remove(&name).unwrap();
+        assert_eq!(value.get(), 7);
+    }
+    child.kill();
 }

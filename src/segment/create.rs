@@ -107,7 +107,7 @@ fn try_create(
         Ok(Some(memory)) => memory,
         Ok(None) => return Ok(None),
         Err(error) => {
-            presence.retract(); // leaving would keep the name of a persistent segment, and nobody was given it
+            presence.retract();
             return Err(error);
         }
     };

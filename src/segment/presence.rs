@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::removal;
@@ -22,14 +22,16 @@ use crate::os::{file, process};
 pub(super) struct Presence {
     file: File,
     name: Name,
-    persistent: bool,
+    /// The last one out leaves the name where it is.
+    keeps_name: AtomicBool,
     /// The fork generation that the description belongs to.
     generation: AtomicU32,
 }
 
 impl Presence {
     pub(super) fn new(file: File, name: Name, persistent: bool) -> Self {
-        Self { file, name, persistent, generation: AtomicU32::new(process::generation()) }
+        let generation = AtomicU32::new(process::generation());
+        Self { file, name, keeps_name: AtomicBool::new(persistent), generation }
     }
 
     /// Leaves; the last one out takes the name along. Errors have nobody to go to: what remains is an orphan, and goes
@@ -39,7 +41,7 @@ impl Presence {
         if self.generation.load(Ordering::Relaxed) != process::generation() {
             return;
         }
-        if self.persistent {
+        if self.keeps_name.load(Ordering::Relaxed) {
             // Explicitly, because a child in the middle of its fork may have the description, too.
             let _ = self.file.unlock();
         } else if file::try_exclude(&self.file).unwrap_or(false) {
@@ -75,10 +77,10 @@ impl Registered {
         Ok(registered)
     }
 
-    /// Removes the name of a segment whose creation did not succeed, persistent or not.
-    pub(super) fn retract(&self) {
-        // A failure leaves what a creator leaves that is killed here: a complete segment.
-        let _ = removal::unlink_exact(&self.presence.file, &self.presence.name);
+    /// Leaves a segment whose creation did not succeed: the name goes, persistent or not, unless somebody has opened it
+    /// meanwhile.
+    pub(super) fn retract(self) {
+        self.presence.keeps_name.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn status(&self) -> io::Result<Status> {
