@@ -405,7 +405,7 @@ impl<T: Shareable> SharedValue<T> {
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<ValueGuard<'_, T>, LockError> {
         let mut held = self.segment.mutex().lock(wait)?;
-        match words::read_locked(&self.segment.cell()) {
+        match words::read_locked(&self.segment.cell()).value {
             Some(copy) => Ok(ValueGuard { value: self, held, copy, changed: 0 }),
             None => {
                 held.release(|_, _| {});
@@ -438,11 +438,10 @@ impl<T: Shareable> SharedValue<T> {
                 continue;
             }
             if let Ok(mut held) = self.segment.mutex().lock(Wait::No) {
-                let snapshot = words::read(&self.segment.cell());
+                // Without the check: counters that somebody has damaged would never pass it.
+                let snapshot = words::read_locked(&self.segment.cell());
                 held.release(|_, _| {});
-                if let Some(snapshot) = snapshot {
-                    return snapshot;
-                }
+                return snapshot;
             }
         }
     }

@@ -20,12 +20,12 @@ pub(crate) fn read<T: Shareable>(cell: &CommitCell<'_>) -> Option<Snapshot<T>> {
     Some(Snapshot { commit, value: bits.check() })
 }
 
-/// Copies the last commit out, while the lock is held; `None` when its bytes are no `T`.
+/// Copies the last commit out, while the lock is held.
 #[inline]
-pub(crate) fn read_locked<T: Shareable>(cell: &CommitCell<'_>) -> Option<T> {
+pub(crate) fn read_locked<T: Shareable>(cell: &CommitCell<'_>) -> Snapshot<T> {
     let mut bits = Bits::<T>::new();
-    cell.read_locked(|index, word| bits.put(index, word));
-    bits.check()
+    let commit = cell.read_locked(|index, word| bits.put(index, word));
+    Snapshot { commit, value: bits.check() }
 }
 
 /// The bytes of a `T` before it is known that they are one. Zero at first, so that they are always initialised.
