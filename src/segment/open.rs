@@ -137,6 +137,8 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
             // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
             if is_orphan {
                 let _ = valid.file.unlock();
+            } else if matches!(file::count_attending(&valid.file), Ok(0)) {
+                return Ok(Attempt::Busy); // held by whoever is removing it: what is dead does not count
             }
             return Err(error);
         }
