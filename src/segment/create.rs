@@ -130,8 +130,7 @@ fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>)
     if !initial.is_empty() {
         file.write_all_at(initial, header.data_offset)?;
     }
-    file::attend(file)?;
-    if !file::try_share(file)? {
+    if !file::attend(file)? || !file::try_share(file)? {
         return Err(io::Error::other("a file without a name is locked by somebody else"));
     }
     Ok(())

@@ -213,15 +213,18 @@ pub(crate) fn release_name(file: &File) -> io::Result<()> {
     set_description_lock(file, libc::F_UNLCK, NAME_GUARD)
 }
 
-/// Writes the description into the visitors' book: a byte at random, for itself alone.
-pub(crate) fn attend(file: &File) -> io::Result<()> {
-    loop {
+/// Writes the description into the visitors' book: a byte at random, for itself alone. `false` when a stranger seems to
+/// have locked all of them.
+pub(crate) fn attend(file: &File) -> io::Result<bool> {
+    const ATTEMPTS: usize = 16;
+    for _ in 0..ATTEMPTS {
         let [random, _] = super::random_id();
         let start = ATTENDANCE.start + (random % (1 << 62)).cast_signed();
         if try_lock_range(file, LockRange { start, len: 1 })? {
-            return Ok(());
+            return Ok(true);
         }
     }
+    Ok(false)
 }
 
 /// Strikes the description out of the visitors' book. Closing it does the same, unless a forked child has it, too.
