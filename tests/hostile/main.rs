@@ -25,7 +25,7 @@ fn try_each(images: impl FnOnce(&[Image], &mut dyn FnMut(Image)) + Send + 'stati
         let mut count = 0u64;
         images(&seeds, &mut |image| {
             let start = image.bytes.get(..model::HEADER).unwrap_or(&image.bytes).to_vec();
-            let attempt = std::panic::AssertUnwindSafe(|| ground.try_all(&image));
+            let attempt = std::panic::AssertUnwindSafe(|| ground.try_next(&image));
             if let Err(panic) = std::panic::catch_unwind(attempt) {
                 eprintln!("input {count}, of {} bytes: {start:?}", image.len);
                 std::panic::resume_unwind(panic);

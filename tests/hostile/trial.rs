@@ -14,7 +14,7 @@ use crate::support::{Scratch, exists, path};
 pub struct Ground {
     name: Scratch,
     faces: Vec<(Face, Vec<u8>)>,
-    planted: u64,
+    planted: usize,
 }
 
 impl Ground {
@@ -50,12 +50,18 @@ impl Ground {
     }
 
     /// One file, in every way. What it is opened as, and how it is created, change from one to the next.
-    pub fn try_all(&mut self, image: &Image) {
-        let (face, expected) = &self.faces[self.planted as usize / 2 % self.faces.len()];
+    pub fn try_next(&mut self, image: &Image) {
+        self.try_as(self.planted, image);
+        self.planted += 1;
+    }
+
+    /// One file, in every way; `which` says what it is opened as, and how it is created.
+    pub fn try_as(&self, which: usize, image: &Image) {
+        let (face, expected) = &self.faces[which / 2 % self.faces.len()];
         let verdict = judge(&image.bytes, image.len);
         self.plant(image);
         self.check(image, verdict, "info", SegmentInfo::of(&self.name).map(drop), is_segment(verdict));
-        if self.planted.is_multiple_of(1024) {
+        if which.is_multiple_of(1024) {
             self.sweep(image, verdict);
         }
         self.plant(image);
@@ -66,7 +72,7 @@ impl Ground {
         }
         self.plant(image);
         let created = is_segment(verdict) && !is_persistent(verdict);
-        if self.planted.is_multiple_of(2) {
+        if which.is_multiple_of(2) {
             let result = (face.open_or_create)(&self.name);
             self.check(image, verdict, face.title, result, created || same);
         } else {
@@ -77,7 +83,6 @@ impl Ground {
         assert_eq!(exists(&self.name), verdict == Verdict::Stranger, "after remove: {result:?}");
         self.check(image, verdict, "remove", result, verdict != Verdict::Stranger);
         let _ = fs::remove_file(path(&self.name));
-        self.planted += 1;
     }
 
     /// Checks an outcome, and that nothing was done to what nobody may touch.
