@@ -186,6 +186,10 @@ fn create_error(name: &Name, requested: u64, error: io::Error) -> Error {
     if file::is_out_of_space(&error) {
         return out_of_memory(name, requested);
     }
+    if error.kind() == io::ErrorKind::NotFound {
+        let source = io::Error::new(error.kind(), "there is no directory /dev/shm: mount a tmpfs there");
+        return Error::Io { name: name.shared(), action: "create", source };
+    }
     open::os_error(name, "create", error)
 }
 
