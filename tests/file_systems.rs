@@ -1,8 +1,10 @@
-//! File systems without files that have no name (`O_TMPFILE`), and processes without `/proc`: the ways around them. The
-//! children of these tests run under a system-call filter (seccomp) that refuses what such a system refuses, or kills at
-//! a chosen call.
+//! File systems that can do less than tmpfs: without files that have no name (`O_TMPFILE`), without reservation
+//! (`fallocate`), and processes without `/proc`. The children of these tests run under a system-call filter (seccomp) that
+//! refuses what such a system refuses, or kills at a chosen call; or on such a file system, which needs root to mount.
 #![allow(unsafe_code)]
 
+#[path = "support/mounts.rs"]
+mod mounts;
 mod support;
 
 use std::fs;
@@ -19,7 +21,9 @@ use support::{Family, Role, Scratch, exists, member, play, say, spawn};
 fn child() {
     play(&[
         ("lives", live_without_unnamed_files),
+        ("lives-unreserved", live_without_reservation),
         ("lives-without-proc", live_without_proc),
+        ("lives-elsewhere", live_elsewhere),
         ("churns", create_and_close),
         ("dies-at-ftruncate", |name| die_at(libc::SYS_ftruncate, name)),
         ("dies-at-fallocate", |name| die_at(libc::SYS_fallocate, name)),
@@ -106,6 +110,8 @@ const NO_PROC: Rule = Rule {
     action: Action::Fail(libc::ENOENT),
 };
 
+const NO_RESERVATION: Rule = Rule { call: libc::SYS_fallocate, bits: None, action: Action::Fail(libc::EOPNOTSUPP) };
+
 fn assert_no_unnamed_files() {
     let attempt = fs::OpenOptions::new().write(true).custom_flags(libc::O_TMPFILE).open("/dev/shm");
     assert_eq!(attempt.unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP), "the filter does not work");
@@ -123,6 +129,11 @@ fn private_names(pid: u32) -> Vec<String> {
 fn live_without_unnamed_files(family: &str) {
     filter(&[NO_UNNAMED_FILES]);
     assert_no_unnamed_files();
+    live(family);
+}
+
+fn live_without_reservation(family: &str) {
+    filter(&[NO_RESERVATION]);
     live(family);
 }
 
@@ -156,6 +167,36 @@ fn live(family: &str) {
 #[test]
 fn segments_live_and_go_where_every_file_has_a_name() {
     spawn("lives", Family::new("lives").name()).join();
+}
+
+/// ramfs and ext2 are such. The first version could not create anything there.
+#[test]
+fn segments_live_where_nothing_can_be_reserved() {
+    spawn("lives-unreserved", Family::new("lives").name()).join();
+}
+
+fn live_elsewhere(family: &str) {
+    mounts::mount("tmpfs", "/dev", 0, "size=1m").unwrap(); // for the layers
+    for layer in ["/dev/shm", "/dev/lower", "/dev/upper", "/dev/work"] {
+        fs::create_dir(layer).unwrap();
+    }
+    for (kind, options) in [
+        ("ramfs", ""),
+        ("overlay", "lowerdir=/dev/lower,upperdir=/dev/upper,workdir=/dev/work"),
+        ("tmpfs", "huge=always"),
+    ] {
+        if let Err(error) = mounts::mount(kind, "/dev/shm", 0, options) {
+            eprintln!("skipped: {kind} with {options:?} cannot be mounted here: {error}");
+            continue;
+        }
+        live(family);
+        assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn segments_live_on_other_file_systems() {
+    mounts::join_apart("lives-elsewhere");
 }
 
 #[test]

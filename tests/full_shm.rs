@@ -2,16 +2,17 @@
 //! mount namespace of its own, which needs root; without it, it skips itself.
 #![allow(unsafe_code)]
 
+#[path = "support/mounts.rs"]
+mod mounts;
 mod support;
 
-use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
 
+use mounts::join_apart;
 use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments};
-use support::{Role, Scratch, exists, path, pause, play, say, spawn, spawn_through};
+use support::{Scratch, exists, path, pause, play, say, spawn};
 
 #[test]
 fn child() {
@@ -27,32 +28,9 @@ fn child() {
     ]);
 }
 
-const NAMESPACE: [&str; 4] = ["unshare", "--mount", "--propagation", "private"];
-
-/// Runs a role where it can mount what it likes; `None`, and says so, where that is not allowed.
-fn spawn_apart(role: &str) -> Option<Role> {
-    let mut attempt = Command::new(NAMESPACE[0]);
-    attempt.args(&NAMESPACE[1..]).arg("true").stdin(Stdio::null()).stderr(Stdio::null());
-    if attempt.status().is_ok_and(|status| status.success()) {
-        return Some(spawn_through(&NAMESPACE, role, role));
-    }
-    eprintln!("skipped: `{} true` does not work here (it needs root)", NAMESPACE.join(" "));
-    None
-}
-
-fn join_apart(role: &str) {
-    if let Some(child) = spawn_apart(role) {
-        child.join();
-    }
-}
-
 /// In a role: a fresh tmpfs.
 fn mount(target: &str, flags: libc::c_ulong, options: &str) {
-    let [target, options] = [target, options].map(|text| CString::new(text).unwrap());
-    let kind = c"tmpfs".as_ptr();
-    // SAFETY: strings that end with NUL and outlive the call.
-    let result = unsafe { libc::mount(kind, target.as_ptr(), kind, flags, options.as_ptr().cast()) };
-    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    mounts::mount("tmpfs", target, flags, options).unwrap();
 }
 
 const PAGE: usize = 4096;
