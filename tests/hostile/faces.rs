@@ -5,13 +5,13 @@ use robust_shm::{Error, LockError, SharedArray, SharedLock, SharedValue};
 use crate::support::{Scratch, path};
 
 /// One type, as functions. What opens also uses.
-pub struct Face {
-    pub title: &'static str,
-    pub open: fn(&str) -> Result<(), Error>,
-    pub create: fn(&str) -> Result<(), Error>,
-    pub open_or_create: fn(&str) -> Result<(), Error>,
+pub(crate) struct Face {
+    pub(crate) title: &'static str,
+    pub(crate) open: fn(&str) -> Result<(), Error>,
+    pub(crate) create: fn(&str) -> Result<(), Error>,
+    pub(crate) open_or_create: fn(&str) -> Result<(), Error>,
     /// The bytes of a live segment.
-    pub image: fn(persistent: bool) -> Vec<u8>,
+    pub(crate) image: fn(persistent: bool) -> Vec<u8>,
 }
 
 type Points = SharedArray<[f64; 2], 9>;
@@ -73,7 +73,7 @@ macro_rules! face {
     };
 }
 
-pub fn all() -> Vec<Face> {
+pub(crate) fn all() -> Vec<Face> {
     vec![
         face!("value", SharedValue::<bool>::options(), (true), use_flag),
         face!("large value", Large::options(), ([3; 40]), use_large),

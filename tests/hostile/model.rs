@@ -3,43 +3,42 @@
 
 use std::ops::Range;
 
-pub const HEADER: usize = 512;
+pub(crate) const HEADER: usize = 512;
 const LOCK_LINE: u64 = 64;
 const COMMIT_LINE: u64 = 64;
 const PAGE: u64 = 4096;
 const LARGEST_VALUE: u64 = 64 << 10;
 
 /// The fields of the header.
-pub const MAGIC: Range<usize> = 0..8;
-pub const VERSION: Range<usize> = 8..12;
-pub const BYTE_ORDER: Range<usize> = 12..16;
-pub const POINTER_WIDTH: Range<usize> = 16..20;
-pub const HEADER_LEN: Range<usize> = 20..24;
-pub const TOTAL_LEN: Range<usize> = 24..32;
-pub const ID: Range<usize> = 32..48;
-pub const KIND: Range<usize> = 48..52;
-pub const LOCK_KIND: Range<usize> = 52..56;
-pub const FLAGS: Range<usize> = 56..60;
-pub const TYPE_NAME_LEN: Range<usize> = 60..64;
-pub const ELEM_SIZE: Range<usize> = 64..72;
-pub const ELEM_ALIGN: Range<usize> = 72..80;
-pub const LEN: Range<usize> = 80..88;
-pub const DATA_OFFSET: Range<usize> = 88..96;
-pub const PID_NAMESPACE: Range<usize> = 96..104;
-pub const CREATED: Range<usize> = 104..112;
-pub const CREATOR_PID: Range<usize> = 112..116;
-pub const CREATOR_UID: Range<usize> = 116..120;
-pub const TYPE_NAME: Range<usize> = 120..248;
-pub const RESERVED: Range<usize> = 248..HEADER;
+pub(crate) const MAGIC: Range<usize> = 0..8;
+pub(crate) const VERSION: Range<usize> = 8..12;
+pub(crate) const BYTE_ORDER: Range<usize> = 12..16;
+pub(crate) const POINTER_WIDTH: Range<usize> = 16..20;
+pub(crate) const HEADER_LEN: Range<usize> = 20..24;
+pub(crate) const TOTAL_LEN: Range<usize> = 24..32;
+pub(crate) const KIND: Range<usize> = 48..52;
+pub(crate) const LOCK_KIND: Range<usize> = 52..56;
+pub(crate) const FLAGS: Range<usize> = 56..60;
+pub(crate) const TYPE_NAME_LEN: Range<usize> = 60..64;
+pub(crate) const ELEM_SIZE: Range<usize> = 64..72;
+pub(crate) const ELEM_ALIGN: Range<usize> = 72..80;
+pub(crate) const LEN: Range<usize> = 80..88;
+pub(crate) const DATA_OFFSET: Range<usize> = 88..96;
+pub(crate) const PID_NAMESPACE: Range<usize> = 96..104;
+pub(crate) const CREATED: Range<usize> = 104..112;
+pub(crate) const CREATOR_PID: Range<usize> = 112..116;
+pub(crate) const CREATOR_UID: Range<usize> = 116..120;
+pub(crate) const TYPE_NAME: Range<usize> = 120..248;
+pub(crate) const RESERVED: Range<usize> = 248..HEADER;
 
 /// All of them that are numbers.
-pub const NUMBERS: [Range<usize>; 18] = [
+pub(crate) const NUMBERS: [Range<usize>; 18] = [
     VERSION,
     BYTE_ORDER,
     POINTER_WIDTH,
     HEADER_LEN,
     TOTAL_LEN,
-    32..40,
+    32..40, // half of the id
     KIND,
     LOCK_KIND,
     FLAGS,
@@ -54,23 +53,23 @@ pub const NUMBERS: [Range<usize>; 18] = [
     CREATOR_UID,
 ];
 
-pub const VALUE: u64 = 1;
-pub const ARRAY: u64 = 2;
-pub const LOCK: u64 = 3;
-pub const PERSISTENT: u64 = 1;
-pub const TAGGED: u64 = 2;
+pub(crate) const VALUE: u64 = 1;
+pub(crate) const ARRAY: u64 = 2;
+pub(crate) const LOCK: u64 = 3;
+pub(crate) const PERSISTENT: u64 = 1;
+pub(crate) const TAGGED: u64 = 2;
 
-pub fn number(bytes: &[u8], field: Range<usize>) -> u64 {
+pub(crate) fn number(bytes: &[u8], field: Range<usize>) -> u64 {
     bytes[field].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
-pub fn set_number(bytes: &mut [u8], field: Range<usize>, value: u64) {
+pub(crate) fn set_number(bytes: &mut [u8], field: Range<usize>, value: u64) {
     let len = field.len();
     bytes[field].copy_from_slice(&value.to_le_bytes()[..len]);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// No segment of this format: nobody touches it, whatever he was asked for.
     Stranger,
     /// A segment of this format that no one can use. It goes when somebody removes it by its name.
@@ -81,7 +80,7 @@ pub enum Verdict {
 }
 
 /// Judges a file of `len` bytes that starts with `bytes`.
-pub fn judge(bytes: &[u8], len: u64) -> Verdict {
+pub(crate) fn judge(bytes: &[u8], len: u64) -> Verdict {
     if bytes.get(MAGIC) != Some(b"rbstSHM\0") {
         return Verdict::Stranger;
     }
@@ -119,7 +118,7 @@ fn agrees_with_itself(bytes: &[u8]) -> bool {
 }
 
 /// Where the data begin, and the length of it all. `None` when no address space has room for it.
-pub fn extent(kind: u64, size: u64, align: u64, count: u64) -> Option<(u64, u64)> {
+pub(crate) fn extent(kind: u64, size: u64, align: u64, count: u64) -> Option<(u64, u64)> {
     let body = HEADER as u64 + LOCK_LINE;
     match kind {
         // Up to three words stand in the commit line itself, twice.
@@ -139,7 +138,7 @@ pub fn extent(kind: u64, size: u64, align: u64, count: u64) -> Option<(u64, u64)
 }
 
 /// Do two valid headers state the same type?
-pub fn is_same_type(one: &[u8], other: &[u8]) -> bool {
+pub(crate) fn is_same_type(one: &[u8], other: &[u8]) -> bool {
     [KIND, TYPE_NAME_LEN, ELEM_SIZE, ELEM_ALIGN, LEN, TYPE_NAME]
         .into_iter()
         .all(|field| one[field.clone()] == other[field])

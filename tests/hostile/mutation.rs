@@ -5,13 +5,13 @@ use crate::support::Random;
 
 /// A file: its first bytes, and a length, which may be more (then a hole follows).
 #[derive(Clone, Debug)]
-pub struct Image {
-    pub bytes: Vec<u8>,
-    pub len: u64,
+pub(crate) struct Image {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) len: u64,
 }
 
 impl Image {
-    pub fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         let len = bytes.len() as u64;
         Self { bytes, len }
     }
@@ -69,7 +69,7 @@ const EDGES: [u64; 34] = [
 ];
 
 /// Every field with every edge, and each a little more and less than it was.
-pub fn fields(seed: &Image) -> impl Iterator<Item = Image> {
+pub(crate) fn fields(seed: &Image) -> impl Iterator<Item = Image> {
     NUMBERS.into_iter().flat_map(move |field| {
         let was = model::number(&seed.bytes, field.clone());
         let near = [was.wrapping_sub(1), was.wrapping_add(1), was.wrapping_mul(2), !was, was.swap_bytes()];
@@ -82,7 +82,7 @@ pub fn fields(seed: &Image) -> impl Iterator<Item = Image> {
 }
 
 /// Every bit of every byte in front of the data, and every byte as a whole.
-pub fn flips(seed: &Image) -> impl Iterator<Item = Image> {
+pub(crate) fn flips(seed: &Image) -> impl Iterator<Item = Image> {
     const DATA: usize = 640;
     (0..seed.bytes.len().min(DATA + 200)).flat_map(move |at| {
         (if at < DATA { 0..8 } else { 0..0 }).map(|bit| 1 << bit).chain([0xff]).map(move |flip: u8| {
@@ -94,7 +94,7 @@ pub fn flips(seed: &Image) -> impl Iterator<Item = Image> {
 }
 
 /// Every length from nothing to all (some of the thousands that long data have), and more than all.
-pub fn lengths(seed: &Image) -> impl Iterator<Item = Image> {
+pub(crate) fn lengths(seed: &Image) -> impl Iterator<Item = Image> {
     let most = seed.bytes.len();
     let shorter = (0..=most)
         .filter(move |len| *len < 1000 || len % 64 == 0 || most - len < 64)
@@ -105,7 +105,7 @@ pub fn lengths(seed: &Image) -> impl Iterator<Item = Image> {
 }
 
 /// One to four random changes.
-pub fn random(seed: &Image, others: &[Image], random: &mut Random) -> Image {
+pub(crate) fn random(seed: &Image, others: &[Image], random: &mut Random) -> Image {
     let mut image = seed.clone();
     for _ in 0..1 + random.below(4) {
         change(&mut image, others, random);

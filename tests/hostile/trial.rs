@@ -11,14 +11,14 @@ use crate::mutation::Image;
 use crate::support::{Scratch, exists, path};
 
 /// A place for one file after the other.
-pub struct Ground {
+pub(crate) struct Ground {
     name: Scratch,
     faces: Vec<(Face, Vec<u8>)>,
     planted: usize,
 }
 
 impl Ground {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let faces = crate::faces::all().into_iter().map(|face| {
             let image = (face.image)(true);
             (face, image)
@@ -27,7 +27,7 @@ impl Ground {
     }
 
     /// The bytes of one persistent and one other segment of each type.
-    pub fn seeds(&self) -> Vec<Image> {
+    pub(crate) fn seeds(&self) -> Vec<Image> {
         let seeds = self.faces.iter().flat_map(|(face, persistent)| [persistent.clone(), (face.image)(false)]);
         seeds.map(Image::new).collect()
     }
@@ -50,13 +50,13 @@ impl Ground {
     }
 
     /// One file, in every way. What it is opened as, and how it is created, change from one to the next.
-    pub fn try_next(&mut self, image: &Image) {
+    pub(crate) fn try_next(&mut self, image: &Image) {
         self.try_as(self.planted, image);
         self.planted += 1;
     }
 
     /// One file, in every way; `which` says what it is opened as, and how it is created.
-    pub fn try_as(&self, which: usize, image: &Image) {
+    pub(crate) fn try_as(&self, which: usize, image: &Image) {
         let (face, expected) = &self.faces[which / 2 % self.faces.len()];
         let verdict = judge(&image.bytes, image.len);
         self.plant(image);
