@@ -9,7 +9,7 @@ mod support;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -135,6 +135,10 @@ fn live_without_unnamed_files(family: &str) {
 fn live_without_reservation(family: &str) {
     filter(&[NO_RESERVATION]);
     live(family);
+    let name = member(family, 0);
+    let _array = SharedArray::<u8, 100_000>::create(&name).unwrap();
+    let blocks = fs::metadata(support::path(&name)).unwrap().blocks();
+    assert!(blocks * 512 >= 100_000, "{blocks} blocks are not all of it");
 }
 
 fn live_without_proc(family: &str) {
