@@ -63,7 +63,7 @@ fn orphans_bytes() -> Vec<u8> {
     bytes
 }
 
-/// An orphan of somebody else: ours goes with the next creation of any test.
+/// An orphan of somebody else: ours goes with the next creation of any test, and nobody's with one as nobody.
 fn orphan_of(owner: u32, name: &str) {
     drop(SharedValue::options().persistent(true).create(name, 7u64).unwrap());
     chown(path(name), Some(owner), None).unwrap();
@@ -272,18 +272,18 @@ fn a_segment_of_another_owner_is_foreign_and_nobodys_orphan() {
         return;
     }
     let (kept, dead) = (persistent("foreign"), Scratch::new("foreign"));
-    chown(path(&kept), Some(65534), None).unwrap();
-    orphan_of(65534, &dead);
+    chown(path(&kept), Some(4242), None).unwrap();
+    orphan_of(4242, &dead);
     for name in [&kept, &dead] {
         every_way(name, |error| {
-            error.to_string().contains("uid 65534") && matches!(error, Error::ForeignOwner { found: 65534, .. })
+            error.to_string().contains("uid 4242") && matches!(error, Error::ForeignOwner { found: 4242, .. })
         });
     }
     assert!(!remove_orphans().unwrap().iter().any(|name| [&kept.0, &dead.0].contains(&name)));
     drop(SharedLock::create(&Scratch::new("sweeps")).unwrap());
     assert!(exists(&dead));
-    assert_eq!(SegmentInfo::of(&dead).unwrap().owner(), 65534);
-    let trusting = SharedValue::<u64>::options().allow_owner(65534);
+    assert_eq!(SegmentInfo::of(&dead).unwrap().owner(), 4242);
+    let trusting = SharedValue::<u64>::options().allow_owner(4242);
     assert_eq!(trusting.open(&kept).unwrap().get(), 7);
     assert!(matches!(trusting.open(&dead), Err(Error::NotFound { .. })), "a trusted owner's orphan goes");
 }
