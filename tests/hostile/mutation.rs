@@ -81,11 +81,13 @@ pub(crate) fn fields(seed: &Image) -> impl Iterator<Item = Image> {
     })
 }
 
-/// Every bit of every byte in front of the data, and every byte as a whole.
+/// Every bit of every byte in front of the data (of persistent segments, which are all that can be opened), and every
+/// byte as a whole.
 pub(crate) fn flips(seed: &Image) -> impl Iterator<Item = Image> {
+    let persistent = model::number(&seed.bytes, model::FLAGS) & model::PERSISTENT != 0;
     const DATA: usize = 640;
     (0..seed.bytes.len().min(DATA + 200)).flat_map(move |at| {
-        (if at < DATA { 0..8 } else { 0..0 }).map(|bit| 1 << bit).chain([0xff]).map(move |flip: u8| {
+        (if at < DATA && persistent { 0..8 } else { 0..0 }).map(|bit| 1 << bit).chain([0xff]).map(move |flip: u8| {
             let mut image = seed.clone();
             image.bytes[at] ^= flip;
             image
