@@ -139,7 +139,8 @@ pub enum Error {
 
     /// Shared memory (the `/dev/shm` file system) is full.
     #[error(
-        "out of shared memory for segment {name:?}: expected {requested} bytes, found {available} bytes free in /dev/shm; remove unused segments (remove_orphans) or enlarge it (mount -o remount,size=.. /dev/shm)"
+        "out of shared memory for segment {name:?}: expected {requested} bytes, found {available} bytes free in /dev/shm{}; remove unused segments (remove_orphans) or enlarge it (mount -o remount,size=.. /dev/shm)",
+        Shortage { requested: *requested, available: *available }
     )]
     #[non_exhaustive]
     OutOfSharedMemory {
@@ -238,6 +239,21 @@ pub enum LockError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+/// What is short when there are bytes enough.
+struct Shortage {
+    requested: u64,
+    available: u64,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.requested > self.available {
+            return Ok(());
+        }
+        f.write_str(" (enough: then it is the number of files, nr_inodes=.., or a memory limit)")
+    }
 }
 
 /// How a holder is called in a message.

@@ -60,7 +60,7 @@ pub(crate) struct Identity {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shape { kind, elem_size, elem_align, len } = self.shape;
-        let name = &self.type_name.text;
+        let name = self.type_name.text.escape_debug(); // whoever wrote it may have meant a terminal to obey it
         match kind {
             Kind::Value => write!(f, "SharedValue<{name}> ({elem_size} bytes, alignment {elem_align})")?,
             Kind::Array => {
@@ -69,7 +69,7 @@ impl fmt::Display for Identity {
             Kind::Lock => f.write_str("SharedLock")?,
         }
         if self.type_name.is_tag {
-            write!(f, " with type_tag {name:?}")?;
+            write!(f, " with type_tag \"{name}\"")?;
         }
         Ok(())
     }

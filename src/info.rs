@@ -395,10 +395,11 @@ impl SegmentInfo {
 
 impl fmt::Display for SegmentInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, bytes, creator, .. } = self;
+        let Self { bytes, creator, .. } = self;
+        let (name, type_name) = (self.name.escape_debug(), self.type_name().escape_debug());
         match self.kind {
-            Kind::Value => write!(f, "{name}: SharedValue<{}>", self.type_name())?,
-            Kind::Array => write!(f, "{name}: SharedArray<{}, {}>", self.type_name(), self.length)?,
+            Kind::Value => write!(f, "{name}: SharedValue<{type_name}>")?,
+            Kind::Array => write!(f, "{name}: SharedArray<{type_name}, {}>", self.length)?,
             Kind::Lock => write!(f, "{name}: SharedLock")?,
         }
         write!(f, ", {bytes} bytes, {:?} lock, created by process {creator}", self.lock_kind)?;

@@ -252,10 +252,11 @@ impl Header {
 
     /// The first half: is this ours, whole, and of this format? `remove` needs no more than that.
     pub(crate) fn recognise(name: &Name, bytes: &[u8], file_len: u64) -> Result<Self, Error> {
-        let seen = bytes.len().min(MAGIC.len());
-        if seen == 0 || bytes[..seen] != MAGIC[..seen] {
+        // All of the magic number: the one byte of a stranger's lock file may be the first of it.
+        if !bytes.starts_with(&MAGIC) {
             let found = match file_len {
                 0 => "an empty file".to_owned(),
+                len if len < MAGIC.len() as u64 => format!("a file of only {len} bytes"),
                 len => format!("a file of {len} bytes that starts otherwise"),
             };
             return Err(not_a_segment(name, found));

@@ -453,11 +453,10 @@ impl<T: Shareable> SharedValue<T> {
                 continue;
             }
             if let Ok(locked) = self.segment.lock(Wait::No) {
-                let commit = bytes.read(&locked.cell());
+                // Without the check: counters that somebody has damaged would never pass it.
+                let commit = bytes.read_locked(&locked.cell());
                 locked.release_or_poison();
-                if let Some(commit) = commit {
-                    return commit;
-                }
+                return commit;
             }
         }
     }

@@ -14,6 +14,7 @@ fn child() {
     play(&[
         ("four-handles", four_handles),
         ("descriptors", descriptors),
+        ("ten-thousand", ten_thousand_segments),
         ("persistent", persistent_at_the_limit),
         ("fork-at-limit", fork_at_the_limit),
         ("four-waiters", four_waiters),
@@ -71,8 +72,8 @@ fn four_thousand_handles_in_a_thousand_processes() {
 
 // Many segments in one process
 
-/// Sets the number of descriptors that this process may have.
-fn limit_files(most: u64) {
+/// Sets the number of descriptors that this process may have, and returns it: the system allows so many at most.
+fn limit_files(most: u64) -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a place for the answer.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
@@ -80,6 +81,7 @@ fn limit_files(most: u64) {
     // SAFETY: the limits outlive the call.
     let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
     assert_eq!(result, 0);
+    limit.rlim_cur
 }
 
 fn is_no_descriptor(error: &Error) -> bool {
@@ -231,6 +233,72 @@ fn a_live_segment_is_never_called_an_orphan_while_others_come_and_go() {
         }
         assert_eq!(wrong, 0, "of {looks} looks");
     });
+}
+
+/// Creates segments until there are so many, or the first error.
+fn create_more(family: &str, values: &mut Vec<SharedValue<usize>>, most: usize) -> Result<(), Error> {
+    while values.len() < most {
+        values.push(SharedValue::create(&member(family, values.len()), values.len())?);
+    }
+    Ok(())
+}
+
+fn ten_thousand_segments(family: &str) {
+    const MANY: usize = 10_000;
+    let mut start = Instant::now();
+    let mut lap = |what: &str| {
+        let took = start.elapsed();
+        start = Instant::now();
+        say(format!("{what}: {took:?}"));
+    };
+    limit_files(1_024);
+    let mut values = Vec::new();
+    let error = create_more(family, &mut values, MANY).unwrap_err();
+    assert!(is_no_descriptor(&error) && values.len() > 400, "{error}");
+    // Each handle takes two descriptors.
+    let most = MANY.min((limit_files(u64::MAX) as usize - 50) / 2);
+    say(format!("{most} segments"));
+    lap("the first few hundred, and an error");
+    create_more(family, &mut values, most).unwrap();
+    lap("created");
+    for (which, value) in values.iter().enumerate() {
+        assert_eq!(value.update(|v| *v += 1).unwrap(), which + 1);
+    }
+    lap("updated");
+    for (which, value) in values.iter().enumerate() {
+        assert_eq!(SharedValue::<usize>::open(value.name()).unwrap().get(), which + 1);
+    }
+    lap("opened and closed once more");
+    assert_eq!(segments().flatten().filter(|info| info.name().starts_with(family)).count(), most);
+    lap("listed");
+    assert!(!robust_shm::remove_orphans().unwrap().iter().any(|name| name.starts_with(family)));
+    lap("searched for orphans");
+    let mut inherited = Some(values);
+    fork(|| drop(inherited.take())).join();
+    lap("forked, and closed in the child");
+    let values = inherited.unwrap();
+    assert!((0..most).all(|which| exists(&member(family, which))), "the child took some along");
+    drop(values);
+    lap("closed");
+    say("done");
+}
+
+/// To run it: `cargo test --release --test scale ten_thousand_segments -- --ignored --nocapture`. Where `ulimit -Hn` is
+/// less than 20,050, there are fewer; at 30,050 the forked child has a presence of its own in each.
+#[test]
+#[ignore = "ten thousand segments"]
+fn ten_thousand_segments_in_one_process() {
+    let family = Family::new("ten-thousand");
+    let child = spawn("ten-thousand", family.name());
+    loop {
+        let line = child.hear();
+        println!("{line}");
+        if line == "done" {
+            break;
+        }
+    }
+    child.join();
+    assert_eq!(family.living(), [""; 0]);
 }
 
 // Many waiters at one lock

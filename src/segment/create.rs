@@ -73,7 +73,7 @@ impl<C: Contents> Segment<C> {
     }
 }
 
-/// One attempt; `None` when the name is taken, or when the new segment was removed before it was mapped.
+/// One attempt; `None` when the name is taken, or when a sweep or `remove` was faster.
 fn try_create(
     name: &Name,
     identity: &Identity,
@@ -92,7 +92,10 @@ fn try_create(
     };
     let header = Header::new(identity, birth).ok_or_else(|| out_of_memory(name, u64::MAX))?;
     let unfinished = Unfinished::new().map_err(|error| create_error(name, header.total_len, error))?;
-    fill(&unfinished.file, &header, settings, initial).map_err(|error| create_error(name, header.total_len, error))?;
+    let is_whole = fill(&unfinished.file, &header, settings, initial);
+    if !is_whole.map_err(|error| create_error(name, header.total_len, error))? {
+        return Ok(None);
+    }
     match file::link(&unfinished.file, name.as_c_str()) {
         Ok(()) => {}
         // NotFound: a sweep has taken the private name for a dead creator's.
@@ -116,8 +119,9 @@ fn try_create(
     Ok(Some(mapping))
 }
 
-/// Everything that a segment needs before it may have a name, its creator's presence included.
-fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>) -> io::Result<()> {
+/// Everything that a segment needs before it may have a name, its creator's presence included. `false` when a sweep is
+/// removing the private name, which it has taken for a dead creator's.
+fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>) -> io::Result<bool> {
     file.set_len(header.total_len)?;
     if settings.reserve {
         file::reserve(file, header.total_len)?;
@@ -130,11 +134,7 @@ fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>)
     if !initial.is_empty() {
         file.write_all_at(initial, header.data_offset)?;
     }
-    file::attend(file)?;
-    if !file::try_share(file)? {
-        return Err(io::Error::other("a file without a name is locked by somebody else"));
-    }
-    Ok(())
+    Ok(file::attend(file)? && file::try_share(file)?)
 }
 
 /// A segment that has no public name yet.
@@ -186,6 +186,10 @@ fn lock_unavailable(name: &Name, source: io::Error) -> Error {
 fn create_error(name: &Name, requested: u64, error: io::Error) -> Error {
     if file::is_out_of_space(&error) {
         return out_of_memory(name, requested);
+    }
+    if error.kind() == io::ErrorKind::NotFound {
+        let source = io::Error::new(error.kind(), "there is no directory /dev/shm: mount a tmpfs there");
+        return Error::Io { name: name.shared(), action: "create", source };
     }
     open::os_error(name, "create", error)
 }

@@ -137,6 +137,8 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
             // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
             if is_orphan {
                 let _ = valid.file.unlock();
+            } else if matches!(file::count_attending(&valid.file), Ok(0)) {
+                return Ok(Attempt::Busy); // held by whoever is removing it: what is dead does not count
             }
             return Err(error);
         }
@@ -162,10 +164,11 @@ fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Re
 /// Announces this user, and only then maps.
 fn share_and_map(name: &Name, file: File, header: &Header, lock_kind: LockKind) -> Result<Attempt, Error> {
     // The visitors' book first: so whoever uses the segment stands in it, at every moment.
-    file::attend(&file).map_err(|error| os_error(name, "share", error))?;
-    let shared = file::try_share(&file);
+    let attending = file::attend(&file).map_err(|error| os_error(name, "share", error))?;
+    let shared = if attending { file::try_share(&file) } else { Ok(false) };
     if !matches!(shared, Ok(true)) {
         let _ = file::stop_attending(&file); // explicitly, as in `try_open`
+        let _ = file.unlock(); // one that takes over holds it still
     }
     if !shared.map_err(|error| os_error(name, "share", error))? {
         return Ok(Attempt::Busy);

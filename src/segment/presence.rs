@@ -137,8 +137,7 @@ extern "C" fn before_fork() {
 
 fn copy(presence: &Presence) -> io::Result<Option<File>> {
     let copy = file::reopen(&presence.file)?;
-    file::attend(&copy)?;
-    Ok(file::try_share(&copy)?.then_some(copy))
+    Ok((file::attend(&copy)? && file::try_share(&copy)?).then_some(copy))
 }
 
 extern "C" fn after_fork_in_parent() {

@@ -93,7 +93,7 @@ pub fn remove(name: &str) -> Result<(), Error> {
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
 pub fn remove_orphans() -> Result<Vec<String>, Error> {
-    let unreadable = |error| Error::Io { name: "*".into(), action: "list every", source: error };
+    let unreadable = |error| Error::Io { name: "*".into(), action: "list in /dev/shm every", source: error };
     let mut removed = Vec::new();
     for name in file::names().map_err(unreadable)? {
         let name = name.map_err(unreadable)?;

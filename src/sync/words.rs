@@ -29,10 +29,12 @@ impl<T: Shareable> Unchecked<T> {
         cell.read(|n| self.fill(cell, n))
     }
 
-    /// Copies the last commit, while the lock is held.
+    /// Copies the last commit, while the lock is held; gives its number.
     #[inline(always)]
-    pub(crate) fn read_locked(&mut self, cell: &CommitCell<'_>) {
-        self.fill(cell, cell.last_locked());
+    pub(crate) fn read_locked(&mut self, cell: &CommitCell<'_>) -> u64 {
+        let n = cell.last_locked();
+        self.fill(cell, n);
+        n
     }
 
     /// Writes every byte, from the slot of commit `n`.

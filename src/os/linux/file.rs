@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where POSIX shared memory objects are files on Linux, in glibc and in musl.
@@ -137,12 +137,25 @@ pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
         let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, to_offset(start)?, to_offset(piece)?) };
         if result != 0 {
             let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
+            match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                Some(libc::EOPNOTSUPP) => return write_zeros(file, start, len),
+                _ => return Err(error),
             }
         } else {
             start += piece;
         }
+    }
+    Ok(())
+}
+
+/// Takes the pages of a new file where the file system knows no `fallocate`, as ramfs.
+fn write_zeros(file: &File, mut start: u64, len: u64) -> io::Result<()> {
+    const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
+    while start < len {
+        let piece = ZEROS.len().min(usize::try_from(len - start).unwrap_or(usize::MAX));
+        file.write_all_at(&ZEROS[..piece], start)?;
+        start += piece as u64;
     }
     Ok(())
 }
@@ -213,15 +226,18 @@ pub(crate) fn release_name(file: &File) -> io::Result<()> {
     set_description_lock(file, libc::F_UNLCK, NAME_GUARD)
 }
 
-/// Writes the description into the visitors' book: a byte at random, for itself alone.
-pub(crate) fn attend(file: &File) -> io::Result<()> {
-    loop {
+/// Writes the description into the visitors' book: a byte at random, for itself alone. `false` when a stranger seems to
+/// have locked all of them.
+pub(crate) fn attend(file: &File) -> io::Result<bool> {
+    const ATTEMPTS: usize = 16;
+    for _ in 0..ATTEMPTS {
         let [random, _] = super::random_id();
         let start = ATTENDANCE.start + (random % (1 << 62)).cast_signed();
         if try_lock_range(file, LockRange { start, len: 1 })? {
-            return Ok(());
+            return Ok(true);
         }
     }
+    Ok(false)
 }
 
 /// Strikes the description out of the visitors' book. Closing it does the same, unless a forked child has it, too.

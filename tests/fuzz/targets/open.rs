@@ -1,0 +1,37 @@
+//! A file of fuzzed bytes, opened, created, inspected and removed as every type, judged by the model of tests/hostile.
+//!
+//! With `cargo install cargo-fuzz` and a nightly toolchain (or `RUSTC_BOOTSTRAP=1`), from the top of the repository:
+//!
+//! ```sh
+//! cargo fuzz run --fuzz-dir tests/fuzz open tests/fuzz/corpus/open tests/fuzz/seeds -- -max_len=8192
+//! cargo fuzz run --fuzz-dir tests/fuzz info tests/fuzz/corpus/info tests/fuzz/seeds -- -max_len=8192
+//! cargo fuzz run --fuzz-dir tests/fuzz names -- -max_len=300
+//! ```
+//!
+//! Better with a `/dev/shm` of its own, because orphans are looked for among all that is there:
+//! `unshare --mount sh -c 'mount -t tmpfs tmpfs /dev/shm; cargo fuzz ..'`.
+#![no_main]
+
+#[path = "../../hostile/faces.rs"]
+mod faces;
+#[path = "../../hostile/model.rs"]
+#[allow(dead_code)]
+mod model;
+#[path = "../../hostile/mutation.rs"]
+#[allow(dead_code)]
+mod mutation;
+#[path = "../../support/mod.rs"]
+mod support;
+#[path = "../../hostile/trial.rs"]
+#[allow(dead_code)]
+mod trial;
+
+use std::sync::LazyLock;
+
+static GROUND: LazyLock<trial::Ground> = LazyLock::new(trial::Ground::new);
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    // One of the six types, in one of two ways of creation. Never 0: orphans are the other target's business.
+    let which = bytes.iter().fold(0usize, |sum, byte| sum + usize::from(*byte)) % 12;
+    GROUND.try_as(12 + which, &mutation::Image::new(bytes.to_vec()));
+});

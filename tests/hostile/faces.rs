@@ -1,0 +1,85 @@
+//! The types that segments are made and opened as, each with what a program would do with it.
+
+use robust_shm::{Error, LockError, SharedArray, SharedLock, SharedValue};
+
+use crate::support::{Scratch, path};
+
+/// One type, as functions. What opens also uses.
+pub(crate) struct Face {
+    pub(crate) title: &'static str,
+    pub(crate) open: fn(&str) -> Result<(), Error>,
+    pub(crate) create: fn(&str) -> Result<(), Error>,
+    pub(crate) open_or_create: fn(&str) -> Result<(), Error>,
+    /// The bytes of a live segment.
+    pub(crate) image: fn(persistent: bool) -> Vec<u8>,
+}
+
+type Points = SharedArray<[f64; 2], 9>;
+type Bytes = SharedArray<u8, 5000>;
+type Large = SharedValue<[u64; 40]>;
+
+/// A live segment's file. The handle keeps it alive.
+fn bytes_of<H>(name: &str, _handle: &H) -> Vec<u8> {
+    let bytes = std::fs::read(path(name)).unwrap();
+    let _ = robust_shm::remove(name); // a persistent one would stay
+    bytes
+}
+
+fn may_be_impossible<R>(result: Result<R, LockError>) {
+    assert!(matches!(result, Ok(_) | Err(LockError::InvalidValue { .. })));
+}
+
+fn use_flag(value: &SharedValue<bool>) {
+    may_be_impossible(value.try_get());
+    may_be_impossible(value.lock());
+    value.set(true).unwrap();
+    assert!(value.get());
+}
+
+fn use_large(value: &Large) {
+    let _ = value.get();
+    value.update(|v| v[39] = 4).unwrap();
+    assert_eq!(value.get()[39], 4);
+}
+
+fn use_points(array: &Points) {
+    let mut guard = array.lock_poisoned().unwrap();
+    guard[8] = [1.0, 2.0];
+    robust_shm::ArrayGuard::clear_poison(&mut guard);
+}
+
+fn use_bytes(array: &Bytes) {
+    array.copy_from_slice(&[7; 5000]).unwrap();
+    assert_eq!(array.load(4999).unwrap(), 7);
+}
+
+fn use_lock(lock: &SharedLock) {
+    drop(lock.lock_poisoned().unwrap());
+}
+
+macro_rules! face {
+    ($title:literal, $options:expr, ($($initial:expr)?), $used:expr) => {
+        Face {
+            title: $title,
+            open: |name| $options.open(name).map(|handle| $used(&handle)),
+            create: |name| $options.create(name $(, $initial)?).map(|handle| $used(&handle)),
+            open_or_create: |name| $options.open_or_create(name $(, $initial)?).map(|handle| $used(&handle)),
+            image: |persistent| {
+                let name = Scratch::new("image");
+                let handle = $options.persistent(persistent).create(&name $(, $initial)?).unwrap();
+                bytes_of(&name, &handle)
+            },
+        }
+    };
+}
+
+pub(crate) fn all() -> Vec<Face> {
+    vec![
+        face!("value", SharedValue::<bool>::options(), (true), use_flag),
+        face!("large value", Large::options(), ([3; 40]), use_large),
+        face!("array", Points::options(), (), use_points),
+        face!("bytes", Bytes::options(), (), use_bytes),
+        face!("lock", SharedLock::options(), (), use_lock),
+        face!("tagged lock", SharedLock::options().type_tag("acme.Printer/1"), (), use_lock),
+    ]
+}

@@ -1,0 +1,146 @@
+//! What must become of a file with given bytes: written from the description of the layout, and not from the code that
+//! it judges.
+
+use std::ops::Range;
+
+pub(crate) const HEADER: usize = 512;
+const LOCK_LINE: u64 = 64;
+const COMMIT_LINE: u64 = 64;
+const PAGE: u64 = 4096;
+const LARGEST_VALUE: u64 = 64 << 10;
+
+/// The fields of the header.
+pub(crate) const MAGIC: Range<usize> = 0..8;
+pub(crate) const VERSION: Range<usize> = 8..12;
+pub(crate) const BYTE_ORDER: Range<usize> = 12..16;
+pub(crate) const POINTER_WIDTH: Range<usize> = 16..20;
+pub(crate) const HEADER_LEN: Range<usize> = 20..24;
+pub(crate) const TOTAL_LEN: Range<usize> = 24..32;
+pub(crate) const KIND: Range<usize> = 48..52;
+pub(crate) const LOCK_KIND: Range<usize> = 52..56;
+pub(crate) const FLAGS: Range<usize> = 56..60;
+pub(crate) const TYPE_NAME_LEN: Range<usize> = 60..64;
+pub(crate) const ELEM_SIZE: Range<usize> = 64..72;
+pub(crate) const ELEM_ALIGN: Range<usize> = 72..80;
+pub(crate) const LEN: Range<usize> = 80..88;
+pub(crate) const DATA_OFFSET: Range<usize> = 88..96;
+pub(crate) const PID_NAMESPACE: Range<usize> = 96..104;
+pub(crate) const CREATED: Range<usize> = 104..112;
+pub(crate) const CREATOR_PID: Range<usize> = 112..116;
+pub(crate) const CREATOR_UID: Range<usize> = 116..120;
+pub(crate) const TYPE_NAME: Range<usize> = 120..248;
+pub(crate) const RESERVED: Range<usize> = 248..HEADER;
+
+/// All of them that are numbers.
+pub(crate) const NUMBERS: [Range<usize>; 18] = [
+    VERSION,
+    BYTE_ORDER,
+    POINTER_WIDTH,
+    HEADER_LEN,
+    TOTAL_LEN,
+    32..40, // half of the id
+    KIND,
+    LOCK_KIND,
+    FLAGS,
+    TYPE_NAME_LEN,
+    ELEM_SIZE,
+    ELEM_ALIGN,
+    LEN,
+    DATA_OFFSET,
+    PID_NAMESPACE,
+    CREATED,
+    CREATOR_PID,
+    CREATOR_UID,
+];
+
+pub(crate) const VALUE: u64 = 1;
+pub(crate) const ARRAY: u64 = 2;
+pub(crate) const LOCK: u64 = 3;
+pub(crate) const PERSISTENT: u64 = 1;
+pub(crate) const TAGGED: u64 = 2;
+
+pub(crate) fn number(bytes: &[u8], field: Range<usize>) -> u64 {
+    bytes[field].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+pub(crate) fn set_number(bytes: &mut [u8], field: Range<usize>, value: u64) {
+    let len = field.len();
+    bytes[field].copy_from_slice(&value.to_le_bytes()[..len]);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// No segment of this format: nobody touches it, whatever he was asked for.
+    Stranger,
+    /// A segment of this format that no one can use. It goes when somebody removes it by its name.
+    Damaged,
+    Segment {
+        persistent: bool,
+    },
+}
+
+/// Judges a file of `len` bytes that starts with `bytes`.
+pub(crate) fn judge(bytes: &[u8], len: u64) -> Verdict {
+    if bytes.get(MAGIC) != Some(b"rbstSHM\0") {
+        return Verdict::Stranger;
+    }
+    if bytes.len() < HEADER {
+        return Verdict::Damaged;
+    }
+    let ours = [(VERSION, 1), (BYTE_ORDER, 0x0102_0304), (POINTER_WIDTH, 64), (HEADER_LEN, HEADER as u64)];
+    if ours.into_iter().any(|(field, expected)| number(bytes, field) != expected) {
+        return Verdict::Stranger;
+    }
+    if !agrees_with_itself(bytes) || len < number(bytes, TOTAL_LEN) {
+        return Verdict::Damaged;
+    }
+    Verdict::Segment { persistent: number(bytes, FLAGS) & PERSISTENT != 0 }
+}
+
+fn agrees_with_itself(bytes: &[u8]) -> bool {
+    let [kind, size, align, count] = [KIND, ELEM_SIZE, ELEM_ALIGN, LEN].map(|field| number(bytes, field));
+    let name_len = number(bytes, TYPE_NAME_LEN) as usize;
+    let Some((name, rest)) = bytes[TYPE_NAME].split_at_checked(name_len) else { return false };
+    let shape_is_possible = match kind {
+        VALUE => count == 1 && size <= LARGEST_VALUE,
+        ARRAY => true,
+        LOCK => count == 0 && size == 0,
+        _ => false,
+    };
+    shape_is_possible
+        && [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, PAGE].contains(&align)
+        && size % align == 0
+        && number(bytes, LOCK_KIND) == 1
+        && number(bytes, FLAGS) <= PERSISTENT + TAGGED
+        && std::str::from_utf8(name).is_ok()
+        && rest.iter().chain(&bytes[RESERVED]).all(|byte| *byte == 0)
+        && extent(kind, size, align, count) == Some((number(bytes, DATA_OFFSET), number(bytes, TOTAL_LEN)))
+}
+
+/// Where the data begin, and the length of it all. `None` when no address space has room for it.
+pub(crate) fn extent(kind: u64, size: u64, align: u64, count: u64) -> Option<(u64, u64)> {
+    let body = HEADER as u64 + LOCK_LINE;
+    match kind {
+        // Up to three words stand in the commit line itself, twice.
+        VALUE if size <= 24 => Some((body + 16, body + COMMIT_LINE)),
+        VALUE => {
+            let slot = size.next_multiple_of(8);
+            let start = body + COMMIT_LINE;
+            Some((start, start + slot.next_multiple_of(64) + slot))
+        }
+        ARRAY => {
+            let start = body.next_multiple_of(align.max(64));
+            let end = u128::from(size) * u128::from(count) + u128::from(start);
+            (end <= i64::MAX as u128).then_some((start, end as u64))
+        }
+        _ => Some((body, body)),
+    }
+}
+
+/// Do two valid headers state the same type?
+pub(crate) fn is_same_type(one: &[u8], other: &[u8]) -> bool {
+    [KIND, TYPE_NAME_LEN, ELEM_SIZE, ELEM_ALIGN, LEN, TYPE_NAME]
+        .into_iter()
+        .all(|field| one[field.clone()] == other[field])
+        && (number(one, FLAGS) ^ number(other, FLAGS)) & TAGGED == 0
+}

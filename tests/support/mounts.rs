@@ -1,0 +1,29 @@
+//! Children with a mount namespace of their own, in which they can put anything in the place of `/dev/shm`. That needs
+//! root.
+
+use std::ffi::CString;
+use std::io;
+use std::process::{Command, Stdio};
+
+use crate::support::spawn_through;
+
+const NAMESPACE: [&str; 4] = ["unshare", "--mount", "--propagation", "private"];
+
+/// Lets a child play a role where it can mount what it likes. Does nothing, and says so, where that is not allowed.
+pub(crate) fn join_apart(role: &str) {
+    let mut attempt = Command::new(NAMESPACE[0]);
+    attempt.args(&NAMESPACE[1..]).arg("true").stdin(Stdio::null()).stderr(Stdio::null());
+    if attempt.status().is_ok_and(|status| status.success()) {
+        spawn_through(&NAMESPACE, role, role).join();
+    } else {
+        eprintln!("skipped: `{} true` does not work here (it needs root)", NAMESPACE.join(" "));
+    }
+}
+
+/// In such a role: mounts a file system of this kind.
+pub(crate) fn mount(kind: &str, target: &str, flags: libc::c_ulong, options: &str) -> io::Result<()> {
+    let [kind, target, options] = [kind, target, options].map(|text| CString::new(text).unwrap());
+    // SAFETY: strings that end with NUL and outlive the call.
+    let result = unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
