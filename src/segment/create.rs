@@ -10,7 +10,7 @@ use super::presence::{Presence, Registered};
 use super::{Contents, Mapping, Segment, removal};
 use crate::error::Error;
 use crate::identity::Identity;
-use crate::layout::{Birth, Header};
+use crate::layout::{Birth, Header, PAGE};
 use crate::name::{Name, unique_name};
 use crate::options::Settings;
 use crate::os::{self, file};
@@ -122,19 +122,30 @@ fn try_create(
 /// Everything that a segment needs before it may have a name, its creator's presence included. `false` when a sweep is
 /// removing the private name, which it has taken for a dead creator's.
 fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>) -> io::Result<bool> {
-    file.set_len(header.total_len)?;
-    if settings.reserve {
-        file::reserve(file, header.total_len)?;
-    }
     // Not by the mode of creation, which the umask narrows.
     if settings.mode != 0o600 {
         file.set_permissions(PermissionsExt::from_mode(settings.mode))?;
     }
-    file.write_all_at(&header.image(), 0)?;
-    if !initial.is_empty() {
-        file.write_all_at(initial, header.data_offset)?;
-    }
+    write_contents(file, header, settings.reserve, initial)?;
     Ok(file::attend(file)? && file::try_share(file)?)
+}
+
+fn write_contents(file: &File, header: &Header, reserve: bool, initial: Initial<'_>) -> io::Result<()> {
+    let image = header.image();
+    if header.total_len <= PAGE as u64 {
+        // All at once: what is written has its page, so there is nothing to size and to reserve.
+        let mut page = [0; PAGE];
+        let data = header.data_offset as usize;
+        page[..image.len()].copy_from_slice(&image);
+        page[data..data + initial.len()].copy_from_slice(initial);
+        return file.write_all_at(&page[..header.total_len as usize], 0);
+    }
+    file.set_len(header.total_len)?;
+    if reserve {
+        file::reserve(file, header.total_len)?;
+    }
+    file.write_all_at(&image, 0)?;
+    file.write_all_at(initial, header.data_offset)
 }
 
 /// A segment that has no public name yet.

@@ -47,7 +47,9 @@ impl Presence {
         } else if file::try_exclude(&self.file).unwrap_or(false) {
             let _ = removal::unlink_exact(&self.file, &self.name);
         }
-        let _ = file::stop_attending(&self.file); // explicitly, for the same reason
+        if process::has_forked() {
+            let _ = file::stop_attending(&self.file); // explicitly, for the same reason
+        }
     }
 }
 
@@ -126,6 +128,7 @@ thread_local! {
 }
 
 extern "C" fn before_fork() {
+    process::note_fork();
     // A thread whose thread-locals are being destroyed forks without copies: its child then shares the descriptions,
     // and leaves the leaving to the parent.
     let _ = FORKING.try_with(|forking| {

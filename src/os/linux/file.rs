@@ -231,8 +231,7 @@ pub(crate) fn release_name(file: &File) -> io::Result<()> {
 pub(crate) fn attend(file: &File) -> io::Result<bool> {
     const ATTEMPTS: usize = 16;
     for _ in 0..ATTEMPTS {
-        let [random, _] = super::random_id();
-        let start = ATTENDANCE.start + (random % (1 << 62)).cast_signed();
+        let start = ATTENDANCE.start + (super::random_place() % (1 << 62)).cast_signed();
         if try_lock_range(file, LockRange { start, len: 1 })? {
             return Ok(true);
         }

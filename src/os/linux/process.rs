@@ -129,6 +129,18 @@ pub(crate) fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+static HAS_FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Remembers that somebody may share this process's file descriptions from now on.
+pub(crate) fn note_fork() {
+    HAS_FORKED.store(true, Ordering::Relaxed);
+}
+
+/// Has this process, or a forebear, been through [`note_fork`]?
+pub(crate) fn has_forked() -> bool {
+    HAS_FORKED.load(Ordering::Relaxed)
+}
+
 /// Registers what to do around every `fork`: before it, then after it in the parent, and in the child.
 pub(crate) fn on_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> io::Result<()> {
     // Child handlers run in the order of registration: `forget_parent` first, so that `child` sees a new generation.
