@@ -221,7 +221,8 @@ fn die_at(call: libc::c_long, name: &str) {
     filter(&[NO_UNNAMED_FILES, Rule { call, bits: None, action: Action::Kill }]);
     assert_no_unnamed_files();
     say("filtered");
-    let _lock = SharedLock::create(name);
+    // Of more than a page, which is not written at once.
+    let _array = SharedArray::<u8, 10_000>::create(name);
     say("survived");
 }
 

@@ -26,24 +26,9 @@ fn fork(body: impl FnOnce()) {
 
 /// The same, and the parent does something meanwhile.
 fn fork_and(body: impl FnOnce(), meanwhile: impl FnOnce()) {
-    // SAFETY: this process has one thread that matters; the child ends with `_exit`.
-    match unsafe { libc::fork() } {
-        0 => {
-            let ok = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
-            // SAFETY: ends the process.
-            unsafe { libc::_exit(i32::from(!ok)) }
-        }
-        pid => {
-            meanwhile();
-            let mut status = 0;
-            until("the forked child", || {
-                // SAFETY: a child of ours, and a place for its status.
-                let ended = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
-                (ended == pid).then_some(())
-            });
-            assert_eq!(status, 0, "the forked child failed");
-        }
-    }
+    let child = support::fork(body);
+    meanwhile();
+    child.join();
 }
 
 fn guard_in_child(name: &str) {
@@ -131,14 +116,19 @@ fn first_calls_at_once(name: &str) {
     let all_lock = || {
         let start = std::sync::Barrier::new(THREADS);
         std::thread::scope(|scope| {
-            for thread in 0..THREADS {
-                let (start, name) = (&start, format!("{name}-{thread}"));
-                scope.spawn(move || {
-                    start.wait();
-                    let lock = SharedLock::create(&name).unwrap();
-                    lock.with(|| ()).unwrap();
-                });
-            }
+            let threads: Vec<_> = (0..THREADS)
+                .map(|thread| {
+                    let (start, name) = (&start, format!("{name}-{thread}"));
+                    scope.spawn(move || {
+                        start.wait();
+                        let lock = SharedLock::create(&name).unwrap();
+                        lock.with(|| ()).unwrap();
+                    })
+                })
+                .collect();
+            // To their real ends: a scope ends before its threads do, and a fork would then copy a lock that std holds
+            // while a thread ends, and the child could start none.
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
     };
     all_lock();
