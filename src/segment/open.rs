@@ -131,36 +131,28 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
         removal::unlink_exact(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
         return Ok(Attempt::Busy);
     }
-    let header = match admit(name, identity, &valid, is_orphan) {
-        Ok(header) => header,
-        Err(error) => {
-            // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
-            if is_orphan {
-                let _ = valid.file.unlock();
-            }
-            return Err(error);
+    if let Err(error) = admit(name, identity, &valid, is_orphan) {
+        // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
+        if is_orphan {
+            let _ = valid.file.unlock();
         }
-    };
-    share_and_map(name, valid.file, &header, valid.lock_kind)
+        return Err(error);
+    }
+    share_and_map(name, valid)
 }
 
-/// Is the segment what this program expects, and usable from here? One that is held exclusively is taken over.
-fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Result<Header, Error> {
+/// Is the segment what this program expects? One that is held exclusively is taken over.
+fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Result<(), Error> {
     check_identity(name, identity, &valid.identity)?;
     check_lock(name, valid.lock_kind)?;
-    let mut header = valid.header;
     if is_orphan {
-        header.pid_namespace = take_over(valid).map_err(|error| os_error(name, "take over", error))?;
+        take_over(valid).map_err(|error| os_error(name, "take over", error))?;
     }
-    if header.pid_namespace != os::process::pid_namespace() {
-        let (expected, found) = (os::process::pid_namespace(), header.pid_namespace);
-        return Err(Error::ForeignPidNamespace { name: name.shared(), expected, found });
-    }
-    Ok(header)
+    Ok(())
 }
 
 /// Announces this user, and only then maps.
-fn share_and_map(name: &Name, file: File, header: &Header, lock_kind: LockKind) -> Result<Attempt, Error> {
+fn share_and_map(name: &Name, Valid { file, mut header, lock_kind, .. }: Valid) -> Result<Attempt, Error> {
     // The visitors' book first: so whoever uses the segment stands in it, at every moment.
     file::attend(&file).map_err(|error| os_error(name, "share", error))?;
     let shared = file::try_share(&file);
@@ -173,6 +165,7 @@ fn share_and_map(name: &Name, file: File, header: &Header, lock_kind: LockKind) 
     // From here on this process is a user, and leaves as one whatever goes wrong.
     let presence = Registered::new(Presence::new(file, name.clone(), header.persistent()))
         .map_err(|error| os_error(name, "register", error))?;
+    header.pid_namespace = check_namespace(name, &presence)?;
     let status = presence.status().map_err(|error| os_error(name, "inspect", error))?;
     if status.links == 0 {
         return Ok(Attempt::Busy); // removed between our opening and our sharing
@@ -180,8 +173,16 @@ fn share_and_map(name: &Name, file: File, header: &Header, lock_kind: LockKind) 
     if status.len < header.total_len {
         return Err(layout::truncated(name, header.total_len, status.len));
     }
-    let Some(memory) = map(name, header)? else { return Ok(Attempt::Busy) };
-    Ok(Attempt::Opened(Box::new(Mapping::new(memory, header, lock_kind, name.clone(), presence))))
+    let Some(memory) = map(name, &header)? else { return Ok(Attempt::Busy) };
+    Ok(Attempt::Opened(Box::new(Mapping::new(memory, &header, lock_kind, name.clone(), presence))))
+}
+
+/// Is the segment usable from here? What the header said before is no answer: somebody may just have been taking the
+/// segment over. Nobody does so any more, because this process is a user now.
+fn check_namespace(name: &Name, presence: &Registered) -> Result<u64, Error> {
+    let found = presence.read_u64(offset_of!(Header, pid_namespace)).map_err(|error| os_error(name, "read", error))?;
+    let expected = os::process::pid_namespace();
+    if found == expected { Ok(found) } else { Err(Error::ForeignPidNamespace { name: name.shared(), expected, found }) }
 }
 
 fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<(), Error> {
@@ -202,8 +203,8 @@ fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
 }
 
 /// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock word is
-/// dead, whatever namespace it was in, and from now on ours counts. Returns it.
-fn take_over(valid: &Valid) -> io::Result<u64> {
+/// dead, whatever namespace it was in, and from now on ours counts.
+fn take_over(valid: &Valid) -> io::Result<()> {
     let word_offset = (LOCK_OFFSET + offset_of!(LockLine, word)) as u64;
     let mut word = [0; 4];
     valid.file.read_exact_at(&mut word, word_offset)?;
@@ -215,7 +216,7 @@ fn take_over(valid: &Valid) -> io::Result<u64> {
     if valid.header.pid_namespace != namespace {
         valid.file.write_all_at(&namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
     }
-    Ok(namespace)
+    Ok(())
 }
 
 /// Maps what the name leads to; `None` when that is not the segment with this header (any more).

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -79,6 +80,13 @@ impl Registered {
     pub(super) fn retract(&self) {
         // A failure leaves what a creator leaves that is killed here: a complete segment.
         let _ = removal::unlink_exact(&self.presence.file, &self.presence.name);
+    }
+
+    /// A field of the header, as it is now.
+    pub(super) fn read_u64(&self, offset: usize) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        self.presence.file.read_exact_at(&mut bytes, offset as u64)?;
+        Ok(u64::from_ne_bytes(bytes))
     }
 
     pub(super) fn status(&self) -> io::Result<Status> {
