@@ -60,6 +60,7 @@
 
 mod array;
 mod error;
+mod fault;
 mod identity;
 mod info;
 mod layout;
@@ -74,6 +75,9 @@ mod value;
 pub use array::{ArrayGuard, SharedArray};
 pub use bytemuck;
 pub use error::{Error, LockError};
+#[cfg(robust_shm_fault)]
+#[doc(hidden)]
+pub use fault::{declared_points, watch_points};
 pub use info::{SegmentInfo, Segments, segments};
 pub use lock::{LockGuard, SharedLock};
 pub use name::unique_name;

@@ -9,6 +9,7 @@ use super::open::{self, Attempt};
 use super::presence::{Presence, Registered};
 use super::{Contents, Mapping, Segment, removal};
 use crate::error::Error;
+use crate::fault::point;
 use crate::identity::Identity;
 use crate::layout::{Birth, Header};
 use crate::name::{Name, unique_name};
@@ -91,7 +92,9 @@ fn try_create(
         creator_uid: os::process::effective_uid(),
     };
     let header = Header::new(identity, birth).ok_or_else(|| out_of_memory(name, u64::MAX))?;
+    point!("create: prepared");
     let unfinished = Unfinished::new().map_err(|error| create_error(name, header.total_len, error))?;
+    point!("create: made without a name");
     fill(&unfinished.file, &header, settings, initial).map_err(|error| create_error(name, header.total_len, error))?;
     match file::link(&unfinished.file, name.as_c_str()) {
         Ok(()) => {}
@@ -101,8 +104,10 @@ fn try_create(
         }
         Err(error) => return Err(create_error(name, header.total_len, error)),
     }
+    point!("create: linked");
     let presence = Registered::new(Presence::new(unfinished.into_file(), name.clone(), settings.persistent))
         .map_err(|error| open::os_error(name, "register", error))?;
+    point!("create: registered");
     let memory = match open::map(name, &header) {
         Ok(Some(memory)) => memory,
         Ok(None) => return Ok(None),
@@ -111,6 +116,7 @@ fn try_create(
             return Err(error);
         }
     };
+    point!("create: mapped");
     let mut mapping = Mapping::new(memory, &header, settings.lock_kind, name.clone(), presence);
     mapping.was_created = true;
     Ok(Some(mapping))
@@ -119,21 +125,28 @@ fn try_create(
 /// Everything that a segment needs before it may have a name, its creator's presence included.
 fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>) -> io::Result<()> {
     file.set_len(header.total_len)?;
+    point!("create: sized");
     if settings.reserve {
         file::reserve(file, header.total_len)?;
+        point!("create: reserved");
     }
     // Not by the mode of creation, which the umask narrows.
     if settings.mode != 0o600 {
         file.set_permissions(PermissionsExt::from_mode(settings.mode))?;
+        point!("create: mode set");
     }
     file.write_all_at(&header.image(), 0)?;
+    point!("create: header written");
     if !initial.is_empty() {
         file.write_all_at(initial, header.data_offset)?;
+        point!("create: data written");
     }
     file::attend(file)?;
+    point!("create: attending");
     if !file::try_share(file)? {
         return Err(io::Error::other("a file without a name is locked by somebody else"));
     }
+    point!("create: shared");
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use shared_memory::{Shmem, ShmemConf, ShmemError};
 use super::presence::{Presence, Registered};
 use super::{Mapping, removal};
 use crate::error::{Error, LockError};
+use crate::fault::point;
 use crate::identity::{Identity, describe_mismatch};
 use crate::layout::{self, BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET, LockLine};
 use crate::name::Name;
@@ -76,6 +77,7 @@ fn open_valid(name: &Name, writable: bool) -> Result<Option<Valid>, Error> {
     let Some((file, status)) = open_regular(name, writable)? else { return Ok(None) };
     let mut bytes = [0; HEADER_LEN];
     let len = read_up_to(&file, &mut bytes).map_err(|error| os_error(name, "read", error))?;
+    point!("open: read");
     let (header, identity, lock_kind) = Header::validate(name, &bytes[..len], status.len)?;
     Ok(Some(Valid { file, status, header, identity, lock_kind }))
 }
@@ -93,6 +95,7 @@ pub(super) fn open_regular(name: &Name, writable: bool) -> Result<Option<(File, 
             _ => return Err(os_error(name, "open", error)),
         },
     };
+    point!("open: opened");
     let status = file::status(&file).map_err(|error| os_error(name, "inspect", error))?;
     if !status.is_regular {
         return not_a_segment("a directory, a FIFO or a device");
@@ -126,15 +129,19 @@ pub(super) fn check_owner(name: &Name, status: &Status, allowed: &[u32]) -> Resu
 pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) -> Result<Attempt, Error> {
     let Some(valid) = open_valid(name, true)? else { return Ok(Attempt::NotThere) };
     check_owner(name, &valid.status, &settings.allowed_owners)?;
+    point!("open: validated");
     let is_orphan = file::try_exclude(&valid.file).map_err(|error| os_error(name, "lock", error))?;
+    point!("open: asked whether it is an orphan");
     if is_orphan && !valid.header.persistent() {
         removal::unlink_exact(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
+        point!("open: orphan removed");
         return Ok(Attempt::Busy);
     }
     if let Err(error) = admit(name, identity, &valid, is_orphan) {
         // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
         if is_orphan {
             let _ = valid.file.unlock();
+            point!("open: orphan given back");
         }
         return Err(error);
     }
@@ -153,9 +160,12 @@ fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Re
 
 /// Announces this user, and only then maps.
 fn share_and_map(name: &Name, Valid { file, mut header, lock_kind, .. }: Valid) -> Result<Attempt, Error> {
+    point!("open: admitted");
     // The visitors' book first: so whoever uses the segment stands in it, at every moment.
     file::attend(&file).map_err(|error| os_error(name, "share", error))?;
+    point!("open: attending");
     let shared = file::try_share(&file);
+    point!("open: shared");
     if !matches!(shared, Ok(true)) {
         let _ = file::stop_attending(&file); // explicitly, as in `try_open`
     }
@@ -165,6 +175,7 @@ fn share_and_map(name: &Name, Valid { file, mut header, lock_kind, .. }: Valid) 
     // From here on this process is a user, and leaves as one whatever goes wrong.
     let presence = Registered::new(Presence::new(file, name.clone(), header.persistent()))
         .map_err(|error| os_error(name, "register", error))?;
+    point!("open: registered");
     header.pid_namespace = check_namespace(name, &presence)?;
     let status = presence.status().map_err(|error| os_error(name, "inspect", error))?;
     if status.links == 0 {
@@ -173,7 +184,9 @@ fn share_and_map(name: &Name, Valid { file, mut header, lock_kind, .. }: Valid) 
     if status.len < header.total_len {
         return Err(layout::truncated(name, header.total_len, status.len));
     }
+    point!("open: checked");
     let Some(memory) = map(name, &header)? else { return Ok(Attempt::Busy) };
+    point!("open: mapped");
     Ok(Attempt::Opened(Box::new(Mapping::new(memory, &header, lock_kind, name.clone(), presence))))
 }
 
@@ -209,12 +222,15 @@ fn take_over(valid: &Valid) -> io::Result<()> {
     let mut word = [0; 4];
     valid.file.read_exact_at(&mut word, word_offset)?;
     let word = u32::from_ne_bytes(word);
+    point!("take over: word read");
     if after_all_users_left(word) != word {
         valid.file.write_all_at(&after_all_users_left(word).to_ne_bytes(), word_offset)?;
+        point!("take over: word written");
     }
     let namespace = os::process::pid_namespace();
     if valid.header.pid_namespace != namespace {
         valid.file.write_all_at(&namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
+        point!("take over: namespace written");
     }
     Ok(())
 }
@@ -235,6 +251,7 @@ pub(super) fn map(name: &Name, header: &Header) -> Result<Option<Shmem>, Error> 
     };
     // An owner unlinks by name when it is dropped, and would hit an innocent successor.
     memory.set_owner(false);
+    point!("map: mapped");
     if memory.len() < HEADER_LEN {
         return Ok(None);
     }
@@ -260,15 +277,20 @@ pub(super) fn is_in_use(name: &Name, allowed_owners: &[u32]) -> Result<bool, Err
     }
     let lock_error = |error| os_error(name, "lock", error);
     if !file::try_exclude(&valid.file).map_err(lock_error)? {
+        point!("in use: not an orphan");
         if !file::try_share(&valid.file).map_err(lock_error)? {
             return Ok(false); // somebody is removing it
         }
         // A user now, for a moment: so leave as users do.
+        point!("in use: shared");
         if !file::try_exclude(&valid.file).map_err(lock_error)? {
+            point!("in use: by others");
             return Ok(true);
         }
     }
+    point!("in use: excluded");
     removal::unlink_exact(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
+    point!("in use: orphan removed");
     Ok(false)
 }
 
