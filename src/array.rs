@@ -305,13 +305,13 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
 
     #[inline(always)]
     fn lock_either(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        Ok(ArrayGuard { array: self, held: self.segment.mutex().lock(wait)? })
+        Ok(ArrayGuard { locked: self.segment.lock(wait)? })
     }
 
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
         let guard = self.lock_either(wait)?;
-        if ArrayGuard::is_poisoned(&guard) { Err(guard.held.poisoned_error()) } else { Ok(guard) }
+        if ArrayGuard::is_poisoned(&guard) { Err(guard.locked.poisoned_error()) } else { Ok(guard) }
     }
 
     /// One element, read under the lock.

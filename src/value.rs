@@ -262,8 +262,8 @@ impl<T: Shareable> SharedValue<T> {
     /// ```
     #[inline]
     pub fn set(&self, value: T) -> Result<(), LockError> {
-        let mut held = self.segment.mutex().lock(Wait::Forever)?;
-        held.release(|_, _| words::commit(&self.segment.cell(), &value));
+        let locked = self.segment.lock(Wait::Forever)?;
+        locked.commit_and_release(&value, 1);
         Ok(())
     }
 
@@ -404,11 +404,11 @@ impl<T: Shareable> SharedValue<T> {
 
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<ValueGuard<'_, T>, LockError> {
-        let mut held = self.segment.mutex().lock(wait)?;
-        match words::read_locked(&self.segment.cell()) {
-            Some(copy) => Ok(ValueGuard { value: self, held, copy, changed: 0 }),
+        let locked = self.segment.lock(wait)?;
+        match words::read_locked(&locked.cell()) {
+            Some(copy) => Ok(ValueGuard { locked, copy, changed: 0 }),
             None => {
-                held.release(|_, _| {});
+                locked.release_or_poison();
                 Err(self.invalid_value())
             }
         }
@@ -437,9 +437,9 @@ impl<T: Shareable> SharedValue<T> {
                 std::hint::spin_loop();
                 continue;
             }
-            if let Ok(mut held) = self.segment.mutex().lock(Wait::No) {
-                let snapshot = words::read(&self.segment.cell());
-                held.release(|_, _| {});
+            if let Ok(locked) = self.segment.lock(Wait::No) {
+                let snapshot = words::read(&locked.cell());
+                locked.release_or_poison();
                 if let Some(snapshot) = snapshot {
                     return snapshot;
                 }
