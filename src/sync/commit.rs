@@ -11,7 +11,8 @@
 //!   longer ones nearly all would be.
 //!
 //! All accesses to the slots are relaxed atomics of 64 bits; no reference ever points into them. The file is
-//! self-contained but for its atomics, so that a model checker can compile it with its own.
+//! self-contained but for its atomics, so that a model checker can compile it with its own; hence the points of
+//! [`fault`](crate::fault) are not even named without the build that has them.
 
 use super::atomic::{AtomicU64, Ordering, fence};
 
@@ -80,12 +81,18 @@ impl<'a> CommitCell<'a> {
         let next = self.commits.load(Ordering::Relaxed).wrapping_add(1); // only holders of the lock write it
         if let Some(begun) = self.begun {
             begun.store(next, Ordering::Relaxed);
+            #[cfg(robust_shm_fault)]
+            crate::fault::point!("commit: begun");
         }
         // Pairs with the fence in `read`: who sees one of the words below also sees `begun`, and the commit before.
         fence(Ordering::Release);
         for (index, word) in self.slot(next).iter().enumerate() {
             word.store(get(index), Ordering::Relaxed);
+            #[cfg(robust_shm_fault)]
+            crate::fault::point!("commit: word written");
         }
         self.commits.store(next, Ordering::Release); // pairs with the Acquire in `read` and `commits`
+        #[cfg(robust_shm_fault)]
+        crate::fault::point!("commit: committed");
     }
 }

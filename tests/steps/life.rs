@@ -45,6 +45,15 @@ pub const ROLES: &[(&str, Body)] = &[
         say("got it");
         pause();
     }),
+    ("replace", |family| {
+        say("begins");
+        let removed = remove(&main_name(family));
+        assert!(matches!(removed, Ok(()) | Err(Error::NotFound { .. })), "{removed:?}");
+        let value = Value::create(&main_name(family), WHOLE).unwrap();
+        say("got it");
+        pause();
+        assert_eq!(SegmentInfo::of(value.name()).unwrap().attached(), 1);
+    }),
     ("create", |family| drop(armed(|| Value::create(&main_name(family), WHOLE).unwrap()))),
     ("create over one that dies", |family| {
         nudged_at("create: shared");
@@ -119,7 +128,12 @@ fn fork(family: &str) {
 fn nothing(_: &mut World) {}
 
 const fn scenario(victim: &'static str, set_up: fn(&mut World), check: fn(&Case)) -> Scenario {
-    Scenario { victim, bystander: "user", set_up, nudge: nothing, check }
+    Scenario { victim, bystander: "user", set_up, nudge: nothing, check, essential: None, goes_on: false }
+}
+
+/// With what another process might take away before the victim comes to it.
+const fn of_orphan(victim: &'static str, check: fn(&Case), essential: &'static str) -> Scenario {
+    Scenario { essential: Some(essential), ..scenario(victim, orphan, check) }
 }
 
 fn kept(world: &mut World) {
@@ -159,26 +173,33 @@ fn persistent(world: &mut World) {
     drop(options.create(&world.family.member(0), WHOLE).unwrap());
 }
 
+/// Somebody else may have the name in the end.
+const REPLACED: Scenario = Scenario { bystander: "replace", goes_on: true, ..scenario("", nothing, is_replaced) };
+
 pub const CREATE: Scenario = scenario("create", nothing, can_be_made_anew);
 pub const CREATE_FROM: Scenario =
     Scenario { bystander: "user of an array", ..scenario("create from", nothing, can_be_made_anew_as_array) };
 pub const CREATE_WHAT_EXISTS: Scenario = scenario("create what exists", kept, is_still_used);
-pub const CREATE_OVER_ORPHAN: Scenario = scenario("create", orphan, can_be_made_anew);
+pub const CREATE_OVER_ORPHAN: Scenario = of_orphan("create", can_be_made_anew, "sweep: orphan removed");
 pub const CREATE_OVER_ONE_THAT_DIES: Scenario =
     Scenario { nudge: the_user_is_killed, ..scenario("create over one that dies", soon_an_orphan, can_be_made_anew) };
-pub const OPEN: Scenario = scenario("open", kept, is_still_used);
+pub const OPEN: Scenario = Scenario { goes_on: true, ..scenario("open", kept, is_still_used) };
 pub const OPEN_OR_CREATE: Scenario = scenario("open or create", nothing, can_be_made_anew);
-pub const OPEN_ORPHAN: Scenario = scenario("open an orphan", orphan, can_be_made_anew);
-pub const OPEN_OR_CREATE_OVER_ORPHAN: Scenario = scenario("open or create", orphan, can_be_made_anew);
+pub const OPEN_ORPHAN: Scenario = of_orphan("open an orphan", can_be_made_anew, "open: orphan removed");
+pub const OPEN_OR_CREATE_OVER_ORPHAN: Scenario = of_orphan("open or create", can_be_made_anew, "open: orphan removed");
 pub const TAKE_OVER: Scenario = scenario("open", held_by_a_dead, has_persisted);
 pub const REFUSE: Scenario = scenario("refuse", held_by_a_dead, has_persisted);
 pub const CLOSE_LAST: Scenario = scenario("close", nothing, can_be_made_anew);
-pub const CLOSE_AMONG_OTHERS: Scenario = scenario("close", kept, is_still_used);
+pub const CLOSE_LAST_AND_BE_REPLACED: Scenario = Scenario { victim: "close", ..REPLACED };
+pub const CLOSE_AMONG_OTHERS: Scenario = Scenario { goes_on: true, ..scenario("close", kept, is_still_used) };
 pub const CLOSE_PERSISTENT: Scenario = scenario("close", persistent, has_persisted);
 pub const EXIT: Scenario = scenario("exit", nothing, can_be_made_anew);
 pub const REMOVE: Scenario = scenario("remove", kept_persistent, is_removed);
-pub const REMOVE_ORPHANS: Scenario = scenario("remove orphans", orphan, goes_with_the_orphans);
-pub const FORK: Scenario = scenario("fork", kept, is_unlocked);
+/// Asked to remove the name, it may well take the successor if it goes on.
+pub const REMOVE_AND_BE_REPLACED: Scenario =
+    Scenario { victim: "remove", set_up: kept_persistent, goes_on: false, ..REPLACED };
+pub const REMOVE_ORPHANS: Scenario = of_orphan("remove orphans", goes_with_the_orphans, "sweep: orphan removed");
+pub const FORK: Scenario = Scenario { goes_on: true, ..scenario("fork", kept, is_unlocked) };
 
 pub const ALL: &[Scenario] = &[
     CREATE,
@@ -193,10 +214,12 @@ pub const ALL: &[Scenario] = &[
     TAKE_OVER,
     REFUSE,
     CLOSE_LAST,
+    CLOSE_LAST_AND_BE_REPLACED,
     CLOSE_AMONG_OTHERS,
     CLOSE_PERSISTENT,
     EXIT,
     REMOVE,
+    REMOVE_AND_BE_REPLACED,
     REMOVE_ORPHANS,
     FORK,
 ];
@@ -258,6 +281,18 @@ fn is_removed(case: &Case) {
         remove(&name).unwrap();
     }
     drop(Value::create(&name, 1).unwrap());
+}
+
+/// A successor is never removed in the place of its predecessor.
+fn is_replaced(case: &Case) {
+    let name = case.name();
+    if case.in_company {
+        assert_eq!(Value::open(&name).unwrap().get(), WHOLE);
+    } else if case.world.keepers.is_empty() {
+        can_be_made_anew(case);
+    } else {
+        is_removed(case);
+    }
 }
 
 fn goes_with_the_orphans(case: &Case) {

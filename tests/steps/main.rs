@@ -10,6 +10,7 @@
 #![allow(unreachable_pub, reason = "as in `support`")]
 
 mod life;
+mod locks;
 mod step;
 #[path = "../support/mod.rs"]
 mod support;
@@ -21,7 +22,7 @@ use walk::{record, walk};
 
 #[test]
 fn child() {
-    support::play(life::ROLES);
+    support::play(&[life::ROLES, locks::ROLES].concat());
 }
 
 /// Otherwise this test would not see what happens there.
@@ -30,7 +31,7 @@ fn every_point_in_the_source_is_reached() {
     let _alone = walk::alone();
     let declared: BTreeSet<&str> = robust_shm::declared_points().iter().copied().collect();
     assert_eq!(declared.len(), robust_shm::declared_points().len(), "two points have one name");
-    let passed: Vec<_> = life::ALL.iter().flat_map(record).map(|step| step.point).collect();
+    let passed: Vec<_> = life::ALL.iter().chain(locks::ALL).flat_map(record).map(|step| step.point).collect();
     let unreached: Vec<_> = declared.iter().filter(|point| !passed.iter().any(|step| step == *point)).collect();
     assert!(unreached.is_empty(), "{unreached:?}");
 }
@@ -39,7 +40,9 @@ macro_rules! walks {
     ($($name:ident: $scenario:expr;)*) => {
         $(#[test]
         fn $name() {
-            println!("{} steps", walk(&$scenario));
+            let start = std::time::Instant::now();
+            let count = walk(&$scenario);
+            println!("{count} steps in {:.1?}", start.elapsed());
         })*
     };
 }
@@ -57,10 +60,25 @@ walks! {
     killed_while_taking_over: life::TAKE_OVER;
     killed_while_refusing_another_type: life::REFUSE;
     killed_while_closing_as_the_last: life::CLOSE_LAST;
+    killed_while_closing_as_the_last_and_being_replaced: life::CLOSE_LAST_AND_BE_REPLACED;
     killed_while_closing_among_others: life::CLOSE_AMONG_OTHERS;
     killed_while_closing_a_persistent_segment: life::CLOSE_PERSISTENT;
     killed_at_exit: life::EXIT;
     killed_while_removing: life::REMOVE;
+    killed_while_removing_and_being_replaced: life::REMOVE_AND_BE_REPLACED;
     killed_while_removing_orphans: life::REMOVE_ORPHANS;
     killed_around_a_fork: life::FORK;
+    killed_while_changing_a_value: locks::CHANGE;
+    killed_while_changing_a_little_value: locks::CHANGE_LITTLE;
+    killed_while_changing_a_value_after_a_wait: locks::CHANGE_AFTER_WAIT;
+    killed_while_changing_a_value_before_a_waiter: locks::CHANGE_BEFORE_WAITER;
+    killed_while_somebody_begins_to_wait: locks::CHANGE_OVERTAKEN;
+    killed_while_writing_an_array: locks::WRITE;
+    killed_while_writing_an_array_before_a_waiter: locks::WRITE_BEFORE_WAITER;
+    killed_while_panicking_over_an_array: locks::WRITE_AND_PANIC;
+    killed_while_repairing: locks::REPAIR;
+    killed_while_finding_poison: locks::FIND_POISON;
+    killed_while_taking_from_an_unmarked_dead: locks::TAKE_FROM_UNMARKED;
+    killed_while_running_with_a_lock: locks::RUN_WITH;
+    killed_with_three_locks: locks::HOLD_THREE;
 }

@@ -13,6 +13,7 @@ const OCCURRENCES: usize = 6;
 /// Other programs sweep an orphan away before the victim comes to it, and leave some that it sweeps away: a step may need
 /// more than one attempt.
 const ATTEMPTS: usize = 20;
+const ABOUT_TO_SLEEP: &str = "wait: about to sleep";
 
 /// Something that a process does, and what must be true when it died anywhere in it.
 pub struct Scenario {
@@ -27,6 +28,18 @@ pub struct Scenario {
     pub nudge: fn(&mut World),
     /// What must be true afterwards.
     pub check: fn(&Case),
+    /// A point without which it has not taken place: somebody else has swept the orphan away.
+    pub essential: Option<&'static str>,
+    /// Must all be well, too, if the victim is only stopped for a while?
+    pub goes_on: bool,
+}
+
+/// What comes of the victim that has stopped at its step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    KilledAlone,
+    KilledInCompany,
+    GoesOn,
 }
 
 /// The other processes, and the names.
@@ -35,11 +48,13 @@ pub struct World {
     pub keepers: Vec<Role>,
     /// Has what the victim is after, and leaves at its death at the latest.
     pub holder: Option<Role>,
+    /// Waits for the lock, behind or before the victim, and says "got it" soon after the victim's death.
+    pub waiter: Option<Role>,
 }
 
 impl World {
     pub fn new(prefix: &str) -> Self {
-        Self { family: Family::new(prefix), keepers: Vec::new(), holder: None }
+        Self { family: Family::new(prefix), keepers: Vec::new(), holder: None, waiter: None }
     }
 
     /// Starts a process that says "ready" and stays until the end.
@@ -97,6 +112,15 @@ impl Case<'_> {
 
 /// All steps that the victim of a scenario passes when nobody kills it.
 pub fn record(scenario: &Scenario) -> Vec<Step> {
+    let mut attempts = (0..ATTEMPTS).map(|_| record_once(scenario));
+    let has_taken_place = |passed: &Vec<Step>| match scenario.essential {
+        Some(point) => passed.iter().any(|step| step.point == point),
+        None => !passed.is_empty(),
+    };
+    attempts.find(has_taken_place).unwrap_or_else(|| panic!("{} does not take place", scenario.victim))
+}
+
+fn record_once(scenario: &Scenario) -> Vec<Step> {
     let mut world = World::new("steps");
     (scenario.set_up)(&mut world);
     let mut passed = Vec::new();
@@ -104,6 +128,10 @@ pub fn record(scenario: &Scenario) -> Vec<Step> {
     assert_eq!(run(&mut victim, scenario, &mut world, &mut passed), None, "nobody told it to stop");
     release(&mut world);
     victim.join();
+    for mut other in world.waiter.into_iter().chain(world.keepers) {
+        other.go_on();
+        other.join();
+    }
     passed
 }
 
@@ -117,11 +145,12 @@ pub fn alone() -> MutexGuard<'static, ()> {
 pub fn walk(scenario: &Scenario) -> usize {
     let _alone = alone();
     let steps: Vec<Step> = record(scenario).into_iter().filter(|step| step.occurrence <= OCCURRENCES).collect();
-    assert!(!steps.is_empty(), "{} passes no point", scenario.victim);
+    let fates = [Fate::KilledAlone, Fate::KilledInCompany, Fate::GoesOn];
+    let fates = &fates[..if scenario.goes_on { 3 } else { 2 }];
     for step in &steps {
-        for in_company in [false, true] {
-            let context = Context { scenario: scenario.victim, step, in_company };
-            let reached = (0..ATTEMPTS).any(|_| die_at(step, in_company, scenario));
+        for fate in fates {
+            let context = Context { scenario: scenario.victim, step, fate: *fate };
+            let reached = (0..ATTEMPTS).any(|_| stop_at(step, *fate, scenario));
             // Was it one of somebody else's orphans that a sweep removed?
             assert!(reached || !record(scenario).contains(step), "never reached again");
             drop(context);
@@ -134,7 +163,7 @@ pub fn walk(scenario: &Scenario) -> usize {
 struct Context<'a> {
     scenario: &'static str,
     step: &'a Step,
-    in_company: bool,
+    fate: Fate,
 }
 
 impl Drop for Context<'_> {
@@ -142,13 +171,12 @@ impl Drop for Context<'_> {
         if !std::thread::panicking() {
             return;
         }
-        let company = if self.in_company { "in company" } else { "alone" };
-        eprintln!("{}: killed at {}, {company}", self.scenario, self.step);
+        eprintln!("{}: at {}: {:?}", self.scenario, self.step, self.fate);
     }
 }
 
 /// `false`: the victim has ended without coming there.
-fn die_at(step: &Step, in_company: bool, scenario: &Scenario) -> bool {
+fn stop_at(step: &Step, fate: Fate, scenario: &Scenario) -> bool {
     let mut world = World::new("steps");
     (scenario.set_up)(&mut world);
     let wrapper = format!("{STOP_AT}={step}");
@@ -158,23 +186,32 @@ fn die_at(step: &Step, in_company: bool, scenario: &Scenario) -> bool {
         release(&mut world);
         return false;
     };
+    let in_company = fate != Fate::KilledAlone;
     let mut bystander = in_company.then(|| arrive(scenario.bystander, &world));
-    kill(&mut victim, stopped, scenario, &mut world);
+    let mut nudged = passed.iter().any(|step| step.point == ABOUT_TO_SLEEP) && world.holder.is_none();
     let death = Instant::now();
-    release(&mut world);
-    if let Some((bystander, heard)) = &mut bystander {
-        let heard = heard.take().unwrap_or_else(|| {
-            soon("the bystander", || match bystander.heard() {
-                Heard::Line(line) => Some(line),
-                Heard::NothingYet => None,
-                Heard::End => panic!("the bystander has ended"),
-            })
-        });
-        assert_eq!(heard, "got it");
-        assert!(death.elapsed() < BOUND, "the bystander helped itself");
+    if fate == Fate::GoesOn {
+        signal(stopped, libc::SIGCONT);
+    } else {
+        signal(stopped, libc::SIGKILL);
     }
+    if fate == Fate::GoesOn || stopped != victim.id() {
+        assert_eq!(run_on(&mut victim, scenario, &mut world, &mut passed, &mut nudged), None, "stopped again");
+        assert!(victim.wait_for_end().success());
+    } else {
+        let status = victim.wait_for_end();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
+    }
+    release(&mut world);
+    if let Some(waiter) = &world.waiter {
+        gets_it(waiter, None);
+    }
+    if let Some((bystander, heard)) = &mut bystander {
+        gets_it(bystander, heard.take());
+    }
+    assert!(death.elapsed() < BOUND, "nobody woke them: they helped themselves");
     (scenario.check)(&Case { world: &world, passed: &passed, in_company });
-    let others = bystander.into_iter().map(|(role, _)| role).chain(world.keepers.drain(..));
+    let others = bystander.into_iter().map(|(role, _)| role).chain(world.waiter.take()).chain(world.keepers.drain(..));
     for mut other in others {
         other.go_on();
         other.join();
@@ -185,7 +222,16 @@ fn die_at(step: &Step, in_company: bool, scenario: &Scenario) -> bool {
 
 /// Lets the victim run until it or a child of it stops at the step: gives the process. `None`: it has ended.
 fn run(victim: &mut Role, scenario: &Scenario, world: &mut World, passed: &mut Vec<Step>) -> Option<u32> {
-    let mut nudged = false;
+    run_on(victim, scenario, world, passed, &mut false)
+}
+
+fn run_on(
+    victim: &mut Role,
+    scenario: &Scenario,
+    world: &mut World,
+    passed: &mut Vec<Step>,
+    nudged: &mut bool,
+) -> Option<u32> {
     crate::support::until("the victim's next step", || {
         match victim.heard() {
             Heard::Line(line) => match line.split_once(' ') {
@@ -199,9 +245,9 @@ fn run(victim: &mut Role, scenario: &Scenario, world: &mut World, passed: &mut V
             },
             Heard::End => return Some(None),
             Heard::NothingYet => {
-                let sleeps = passed.last().is_some_and(|step| step.point == "wait: about to sleep");
-                if sleeps && !nudged && is_asleep(victim.id()) {
-                    nudged = true;
+                let sleeps = passed.last().is_some_and(|step| step.point == ABOUT_TO_SLEEP);
+                if sleeps && !*nudged && is_asleep(victim.id()) {
+                    *nudged = true;
                     (scenario.nudge)(world);
                 }
             }
@@ -211,7 +257,7 @@ fn run(victim: &mut Role, scenario: &Scenario, world: &mut World, passed: &mut V
 }
 
 /// Starts a bystander; returns when it sleeps, or with what it has said.
-fn arrive(role: &str, world: &World) -> (Role, Option<String>) {
+pub fn arrive(role: &str, world: &World) -> (Role, Option<String>) {
     let bystander = spawn(role, world.family.name());
     bystander.expect("begins");
     let mut asleep = 0;
@@ -226,19 +272,22 @@ fn arrive(role: &str, world: &World) -> (Role, Option<String>) {
     (bystander, heard)
 }
 
-/// Kills the victim, or the child of it that is to die; the victim then comes to its end.
-fn kill(victim: &mut Role, stopped: u32, scenario: &Scenario, world: &mut World) {
-    // SAFETY: a signal to a stopped process, whose parent is this one, or waits for its end.
+fn gets_it(role: &Role, heard: Option<String>) {
+    let heard = heard.unwrap_or_else(|| {
+        soon("those who wait", || match role.heard() {
+            Heard::Line(line) => Some(line),
+            Heard::NothingYet => None,
+            Heard::End => panic!("one who waited has ended"),
+        })
+    });
+    assert_eq!(heard, "got it");
+}
+
+fn signal(process: u32, signal: libc::c_int) {
+    // SAFETY: to a stopped process, whose parent is this one, or waits for its end.
     #[allow(unsafe_code)]
-    let result = unsafe { libc::kill(stopped.cast_signed(), libc::SIGKILL) };
+    let result = unsafe { libc::kill(process.cast_signed(), signal) };
     assert_eq!(result, 0);
-    if stopped == victim.id() {
-        let status = victim.wait_for_end();
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
-        return;
-    }
-    assert_eq!(run(victim, scenario, world, &mut Vec::new()), None, "stopped again");
-    assert!(victim.wait_for_end().success());
 }
 
 /// Lets a holder leave that is still there.
