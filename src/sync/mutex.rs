@@ -151,9 +151,14 @@ pub(crate) struct Held<'a> {
     mutex: &'a Mutex,
     /// The mutex's own.
     line: NonNull<LockLine>,
-    /// This thread's.
-    list: RobustList,
-    since: Since,
+    /// This thread's, if the lock was linked [`Linked::Alone`]; else none, which no fast path takes for its own.
+    alone_in: RobustList,
+    // Whole words: narrow fields, stored one by one and moved at once, stall the processor longer than the lock takes.
+    tid: usize,
+    /// The fork generation in which the lock was taken.
+    generation: usize,
+    /// 1 if the thread was panicking already when it took the lock.
+    was_panicking: usize,
     /// As std's guards: not `Send`, because the kernel's list belongs to a thread, but `Sync`.
     not_send: PhantomData<MutexGuard<'static, ()>>,
 }
@@ -161,55 +166,6 @@ pub(crate) struct Held<'a> {
 // SAFETY: what a shared reference gives access to is the mutex, which is `Sync`, and atomics in the lock line. The list
 // is used when the lock is released, on the thread of its owner.
 unsafe impl Sync for Held<'_> {}
-
-/// How things stood when the lock was taken, in one word: the thread id (bits 0 to 29), whether the thread was panicking
-/// already (bit 30), whether the lock was linked [`Linked::Alone`] (bit 31), the fork generation (bits 32 to 63).
-///
-/// One word, because a guard of narrow fields, stored one by one and moved at once, stalls the processor longer than the
-/// lock takes.
-#[derive(Clone, Copy)]
-struct Since(u64);
-
-impl Since {
-    const PANICKING: u64 = 1 << 30;
-    const ALONE: u64 = 1 << 31;
-
-    #[inline(always)]
-    fn new(me: &Thread, linked: Linked) -> Self {
-        let alone = if linked == Linked::Alone { Self::ALONE } else { 0 };
-        let panicking = if panicking() { Self::PANICKING } else { 0 };
-        Self(u64::from(me.generation) << 32 | panicking | alone | u64::from(me.tid))
-    }
-
-    /// Taken in this generation, and linked alone?
-    #[inline(always)]
-    fn is_alone_in(self, generation: u32) -> bool {
-        self.0 >> 31 == u64::from(generation) << 1 | 1
-    }
-
-    fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    #[inline(always)]
-    fn tid(self) -> u32 {
-        self.0 as u32 & robust_futex::TID
-    }
-
-    fn linked(self) -> Linked {
-        if self.0 & Self::ALONE != 0 { Linked::Alone } else { Linked::AmongOthers }
-    }
-
-    fn end(self) -> End {
-        if panicking() && self.0 & Self::PANICKING == 0 { End::Panic } else { End::Regular }
-    }
-}
-
-impl fmt::Debug for Since {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Since").field("tid", &self.tid()).field("linked", &self.linked()).finish_non_exhaustive()
-    }
-}
 
 /// What a guard may do with the data before the lock is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +202,15 @@ impl Line<'_> {
 impl<'a> Held<'a> {
     #[inline(always)]
     fn new(mutex: &'a Mutex, line: NonNull<LockLine>, me: &Thread, linked: Linked) -> Self {
-        Self { mutex, line, list: me.list, since: Since::new(me, linked), not_send: PhantomData }
+        Self {
+            mutex,
+            line,
+            alone_in: if linked == Linked::Alone { me.list } else { RobustList::NONE },
+            tid: me.tid as usize,
+            generation: me.generation as usize,
+            was_panicking: usize::from(panicking()),
+            not_send: PhantomData,
+        }
     }
 
     #[inline(always)]
@@ -277,13 +241,13 @@ impl<'a> Held<'a> {
         let is_simple = self.is_simple();
         if is_simple {
             before(self.line(), End::Regular);
-            if robust_futex::unlock_alone(self.line().get(), self.since.tid(), self.list) {
+            if robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in) {
                 return;
             }
         }
         // One call for both exits, because the compiler inlines a guard's drop only while it is small; and no reference
         // to `self` or `before`, because a guard whose address is taken cannot stay in registers.
-        self.mutex.release_slowly(self.since, is_simple, before);
+        self.mutex.release_slowly(self.alone_in, self.generation, self.was_panicking, is_simple, before);
     }
 
     /// Is this the simple end of a simple critical section: this thread holds the lock, it was linked alone and nothing
@@ -291,8 +255,8 @@ impl<'a> Held<'a> {
     #[inline(always)]
     fn is_simple(&self) -> bool {
         // A guard stays on its thread. So in the process that took the lock, the list is this thread's.
-        self.since.is_alone_in(os::process::known_generation())
-            & robust_futex::is_held_alone(self.line().get(), self.since.tid(), self.list)
+        self.generation == os::process::known_generation() as usize
+            && robust_futex::is_held_alone(self.line().get(), self.tid as u32, self.alone_in)
             && !panicking()
     }
 }
@@ -302,17 +266,28 @@ impl Mutex {
     /// [`robust_futex::unlock_alone`] was at it, and all that is left is to wake him.
     #[cold]
     #[inline(never)]
-    fn release_slowly<'a>(&'a self, since: Since, unlocked_alone: bool, before: impl FnOnce(Line<'a>, End)) {
+    fn release_slowly<'a>(
+        &'a self,
+        alone_in: RobustList,
+        generation: usize,
+        was_panicking: usize,
+        unlocked_alone: bool,
+        before: impl FnOnce(Line<'a>, End),
+    ) {
         let Some(me) = os::thread::known() else { return };
         if unlocked_alone {
             return robust_futex::wake_after(self.line(), me.list);
         }
-        if since.generation() != me.generation || !robust_futex::is_held_by(self.line(), me.tid) {
+        if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), me.tid) {
             return;
         }
-        before(Line(self.line, PhantomData), since.end());
+        let panic_began_under_it = panicking() && was_panicking == 0;
+        before(Line(self.line, PhantomData), if panic_began_under_it { End::Panic } else { End::Regular });
         match self.kind {
-            LockKind::Futex => robust_futex::unlock(self.line(), &me, since.linked()),
+            LockKind::Futex => {
+                let linked = if alone_in.is_known() { Linked::Alone } else { Linked::AmongOthers };
+                robust_futex::unlock(self.line(), &me, linked);
+            }
         }
     }
 }

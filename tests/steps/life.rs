@@ -121,6 +121,7 @@ fn fork(family: &str) {
         unsafe {
             libc::waitpid(child, std::ptr::null_mut(), 0)
         };
+        assert!(exists(&member(family, 1)), "the child has left for its parent");
         drop(second.take());
     });
 }

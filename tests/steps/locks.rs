@@ -8,14 +8,15 @@ use crate::step::{armed, nudged_at};
 use crate::support::{Body, member, path, pause, ready_to_die, say};
 use crate::walk::{BOUND, Case, Scenario, World, arrive, release};
 
-/// Larger than what stands in the commit line.
-type Value = SharedValue<[u64; 5]>;
+/// Rounds of 64 bytes, single words and a part of one.
+type Content = [u32; 23];
+type Value = SharedValue<Content>;
 type Array = SharedArray<u64, 8>;
 const OLD: u64 = 1;
 const NEW: u64 = 2;
 
 fn value(family: &str) -> Value {
-    Value::open_or_create(&member(family, 0), [OLD; 5]).unwrap()
+    Value::open_or_create(&member(family, 0), [OLD as u32; 23]).unwrap()
 }
 
 fn array(family: &str) -> Array {
@@ -74,7 +75,7 @@ pub const ROLES: &[(&str, Body)] = &[
     }),
     ("change", |family| {
         let value = value(family);
-        armed(|| *value.lock().unwrap() = [NEW; 5]);
+        armed(|| *value.lock().unwrap() = [NEW as u32; 23]);
     }),
     ("change little", |family| {
         let value = SharedValue::open_or_create(&member(family, 1), OLD).unwrap();
@@ -83,7 +84,7 @@ pub const ROLES: &[(&str, Body)] = &[
     ("change, overtaken", |family| {
         nudged_at("list: empty");
         let value = value(family);
-        armed(|| *value.lock().unwrap() = [NEW; 5]);
+        armed(|| *value.lock().unwrap() = [NEW as u32; 23]);
     }),
     ("write", |family| {
         let array = array(family);
@@ -129,8 +130,8 @@ pub const ROLES: &[(&str, Body)] = &[
 /// The order in which three locks are released: from the middle of the list, from its head, and the last.
 const RELEASES: [usize; 3] = [1, 2, 0];
 
-fn assert_whole(value: [u64; 5]) {
-    assert!([[OLD; 5], [NEW; 5]].contains(&value), "torn: {value:?}");
+fn assert_whole(value: Content) {
+    assert!([[OLD as u32; 23], [NEW as u32; 23]].contains(&value), "torn: {value:?}");
 }
 
 fn nothing(_: &mut World) {}
@@ -251,13 +252,13 @@ const RELEASED: &[&str] = &["unlock: released", "unlock slowly: released", "wake
 fn is_old_or_new(case: &Case) {
     let value = Value::open(&case.name()).unwrap();
     let expected = if case.is_past("commit: committed") { NEW } else { OLD };
-    assert_eq!(value.get(), [expected; 5]);
+    assert_eq!(value.get(), [expected as u32; 23]);
     assert_eq!(value.commits(), expected - OLD);
     let mut guard = value.try_lock_for(BOUND).unwrap();
-    assert_eq!(*guard, [expected; 5]);
-    *guard = [OLD; 5];
+    assert_eq!(*guard, [expected as u32; 23]);
+    *guard = [OLD as u32; 23];
     drop(guard);
-    assert_eq!(value.get(), [OLD; 5]);
+    assert_eq!(value.get(), [OLD as u32; 23]);
 }
 
 fn little_is_old_or_new(case: &Case) {

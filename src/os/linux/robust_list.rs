@@ -38,6 +38,9 @@ struct Head {
     list_op_pending: usize,
 }
 
+/// Never written: no node is ever in it.
+static NOBODYS: Head = Head { first: 0, futex_offset: 0, list_op_pending: 0 };
+
 /// The address of a node, which is a pointer to the next one.
 pub(crate) type Node = usize;
 
@@ -67,7 +70,8 @@ pub(crate) struct RobustList {
 }
 
 impl RobustList {
-    pub(super) const NONE: Self = Self { head: ptr::null_mut() };
+    /// A list that is nobody's: empty, with nothing pending.
+    pub(crate) const NONE: Self = Self { head: (&raw const NOBODYS).cast_mut() };
 
     /// Where the node of a futex word lies.
     #[inline(always)]
@@ -75,8 +79,8 @@ impl RobustList {
         ptr::from_ref(word).addr().wrapping_add_signed(-FUTEX_OFFSET)
     }
 
-    pub(super) fn is_known(self) -> bool {
-        !self.head.is_null()
+    pub(crate) fn is_known(self) -> bool {
+        !ptr::eq(self.head, Self::NONE.head)
     }
 
     #[inline(always)]
