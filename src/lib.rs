@@ -63,6 +63,7 @@
 
 mod array;
 mod error;
+mod fault;
 mod identity;
 mod info;
 mod layout;
@@ -77,6 +78,9 @@ mod value;
 pub use array::{ArrayGuard, SharedArray};
 pub use bytemuck;
 pub use error::{Error, LockError};
+#[cfg(robust_shm_fault)]
+#[doc(hidden)]
+pub use fault::{declared_points, watch_points};
 pub use info::{SegmentInfo, Segments, segments};
 pub use lock::{LockGuard, SharedLock};
 pub use name::unique_name;

@@ -127,6 +127,7 @@ impl Drop for Mapping {
         if !self.mutex.is_held_within(start..start + self.memory.len()) {
             // SAFETY: dropped once, here, and nothing uses the mapping any more.
             unsafe { ManuallyDrop::drop(&mut self.memory) };
+            crate::fault::point!("close: unmapped");
         }
     }
 }

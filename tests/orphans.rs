@@ -99,3 +99,31 @@ fn a_persistent_segment_stays_and_is_taken_over_after_a_kill() {
     remove(&name).unwrap();
     assert!(!exists(&name));
 }
+
+/// Once, who opened in the middle of somebody else's take-over was told of a foreign PID namespace: when the programs of
+/// a restarted container opened their persistent segment at the same time, all but one failed.
+#[test]
+fn who_comes_in_the_middle_of_a_take_over_waits_for_it() {
+    use std::os::unix::fs::FileExt;
+    const NAMESPACE: u64 = 96;
+
+    let _alone = alone();
+    let name = Scratch::new("taken-over");
+    drop(SharedValue::options().persistent(true).create(&name, 7u64).unwrap());
+    let file = std::fs::File::options().read(true).write(true).open(support::path(&name)).unwrap();
+    let mut ours = [0; 8];
+    file.read_exact_at(&mut ours, NAMESPACE).unwrap();
+
+    // What another program does meanwhile.
+    file.lock().unwrap();
+    file.write_all_at(&1u64.to_ne_bytes(), NAMESPACE).unwrap();
+    let taker = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        file.write_all_at(&ours, NAMESPACE).unwrap();
+        file.lock_shared().unwrap();
+        file
+    });
+    let value = SharedValue::<u64>::open(&name);
+    drop(taker.join().unwrap());
+    assert_eq!(value.unwrap().get(), 7);
+}

@@ -9,6 +9,7 @@ use super::open::{self, Attempt};
 use super::presence::{Presence, Registered};
 use super::{Contents, Mapping, Segment, removal};
 use crate::error::Error;
+use crate::fault::point;
 use crate::identity::Identity;
 use crate::layout::{Birth, Header, PAGE};
 use crate::name::{Name, unique_name};
@@ -91,7 +92,9 @@ fn try_create(
         creator_uid: os::process::effective_uid(),
     };
     let header = Header::new(identity, birth).ok_or_else(|| out_of_memory(name, u64::MAX))?;
+    point!("create: prepared");
     let unfinished = Unfinished::new().map_err(|error| create_error(name, header.total_len, error))?;
+    point!("create: made without a name");
     let is_whole = fill(&unfinished.file, &header, settings, initial);
     if !is_whole.map_err(|error| create_error(name, header.total_len, error))? {
         return Ok(None);
@@ -104,8 +107,10 @@ fn try_create(
         }
         Err(error) => return Err(create_error(name, header.total_len, error)),
     }
+    point!("create: linked");
     let presence = Registered::new(Presence::new(unfinished.into_file(), name.clone(), settings.persistent))
         .map_err(|error| open::os_error(name, "register", error))?;
+    point!("create: registered");
     let memory = match open::map(name, &header) {
         Ok(Some(memory)) => memory,
         Ok(None) => return Ok(None),
@@ -114,6 +119,7 @@ fn try_create(
             return Err(error);
         }
     };
+    point!("create: mapped");
     let mut mapping = Mapping::new(memory, &header, settings.lock_kind, name.clone(), presence);
     mapping.was_created = true;
     Ok(Some(mapping))
@@ -125,9 +131,17 @@ fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>)
     // Not by the mode of creation, which the umask narrows.
     if settings.mode != 0o600 {
         file.set_permissions(PermissionsExt::from_mode(settings.mode))?;
+        point!("create: mode set");
     }
     write_contents(file, header, settings.reserve, initial)?;
-    Ok(file::attend(file)? && file::try_share(file)?)
+    point!("create: written");
+    if !file::attend(file)? {
+        return Ok(false);
+    }
+    point!("create: attending");
+    let is_shared = file::try_share(file)?;
+    point!("create: shared");
+    Ok(is_shared)
 }
 
 fn write_contents(file: &File, header: &Header, reserve: bool, initial: Initial<'_>) -> io::Result<()> {
@@ -141,10 +155,13 @@ fn write_contents(file: &File, header: &Header, reserve: bool, initial: Initial<
         return file.write_all_at(&page[..header.total_len as usize], 0);
     }
     file.set_len(header.total_len)?;
+    point!("create: sized");
     if reserve {
         file::reserve(file, header.total_len)?;
+        point!("create: reserved");
     }
     file.write_all_at(&image, 0)?;
+    point!("create: header written");
     file.write_all_at(initial, header.data_offset)
 }
 

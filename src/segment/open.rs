@@ -12,6 +12,7 @@ use shared_memory::{Shmem, ShmemConf, ShmemError};
 use super::presence::{Presence, Registered};
 use super::{Mapping, removal};
 use crate::error::{Error, LockError};
+use crate::fault::point;
 use crate::identity::{Identity, describe_mismatch};
 use crate::layout::{self, BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET, LockLine};
 use crate::name::Name;
@@ -76,6 +77,7 @@ fn open_valid(name: &Name, writable: bool) -> Result<Option<Valid>, Error> {
     let Some((file, status)) = open_regular(name, writable)? else { return Ok(None) };
     let mut bytes = [0; HEADER_LEN];
     let len = read_up_to(&file, &mut bytes).map_err(|error| os_error(name, "read", error))?;
+    point!("open: read");
     let (header, identity, lock_kind) = Header::validate(name, &bytes[..len], status.len)?;
     Ok(Some(Valid { file, status, header, identity, lock_kind }))
 }
@@ -93,6 +95,7 @@ pub(super) fn open_regular(name: &Name, writable: bool) -> Result<Option<(File, 
             _ => return Err(os_error(name, "open", error)),
         },
     };
+    point!("open: opened");
     let status = file::status(&file).map_err(|error| os_error(name, "inspect", error))?;
     if !status.is_regular {
         return not_a_segment("a directory, a FIFO or a device");
@@ -126,46 +129,45 @@ pub(super) fn check_owner(name: &Name, status: &Status, allowed: &[u32]) -> Resu
 pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) -> Result<Attempt, Error> {
     let Some(valid) = open_valid(name, true)? else { return Ok(Attempt::NotThere) };
     check_owner(name, &valid.status, &settings.allowed_owners)?;
+    point!("open: validated");
     let is_orphan = file::try_exclude(&valid.file).map_err(|error| os_error(name, "lock", error))?;
+    point!("open: asked whether it is an orphan");
     if is_orphan && !valid.header.persistent() {
         removal::unlink_exact(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
+        point!("open: orphan removed");
         return Ok(Attempt::Busy);
     }
-    let header = match admit(name, identity, &valid, is_orphan) {
-        Ok(header) => header,
-        Err(error) => {
-            // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
-            if is_orphan {
-                let _ = valid.file.unlock();
-            } else if matches!(file::count_attending(&valid.file), Ok(0)) {
-                return Ok(Attempt::Busy); // held by whoever is removing it: what is dead does not count
-            }
-            return Err(error);
+    if let Err(error) = admit(name, identity, &valid, is_orphan) {
+        // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
+        if is_orphan {
+            let _ = valid.file.unlock();
+            point!("open: orphan given back");
+        } else if matches!(file::count_attending(&valid.file), Ok(0)) {
+            return Ok(Attempt::Busy); // held by whoever is removing it: what is dead does not count
         }
-    };
-    share_and_map(name, valid.file, &header, valid.lock_kind)
+        return Err(error);
+    }
+    share_and_map(name, valid)
 }
 
-/// Is the segment what this program expects, and usable from here? One that is held exclusively is taken over.
-fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Result<Header, Error> {
+/// Is the segment what this program expects? One that is held exclusively is taken over.
+fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Result<(), Error> {
     check_identity(name, identity, &valid.identity)?;
     check_lock(name, valid.lock_kind)?;
-    let mut header = valid.header;
     if is_orphan {
-        header.pid_namespace = take_over(valid).map_err(|error| os_error(name, "take over", error))?;
+        take_over(valid).map_err(|error| os_error(name, "take over", error))?;
     }
-    if header.pid_namespace != os::process::pid_namespace() {
-        let (expected, found) = (os::process::pid_namespace(), header.pid_namespace);
-        return Err(Error::ForeignPidNamespace { name: name.shared(), expected, found });
-    }
-    Ok(header)
+    Ok(())
 }
 
 /// Announces this user, and only then maps.
-fn share_and_map(name: &Name, file: File, header: &Header, lock_kind: LockKind) -> Result<Attempt, Error> {
+fn share_and_map(name: &Name, Valid { file, mut header, lock_kind, .. }: Valid) -> Result<Attempt, Error> {
+    point!("open: admitted");
     // The visitors' book first: so whoever uses the segment stands in it, at every moment.
     let attending = file::attend(&file).map_err(|error| os_error(name, "share", error))?;
+    point!("open: attending");
     let shared = if attending { file::try_share(&file) } else { Ok(false) };
+    point!("open: shared");
     if !matches!(shared, Ok(true)) {
         let _ = file::stop_attending(&file); // explicitly, as in `try_open`
         let _ = file.unlock(); // one that takes over holds it still
@@ -176,6 +178,7 @@ fn share_and_map(name: &Name, file: File, header: &Header, lock_kind: LockKind) 
     // From here on this process is a user, and leaves as one whatever goes wrong.
     let presence = Registered::new(Presence::new(file, name.clone(), header.persistent()))
         .map_err(|error| os_error(name, "register", error))?;
+    point!("open: registered");
     let status = presence.status().map_err(|error| os_error(name, "inspect", error))?;
     if status.links == 0 {
         return Ok(Attempt::Busy); // removed between our opening and our sharing
@@ -183,8 +186,21 @@ fn share_and_map(name: &Name, file: File, header: &Header, lock_kind: LockKind) 
     if status.len < header.total_len {
         return Err(layout::truncated(name, header.total_len, status.len));
     }
-    let Some(memory) = map(name, header)? else { return Ok(Attempt::Busy) };
-    Ok(Attempt::Opened(Box::new(Mapping::new(memory, header, lock_kind, name.clone(), presence))))
+    point!("open: checked");
+    let Some(memory) = map(name, &header)? else { return Ok(Attempt::Busy) };
+    point!("open: mapped");
+    header.pid_namespace = check_namespace(name, &memory)?;
+    Ok(Attempt::Opened(Box::new(Mapping::new(memory, &header, lock_kind, name.clone(), presence))))
+}
+
+/// Is the segment usable from here? What the header said before is no answer: somebody may just have been taking the
+/// segment over. Nobody does so any more, because this process is a user now.
+fn check_namespace(name: &Name, memory: &Shmem) -> Result<u64, Error> {
+    let field = memory.as_ptr().wrapping_add(offset_of!(Header, pid_namespace)).cast::<u64>();
+    // SAFETY: `map` has checked that a whole header is mapped, page-aligned; only a taker-over writes the field.
+    let found = unsafe { ptr::read_volatile(field) };
+    let expected = os::process::pid_namespace();
+    if found == expected { Ok(found) } else { Err(Error::ForeignPidNamespace { name: name.shared(), expected, found }) }
 }
 
 fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<(), Error> {
@@ -205,20 +221,23 @@ fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
 }
 
 /// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock word is
-/// dead, whatever namespace it was in, and from now on ours counts. Returns it.
-fn take_over(valid: &Valid) -> io::Result<u64> {
+/// dead, whatever namespace it was in, and from now on ours counts.
+fn take_over(valid: &Valid) -> io::Result<()> {
     let word_offset = (LOCK_OFFSET + offset_of!(LockLine, word)) as u64;
     let mut word = [0; 4];
     valid.file.read_exact_at(&mut word, word_offset)?;
     let word = u32::from_ne_bytes(word);
+    point!("take over: word read");
     if after_all_users_left(word) != word {
         valid.file.write_all_at(&after_all_users_left(word).to_ne_bytes(), word_offset)?;
+        point!("take over: word written");
     }
     let namespace = os::process::pid_namespace();
     if valid.header.pid_namespace != namespace {
         valid.file.write_all_at(&namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
+        point!("take over: namespace written");
     }
-    Ok(namespace)
+    Ok(())
 }
 
 /// Maps what the name leads to; `None` when that is not the segment with this header (any more).
@@ -237,6 +256,7 @@ pub(super) fn map(name: &Name, header: &Header) -> Result<Option<Shmem>, Error> 
     };
     // An owner unlinks by name when it is dropped, and would hit an innocent successor.
     memory.set_owner(false);
+    point!("map: mapped");
     if memory.len() < HEADER_LEN {
         return Ok(None);
     }
@@ -262,15 +282,20 @@ pub(super) fn is_in_use(name: &Name, allowed_owners: &[u32]) -> Result<bool, Err
     }
     let lock_error = |error| os_error(name, "lock", error);
     if !file::try_exclude(&valid.file).map_err(lock_error)? {
+        point!("in use: not an orphan");
         if !file::try_share(&valid.file).map_err(lock_error)? {
             return Ok(false); // somebody is removing it
         }
         // A user now, for a moment: so leave as users do.
+        point!("in use: shared");
         if !file::try_exclude(&valid.file).map_err(lock_error)? {
+            point!("in use: by others");
             return Ok(true);
         }
     }
+    point!("in use: excluded");
     removal::unlink_exact(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
+    point!("in use: orphan removed");
     Ok(false)
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::removal;
+use crate::fault::point;
 use crate::name::Name;
 use crate::os::file::Status;
 use crate::os::{file, process};
@@ -44,11 +45,15 @@ impl Presence {
         if self.keeps_name.load(Ordering::Relaxed) {
             // Explicitly, because a child in the middle of its fork may have the description, too.
             let _ = self.file.unlock();
+            point!("close: unlocked");
         } else if file::try_exclude(&self.file).unwrap_or(false) {
+            point!("close: excluded");
             let _ = removal::unlink_exact(&self.file, &self.name);
         }
+        point!("close: no user any more");
         if process::has_forked() {
             let _ = file::stop_attending(&self.file); // explicitly, for the same reason
+            point!("close: left");
         }
     }
 }
@@ -68,6 +73,7 @@ impl Registered {
         let key = registry.next_key;
         registry.next_key += 1;
         registry.live.insert(key, Arc::clone(&presence));
+        point!("register: listed");
         let registered = Self { key, presence };
         if !registry.hooks_installed {
             if let Err(error) = install_hooks() {
@@ -75,6 +81,7 @@ impl Registered {
                 return Err(error);
             }
             registry.hooks_installed = true;
+            point!("register: hooks installed");
         }
         Ok(registered)
     }
@@ -93,6 +100,7 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         registry().live.remove(&self.key);
+        point!("close: not listed any more");
         self.presence.leave();
     }
 }
@@ -133,35 +141,48 @@ extern "C" fn before_fork() {
     // and leaves the leaving to the parent.
     let _ = FORKING.try_with(|forking| {
         let registry = registry();
+        point!("fork: registry locked");
         let copies = registry.live.values().map(|presence| copy(presence).ok().flatten()).collect();
         *forking.borrow_mut() = Some(Forking { registry, copies });
+        point!("fork: copies made");
     });
 }
 
 fn copy(presence: &Presence) -> io::Result<Option<File>> {
     let copy = file::reopen(&presence.file)?;
-    Ok((file::attend(&copy)? && file::try_share(&copy)?).then_some(copy))
+    point!("fork: copy opened");
+    if !file::attend(&copy)? {
+        return Ok(None);
+    }
+    point!("fork: copy attending");
+    Ok(file::try_share(&copy)?.then_some(copy))
 }
 
 extern "C" fn after_fork_in_parent() {
     // Closes the copies: the child has its own descriptors for them.
+    point!("fork: parent");
     let _ = FORKING.try_with(|forking| drop(forking.borrow_mut().take()));
+    point!("fork: parent has closed the copies");
 }
 
 extern "C" fn after_fork_in_child() {
+    point!("fork: child");
     let _ = FORKING.try_with(|forking| {
         let Some(Forking { registry, copies }) = forking.borrow_mut().take() else { return };
         for (presence, copy) in registry.live.values().zip(copies) {
             let in_place = copy.map(|copy| file::put_in_place(copy, presence.file.as_raw_fd()));
             if let Some(Ok(())) = in_place {
+                point!("fork: copy in place");
                 presence.generation.store(process::generation(), Ordering::Relaxed);
             }
         }
+        point!("fork: child has its own");
     });
 }
 
 /// Leaves for the handles that no destructor reaches: those in statics, and those of threads that are still running.
 extern "C" fn at_exit() {
+    point!("exit: begun");
     // Never wait for good: `exit` may have been called by a signal handler that interrupted a registration.
     for _ in 0..1_000 {
         match REGISTRY.try_lock() {

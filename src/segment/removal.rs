@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::create::PRIVATE_PREFIX;
 use super::open::{self, Patience};
 use crate::error::Error;
+use crate::fault::point;
 use crate::layout::{HEADER_LEN, Header};
 use crate::name::Name;
 use crate::os::{file, process};
@@ -21,15 +22,19 @@ pub(super) fn unlink_exact(file: &File, name: &Name) -> io::Result<bool> {
     if !file::try_guard_name(file)? {
         return Ok(false);
     }
+    point!("unlink: guarded");
     let leads_here = match file::status_of(name.as_str()) {
         Ok(there) => there.is_same_file(&file::status(file)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => return Err(error),
     };
+    point!("unlink: checked");
     if leads_here {
         file::unlink(name.as_str())?;
+        point!("unlink: unlinked");
     }
     file::release_name(file)?;
+    point!("unlink: guard released");
     Ok(leads_here)
 }
 
@@ -68,7 +73,9 @@ pub fn remove(name: &str) -> Result<(), Error> {
             Ok(_) | Err(Error::Truncated { .. }) => {}
             Err(error) => return Err(error),
         }
+        point!("remove: recognised");
         if unlink_exact(&file, &name).map_err(|error| open::os_error(&name, "remove", error))? {
+            point!("remove: removed");
             return Ok(());
         }
         patience.wait(&name, "remove")?;
@@ -139,8 +146,15 @@ fn remove_if_orphan(name: &str) -> Result<bool, Error> {
         let (header, ..) = Header::validate(&name, &bytes[..len], status.len)?;
         !header.persistent()
     };
+    point!("sweep: looked at one");
     let unused = is_temporary && file::try_exclude(&file).map_err(|error| open::os_error(&name, "lock", error))?;
-    Ok(unused && unlink_exact(&file, &name).map_err(|error| open::os_error(&name, "remove", error))?)
+    if !unused {
+        return Ok(false);
+    }
+    point!("sweep: orphan excluded");
+    let removed = unlink_exact(&file, &name).map_err(|error| open::os_error(&name, "remove", error))?;
+    point!("sweep: orphan removed");
+    Ok(removed)
 }
 
 /// Is this the name of an unfinished segment?

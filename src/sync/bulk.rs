@@ -9,6 +9,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::fault::point;
+
 /// The words that one round of assembly copies.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 const ROUND: usize = 8;
@@ -47,12 +49,14 @@ pub(super) unsafe fn store(to: &[AtomicU64], from: *const u8) {
     if rounds > 0 {
         // SAFETY: `rounds * ROUND` words stand in both.
         unsafe { copy(from, to.as_ptr().cast_mut().cast(), rounds) };
+        point!("commit: rounds written");
     }
     for (index, word) in to.iter().enumerate().skip(rounds.saturating_mul(ROUND)) {
         // SAFETY: `from` has a word for each of `to`.
         let place = unsafe { from.add(index * 8) };
         // SAFETY: as above.
         word.store(unsafe { place.cast::<u64>().read_unaligned() }, Ordering::Relaxed);
+        point!("commit: word written");
     }
 }
 

@@ -11,7 +11,8 @@
 //!   longer ones nearly all would be.
 //!
 //! No reference to a value ever points into a slot, and whoever copies one uses accesses that may race. The file is
-//! self-contained but for its atomics, so that a model checker can compile it with its own.
+//! self-contained but for its atomics, so that a model checker can compile it with its own; hence the points of
+//! `fault.rs` are not even named except in the build that has them.
 
 use super::atomic::{AtomicU64, Ordering, fence};
 
@@ -66,10 +67,16 @@ impl<'a> CommitCell<'a> {
         let next = self.commits.load(Ordering::Relaxed).wrapping_add(1); // only holders of the lock write it
         if let Some(begun) = self.begun {
             begun.store(next, Ordering::Relaxed);
+            #[cfg(robust_shm_fault)]
+            crate::fault::point!("commit: begun");
         }
         // Pairs with the fence in `read`: who sees one of the words below also sees `begun`, and the commit before.
         fence(Ordering::Release);
         fill(self.slot(next));
+        #[cfg(robust_shm_fault)]
+        crate::fault::point!("commit: filled");
         self.commits.store(next, Ordering::Release); // pairs with the Acquire in `read` and `commits`
+        #[cfg(robust_shm_fault)]
+        crate::fault::point!("commit: committed");
     }
 }

@@ -195,6 +195,7 @@ impl Line<'_> {
 
     pub(crate) fn poison(self) {
         self.get().poison.store(1, Ordering::Relaxed); // written by holders only
+        crate::fault::point!("poison: set by a panic");
     }
 }
 
@@ -224,6 +225,7 @@ impl<'a> Held<'a> {
 
     pub(crate) fn clear_poison(&mut self) {
         self.line().get().poison.store(0, Ordering::Relaxed);
+        crate::fault::point!("poison: cleared");
     }
 
     pub(crate) fn poisoned_error(&self) -> LockError {

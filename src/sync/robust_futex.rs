@@ -35,6 +35,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::fault::point;
 use crate::layout::LockLine;
 use crate::os::robust_list::RobustList;
 use crate::os::thread::Thread;
@@ -90,7 +91,9 @@ pub(super) fn lock_free(line: &LockLine, me: &Thread) -> bool {
         me.list.end(0);
         return false;
     }
+    point!("lock: acquired");
     line.node.store(node as u64, Ordering::Relaxed); // read by this process only, to know itself again
+    point!("lock: node noted");
     me.list.link_alone(node);
     true
 }
@@ -109,6 +112,7 @@ pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait) -> Result<Linked, F
         return Err(failure);
     }
     line.node.store(node as u64, Ordering::Relaxed); // as above
+    point!("lock slowly: node noted");
     if was_idle {
         me.list.link_alone(node);
         return Ok(Linked::Alone);
@@ -156,10 +160,12 @@ fn lock_contended(line: &LockLine, me: &Thread, wait: Wait, interrupted: usize) 
         if seen & WAITERS == 0 && !announce_waiter(line, seen) {
             continue;
         }
+        point!("wait: about to sleep");
         match futex::wait(&line.word, seen | WAITERS, Some(sleep_until)).map_err(Failure::Os)? {
             futex::Woken::LookAgain => {}
             futex::Woken::TimedOut => holder_was_looked_up = false,
         }
+        point!("wait: awake");
         // One more try is made after the time is up: a wake-up that came with it must not be lost.
         time_is_up = matches!(wait, Wait::Until(deadline) if deadline.has_passed());
         // A signal handler that used a robust mutex of libc's has overwritten it.
@@ -195,13 +201,16 @@ fn acquire(line: &LockLine, seen: u32, tid: u32) -> bool {
     if line.word.compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed).is_err() {
         return false;
     }
+    point!("lock slowly: acquired");
     if seen & OWNER_DIED != 0 {
         // Relaxed: published by the Release of whichever unlock follows.
         line.poison.store(1, Ordering::Relaxed);
+        point!("lock slowly: poisoned");
     }
     if marked {
         // Only the holder writes the epoch; published as above.
         line.epoch.store(line.epoch.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        point!("lock slowly: counted");
     }
     true
 }
@@ -217,6 +226,7 @@ fn announce_waiter(line: &LockLine, seen: u32) -> bool {
 fn mark_dead(line: &LockLine, seen: u32) {
     // A failure means that somebody else did, or that the holder lives after all: look again in either case.
     let _ = line.word.compare_exchange(seen, WAITERS | OWNER_DIED, Ordering::Relaxed, Ordering::Relaxed);
+    point!("wait: dead holder marked");
 }
 
 /// Does the word say that `tid` holds the lock?
@@ -240,6 +250,7 @@ pub(super) fn unlock_alone(line: &LockLine, tid: u32, list: RobustList) -> bool 
     // Release pairs with the Acquire of `lock_free` and `acquire`.
     let released = line.word.compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed).is_ok();
     if released {
+        point!("unlock: released");
         list.end(0);
     }
     released
@@ -258,7 +269,9 @@ pub(super) fn unlock(line: &LockLine, me: &Thread, linked: Linked) {
     let pending = me.list.begin(node);
     me.list.unlink(node);
     // Release: as in `unlock_alone`.
-    if line.word.compare_exchange(me.tid, 0, Ordering::Release, Ordering::Relaxed).is_err() {
+    if line.word.compare_exchange(me.tid, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
+        point!("unlock slowly: released");
+    } else {
         unlock_and_wake(line);
     }
     // Alone, what was pending is this very node, or something that a libc forgot there: nothing was when it was linked.
@@ -272,8 +285,13 @@ fn unlock_and_wake(line: &LockLine) {
     let epoch = line.epoch.load(Ordering::Relaxed);
     // Release: as in `unlock`. A plain store, because nobody else changes a held word that has the waiters bit.
     line.word.store(WAITERS, Ordering::Release);
-    if !futex::wake_one(&line.word) {
+    point!("wake: released");
+    if futex::wake_one(&line.word) {
+        point!("wake: woke one");
+    } else {
+        point!("wake: nobody there");
         clear_waiters(line, epoch);
+        point!("wake: waiters bit cleared");
     }
 }
 

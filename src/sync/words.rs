@@ -85,6 +85,7 @@ pub(crate) fn commit<T: Shareable>(cell: &CommitCell<'_>, value: &T) {
                 let mut word = [0; 8];
                 word[..left.len()].copy_from_slice(left);
                 last.store(u64::from_ne_bytes(word), Ordering::Relaxed);
+                crate::fault::point!("commit: last bytes written");
             }
         },
     );

@@ -121,6 +121,15 @@ pub fn spawn_through(wrapper: &[&str], role: &str, name: &str) -> Role {
     Role::start(command, role)
 }
 
+/// What there is to hear from a child.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    Line(String),
+    NothingYet,
+    /// It has closed its output, and so have its children.
+    End,
+}
+
 impl Role {
     pub fn start(mut command: Command, role: &str) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -150,6 +159,21 @@ impl Role {
                     }
                 }
                 Err(error) => panic!("child {:?} said nothing more: {error}", self.role),
+            }
+        }
+    }
+
+    /// What the child has said by now, without waiting.
+    pub fn heard(&self) -> Heard {
+        loop {
+            match self.lines.try_recv() {
+                Ok(line) => {
+                    if let Some((_, said)) = line.split_once("SAY ") {
+                        return Heard::Line(said.to_owned());
+                    }
+                }
+                Err(mpsc::TryRecvError::Empty) => return Heard::NothingYet,
+                Err(mpsc::TryRecvError::Disconnected) => return Heard::End,
             }
         }
     }

@@ -26,6 +26,7 @@ use std::mem::{MaybeUninit, size_of};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering, compiler_fence};
 
+use crate::fault::point;
 use crate::layout::LockLine;
 
 /// `struct robust_list_head` of `linux/futex.h`.
@@ -101,6 +102,7 @@ impl RobustList {
         let before = load(self.pending().addr());
         store(self.pending().addr(), node);
         compiler_fence(Ordering::SeqCst);
+        point!("list: named as pending");
         before
     }
 
@@ -109,6 +111,7 @@ impl RobustList {
     pub(crate) fn end(self, before: Node) {
         compiler_fence(Ordering::SeqCst);
         store(self.pending().addr(), before);
+        point!("list: pending no more");
     }
 
     /// Is nothing in the list, and nothing going in or out?
@@ -122,8 +125,10 @@ impl RobustList {
     pub(crate) fn link_alone(self, node: Node) {
         store(node, self.head.addr());
         compiler_fence(Ordering::SeqCst);
+        point!("list: alone and not yet in it");
         store(self.first().addr(), node);
         compiler_fence(Ordering::SeqCst);
+        point!("list: alone in it");
     }
 
     /// Is a node that was linked alone still the first, and named as pending?
@@ -139,6 +144,7 @@ impl RobustList {
         compiler_fence(Ordering::SeqCst);
         store(self.first().addr(), self.head.addr());
         compiler_fence(Ordering::SeqCst);
+        point!("list: empty");
     }
 
     /// Puts the node at the head of the list.
@@ -146,11 +152,14 @@ impl RobustList {
         let next = load(self.first().addr());
         store(node, next);
         compiler_fence(Ordering::SeqCst);
+        point!("list: points to the next");
         if next & !PI != self.head.addr() {
             store((next & !PI) - WORD, node);
+            point!("list: next points back");
         }
         store(self.first().addr(), node);
         compiler_fence(Ordering::SeqCst);
+        point!("list: in front");
     }
 
     /// Takes the node out of the list.
@@ -161,9 +170,11 @@ impl RobustList {
         let previous = if is_first { self.first().addr() } else { load(node - WORD) & !PI };
         if next & !PI != self.head.addr() {
             store((next & !PI) - WORD, previous);
+            point!("list: next points back past it");
         }
         store(previous, next);
         compiler_fence(Ordering::SeqCst);
+        point!("list: taken out");
     }
 
     /// Is the node in the list? It is only compared, never followed.

@@ -1,0 +1,317 @@
+//! The life of a segment, step by step.
+
+use std::os::unix::fs::FileExt;
+
+use robust_shm::{Error, SegmentInfo, SharedArray, SharedValue, remove, remove_orphans};
+
+use crate::step::{arm, armed, nudged_at};
+use crate::support::{Body, end_with, exists, member, path, pause, ready_to_die, say};
+use crate::walk::{BOUND, Case, Scenario, World, soon};
+
+type Value = SharedValue<u64>;
+const WHOLE: u64 = 0x0123_4567_89ab_cdef;
+const ELEMENTS: [u32; 4] = [1, 2, 3, 4];
+
+fn main_name(family: &str) -> String {
+    member(family, 0)
+}
+
+pub const ROLES: &[(&str, Body)] = &[
+    ("keep", |family| keep(&Value::create(&main_name(family), WHOLE).unwrap())),
+    ("keep persistent", |family| {
+        keep(&Value::options().persistent(true).create(&main_name(family), WHOLE).unwrap());
+    }),
+    ("die", |family| {
+        let _value = Value::create(&main_name(family), WHOLE).unwrap();
+        ready_to_die();
+    }),
+    ("die persistent, holding", |family| {
+        let value = Value::options().persistent(true).create(&main_name(family), WHOLE).unwrap();
+        let _guard = value.lock().unwrap();
+        ready_to_die();
+    }),
+    ("user", |family| {
+        say("begins");
+        let value = Value::open_or_create(&main_name(family), WHOLE).unwrap();
+        assert_eq!(value.get(), WHOLE);
+        drop(value.lock().unwrap());
+        say("got it");
+        pause();
+    }),
+    ("user of an array", |family| {
+        say("begins");
+        let array = SharedArray::open_or_create_from(&main_name(family), &ELEMENTS).unwrap();
+        assert_eq!(*array.lock().unwrap(), ELEMENTS);
+        say("got it");
+        pause();
+    }),
+    ("replace", |family| {
+        say("begins");
+        let removed = remove(&main_name(family));
+        assert!(matches!(removed, Ok(()) | Err(Error::NotFound { .. })), "{removed:?}");
+        let value = Value::create(&main_name(family), WHOLE).unwrap();
+        say("got it");
+        pause();
+        assert_eq!(SegmentInfo::of(value.name()).unwrap().attached(), 1);
+    }),
+    ("create", |family| drop(armed(|| Value::create(&main_name(family), WHOLE).unwrap()))),
+    ("create over one that dies", |family| {
+        nudged_at("create: shared");
+        drop(armed(|| Value::create(&main_name(family), WHOLE).unwrap()));
+    }),
+    ("create from", |family| {
+        let options = SharedArray::options().mode(0o640);
+        drop(armed(|| options.create_from(&main_name(family), &ELEMENTS).unwrap()));
+    }),
+    ("create what exists", |family| {
+        let error = armed(|| Value::create(&main_name(family), WHOLE)).unwrap_err();
+        assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
+    }),
+    ("open", |family| drop(armed(|| Value::open(&main_name(family)).unwrap()))),
+    ("open an orphan", |family| {
+        let error = armed(|| Value::open(&main_name(family))).unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    }),
+    ("open or create", |family| drop(armed(|| Value::open_or_create(&main_name(family), WHOLE).unwrap()))),
+    ("refuse", |family| {
+        let error = armed(|| SharedValue::<u32>::open(&main_name(family))).unwrap_err();
+        assert!(matches!(error, Error::TypeMismatch { .. }), "{error}");
+    }),
+    ("close", |family| {
+        let value = Value::open_or_create(&main_name(family), WHOLE).unwrap();
+        armed(|| drop(value));
+    }),
+    ("exit", |family| {
+        std::mem::forget(Value::open_or_create(&main_name(family), WHOLE).unwrap());
+        arm();
+    }),
+    ("remove", |family| armed(|| remove(&main_name(family)).unwrap())),
+    ("remove orphans", |family| {
+        armed(|| drop(remove_orphans().unwrap()));
+        assert!(!exists(&main_name(family)));
+    }),
+    ("fork", fork),
+];
+
+fn keep(_value: &Value) {
+    say("ready");
+    pause();
+}
+
+/// Parent and child have a handle and, the parent, a lock.
+fn fork(family: &str) {
+    let first: &Value = Box::leak(Box::new(Value::open(&main_name(family)).unwrap()));
+    let second = Value::create(&member(family, 1), WHOLE).unwrap();
+    let mut guard = Some(first.lock().unwrap());
+    let mut second = Some(second);
+    armed(|| {
+        // SAFETY: one thread; the child ends with `_exit`.
+        #[allow(unsafe_code)]
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            end_with(|| {
+                drop(guard.take());
+                *second.as_ref().unwrap().lock().unwrap() = WHOLE;
+                drop(second.take());
+            });
+        }
+        drop(guard.take());
+        // SAFETY: a child of ours; its status is not asked for.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::waitpid(child, std::ptr::null_mut(), 0)
+        };
+        assert!(exists(&member(family, 1)), "the child has left for its parent");
+        drop(second.take());
+    });
+}
+
+fn nothing(_: &mut World) {}
+
+const fn scenario(victim: &'static str, set_up: fn(&mut World), check: fn(&Case)) -> Scenario {
+    Scenario { victim, bystander: "user", set_up, nudge: nothing, check, essential: None, goes_on: false }
+}
+
+/// With what another process might take away before the victim comes to it.
+const fn of_orphan(victim: &'static str, check: fn(&Case), essential: &'static str) -> Scenario {
+    Scenario { essential: Some(essential), ..scenario(victim, orphan, check) }
+}
+
+fn kept(world: &mut World) {
+    world.keep("keep");
+}
+
+fn kept_persistent(world: &mut World) {
+    world.keep("keep persistent");
+}
+
+fn orphan(world: &mut World) {
+    world.kill("die");
+}
+
+/// A persistent segment whose only user was killed while it held the lock, in another PID namespace.
+fn held_by_a_dead(world: &mut World) {
+    world.kill("die persistent, holding");
+    let file = std::fs::File::options().write(true).open(path(&world.family.member(0))).unwrap();
+    const NAMESPACE: u64 = 96;
+    const LOCK_WORD: u64 = 520;
+    file.write_all_at(&1u64.to_ne_bytes(), NAMESPACE).unwrap();
+    // As when the machine lost its power: the kernel has not marked the dead holder.
+    file.write_all_at(&0x3fff_fff0u32.to_ne_bytes(), LOCK_WORD).unwrap();
+}
+
+fn soon_an_orphan(world: &mut World) {
+    world.hold("keep");
+}
+
+/// After the victim's sweep.
+fn the_user_is_killed(world: &mut World) {
+    world.holder.take().unwrap().kill();
+}
+
+fn persistent(world: &mut World) {
+    let options = Value::options().persistent(true);
+    drop(options.create(&world.family.member(0), WHOLE).unwrap());
+}
+
+/// Somebody else may have the name in the end.
+const REPLACED: Scenario = Scenario { bystander: "replace", goes_on: true, ..scenario("", nothing, is_replaced) };
+
+pub const CREATE: Scenario = scenario("create", nothing, can_be_made_anew);
+pub const CREATE_FROM: Scenario =
+    Scenario { bystander: "user of an array", ..scenario("create from", nothing, can_be_made_anew_as_array) };
+pub const CREATE_WHAT_EXISTS: Scenario = scenario("create what exists", kept, is_still_used);
+pub const CREATE_OVER_ORPHAN: Scenario = of_orphan("create", can_be_made_anew, "sweep: orphan removed");
+pub const CREATE_OVER_ONE_THAT_DIES: Scenario =
+    Scenario { nudge: the_user_is_killed, ..scenario("create over one that dies", soon_an_orphan, can_be_made_anew) };
+pub const OPEN: Scenario = Scenario { goes_on: true, ..scenario("open", kept, is_still_used) };
+pub const OPEN_OR_CREATE: Scenario = scenario("open or create", nothing, can_be_made_anew);
+pub const OPEN_ORPHAN: Scenario = of_orphan("open an orphan", can_be_made_anew, "open: orphan removed");
+pub const OPEN_OR_CREATE_OVER_ORPHAN: Scenario = of_orphan("open or create", can_be_made_anew, "open: orphan removed");
+pub const TAKE_OVER: Scenario = scenario("open", held_by_a_dead, has_persisted);
+pub const REFUSE: Scenario = scenario("refuse", held_by_a_dead, has_persisted);
+pub const CLOSE_LAST: Scenario = scenario("close", nothing, can_be_made_anew);
+pub const CLOSE_LAST_AND_BE_REPLACED: Scenario = Scenario { victim: "close", ..REPLACED };
+pub const CLOSE_AMONG_OTHERS: Scenario = Scenario { goes_on: true, ..scenario("close", kept, is_still_used) };
+pub const CLOSE_PERSISTENT: Scenario = scenario("close", persistent, has_persisted);
+pub const EXIT: Scenario = scenario("exit", nothing, can_be_made_anew);
+pub const REMOVE: Scenario = scenario("remove", kept_persistent, is_removed);
+/// Asked to remove the name, it may well take the successor if it goes on.
+pub const REMOVE_AND_BE_REPLACED: Scenario =
+    Scenario { victim: "remove", set_up: kept_persistent, goes_on: false, ..REPLACED };
+pub const REMOVE_ORPHANS: Scenario = of_orphan("remove orphans", goes_with_the_orphans, "sweep: orphan removed");
+pub const FORK: Scenario = Scenario { goes_on: true, ..scenario("fork", kept, is_unlocked) };
+
+pub const ALL: &[Scenario] = &[
+    CREATE,
+    CREATE_FROM,
+    CREATE_WHAT_EXISTS,
+    CREATE_OVER_ORPHAN,
+    CREATE_OVER_ONE_THAT_DIES,
+    OPEN,
+    OPEN_OR_CREATE,
+    OPEN_ORPHAN,
+    OPEN_OR_CREATE_OVER_ORPHAN,
+    TAKE_OVER,
+    REFUSE,
+    CLOSE_LAST,
+    CLOSE_LAST_AND_BE_REPLACED,
+    CLOSE_AMONG_OTHERS,
+    CLOSE_PERSISTENT,
+    EXIT,
+    REMOVE,
+    REMOVE_AND_BE_REPLACED,
+    REMOVE_ORPHANS,
+    FORK,
+];
+
+/// The victim was the only user: what it left goes as soon as the name is used.
+fn can_be_made_anew(case: &Case) {
+    let name = case.name();
+    if case.in_company {
+        assert_eq!(Value::open(&name).unwrap().get(), WHOLE);
+        return;
+    }
+    let error = Value::open(&name).unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    assert!(!exists(&name));
+    let value = Value::create(&name, 1).unwrap();
+    assert!(value.was_created() && value.get() == 1);
+}
+
+fn can_be_made_anew_as_array(case: &Case) {
+    let name = case.name();
+    if case.in_company {
+        assert_eq!(*SharedArray::<u32, 4>::open(&name).unwrap().lock().unwrap(), ELEMENTS);
+        return;
+    }
+    let array = SharedArray::<u32, 4>::create(&name).unwrap();
+    assert_eq!(*array.lock().unwrap(), [0; 4]);
+}
+
+/// Others have it in use: nothing happens to them, and the dead does not count.
+fn is_still_used(case: &Case) {
+    case.wait_for_users(1 + usize::from(case.in_company));
+    let name = case.name();
+    let value = Value::open(&name).unwrap();
+    assert_eq!(*value.try_lock_for(BOUND).unwrap(), WHOLE);
+    drop(value);
+    let error = Value::create(&name, 1).unwrap_err();
+    assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
+}
+
+fn has_persisted(case: &Case) {
+    let name = case.name();
+    case.wait_for_users(usize::from(case.in_company));
+    let value = Value::open(&name).unwrap();
+    assert!(!value.was_created());
+    assert_eq!(*value.try_lock_for(BOUND).unwrap(), WHOLE);
+    drop(value);
+    assert!(exists(&name));
+    remove(&name).unwrap();
+}
+
+/// It is removed, or can be; then the name is free.
+fn is_removed(case: &Case) {
+    let name = case.name();
+    if !case.in_company {
+        assert_eq!(exists(&name), !case.is_past("unlink: unlinked"));
+    }
+    if exists(&name) {
+        assert_eq!(Value::open(&name).unwrap().get(), WHOLE);
+        remove(&name).unwrap();
+    }
+    drop(Value::create(&name, 1).unwrap());
+}
+
+/// A successor is never removed in the place of its predecessor.
+fn is_replaced(case: &Case) {
+    let name = case.name();
+    if case.in_company {
+        assert_eq!(Value::open(&name).unwrap().get(), WHOLE);
+    } else if case.world.keepers.is_empty() {
+        can_be_made_anew(case);
+    } else {
+        is_removed(case);
+    }
+}
+
+fn goes_with_the_orphans(case: &Case) {
+    let name = case.name();
+    if case.in_company {
+        assert_eq!(SegmentInfo::of(&name).unwrap().attached(), 1);
+        return;
+    }
+    soon("the orphan to go", || {
+        let _ = remove_orphans().unwrap();
+        (!exists(&name)).then_some(())
+    });
+    drop(Value::create(&name, 1).unwrap());
+}
+
+/// The lock that the parent held is free, and neither counts as a user any more.
+fn is_unlocked(case: &Case) {
+    is_still_used(case);
+    let second = case.world.family.member(1);
+    assert!(matches!(Value::open(&second), Err(Error::NotFound { .. })));
+}

@@ -1,0 +1,309 @@
+//! Locks, commits and poison, step by step.
+
+use std::os::unix::fs::FileExt;
+
+use robust_shm::{ArrayGuard, LockError, LockGuard, SharedArray, SharedLock, SharedValue};
+
+use crate::step::{armed, nudged_at};
+use crate::support::{Body, member, path, pause, ready_to_die, say};
+use crate::walk::{BOUND, Case, Scenario, World, arrive, release};
+
+/// Rounds of 64 bytes, single words and a part of one.
+type Content = [u32; 23];
+type Value = SharedValue<Content>;
+type Array = SharedArray<u64, 8>;
+const OLD: u64 = 1;
+const NEW: u64 = 2;
+
+fn value(family: &str) -> Value {
+    Value::open_or_create(&member(family, 0), [OLD as u32; 23]).unwrap()
+}
+
+fn array(family: &str) -> Array {
+    Array::open_or_create_from(&member(family, 0), &[OLD; 8]).unwrap()
+}
+
+fn locks(family: &str) -> [SharedLock; 3] {
+    [0, 1, 2].map(|which| SharedLock::open_or_create(&member(family, which)).unwrap())
+}
+
+fn stay<T>(_handle: T) {
+    say("ready");
+    pause();
+}
+
+pub const ROLES: &[(&str, Body)] = &[
+    ("keep a value", |family| stay(value(family))),
+    ("keep little", |family| stay(SharedValue::create(&member(family, 1), OLD).unwrap())),
+    ("little locker", |family| {
+        let value = SharedValue::<u64>::open(&member(family, 1)).unwrap();
+        say("begins");
+        drop(value.lock().unwrap());
+        say("got it");
+        pause();
+    }),
+    ("keep an array", |family| stay(array(family))),
+    ("keep locks", |family| stay(locks(family))),
+    ("hold a value", |family| stay(value(family).lock().unwrap())),
+    ("hold an array", |family| stay(array(family).lock().unwrap())),
+    ("die holding an array", |family| {
+        let array = array(family);
+        let _guard = array.lock().unwrap();
+        ready_to_die();
+    }),
+    ("value locker", |family| {
+        let value = value(family);
+        assert_whole(value.get());
+        say("begins");
+        assert_whole(*value.lock().unwrap());
+        say("got it");
+        pause();
+    }),
+    ("array locker", |family| {
+        let array = array(family);
+        say("begins");
+        drop(array.lock_poisoned().unwrap());
+        say("got it");
+        pause();
+    }),
+    ("locks locker", |family| {
+        let locks = locks(family);
+        say("begins");
+        locks.iter().for_each(|lock| drop(lock.lock_poisoned().unwrap()));
+        say("got it");
+        pause();
+    }),
+    ("change", |family| {
+        let value = value(family);
+        armed(|| *value.lock().unwrap() = [NEW as u32; 23]);
+    }),
+    ("change little", |family| {
+        let value = SharedValue::open_or_create(&member(family, 1), OLD).unwrap();
+        armed(|| *value.lock().unwrap() = NEW);
+    }),
+    ("change, overtaken", |family| {
+        nudged_at("list: empty");
+        let value = value(family);
+        armed(|| *value.lock().unwrap() = [NEW as u32; 23]);
+    }),
+    ("write", |family| {
+        let array = array(family);
+        armed(|| array.lock().unwrap().fill(NEW));
+    }),
+    ("write and panic", |family| {
+        let array = array(family);
+        std::panic::set_hook(Box::new(|_| {}));
+        let result = armed(|| {
+            std::panic::catch_unwind(|| {
+                let mut guard = array.lock().unwrap();
+                guard[0] = NEW;
+                panic!("on purpose");
+            })
+        });
+        assert!(result.is_err());
+    }),
+    ("repair", |family| {
+        let array = array(family);
+        armed(|| drop(array.lock_recover(|elements| elements.fill(NEW)).unwrap()));
+    }),
+    ("find poison", |family| {
+        let array = array(family);
+        armed(|| assert!(matches!(array.lock(), Err(LockError::Poisoned { .. }))));
+    }),
+    ("take from a dead", |family| {
+        let array = array(family);
+        armed(|| drop(array.lock_poisoned().unwrap()));
+    }),
+    ("run with a lock", |family| {
+        let [lock, ..] = locks(family);
+        armed(|| lock.with(|| ()).unwrap());
+    }),
+    ("hold three", |family| {
+        let locks = locks(family);
+        armed(|| {
+            let mut guards = locks.each_ref().map(|lock| Some(lock.lock().unwrap()));
+            RELEASES.iter().for_each(|which| drop(guards[*which].take()));
+        });
+    }),
+];
+
+/// The order in which three locks are released: from the middle of the list, from its head, and the last.
+const RELEASES: [usize; 3] = [1, 2, 0];
+
+fn assert_whole(value: Content) {
+    assert!([[OLD as u32; 23], [NEW as u32; 23]].contains(&value), "torn: {value:?}");
+}
+
+fn nothing(_: &mut World) {}
+
+fn kept_value(world: &mut World) {
+    world.keep("keep a value");
+}
+
+fn kept_little(world: &mut World) {
+    world.keep("keep little");
+}
+
+fn held_value(world: &mut World) {
+    world.keep("keep a value");
+    world.hold("hold a value");
+}
+
+fn kept_array(world: &mut World) {
+    world.keep("keep an array");
+}
+
+fn held_array(world: &mut World) {
+    world.keep("keep an array");
+    world.hold("hold an array");
+}
+
+fn poisoned_array(world: &mut World) {
+    world.keep("keep an array");
+    world.kill("die holding an array");
+}
+
+/// The kernel has not been able to mark the dead holder.
+fn unmarked_array(world: &mut World) {
+    world.keep("keep an array");
+    let file = std::fs::File::options().write(true).open(path(&world.family.member(0))).unwrap();
+    const LOCK_WORD: u64 = 520;
+    file.write_all_at(&0x3fff_fff0u32.to_ne_bytes(), LOCK_WORD).unwrap();
+}
+
+fn kept_locks(world: &mut World) {
+    world.keep("keep locks");
+}
+
+/// Another comes to wait behind the victim; then the holder leaves.
+fn value_waiter_behind(world: &mut World) {
+    value_waiter_comes(world);
+    release(world);
+}
+
+fn array_waiter_behind(world: &mut World) {
+    world.waiter = Some(arrive("array locker", world).0);
+    release(world);
+}
+
+fn value_waiter_comes(world: &mut World) {
+    world.waiter = Some(arrive("value locker", world).0);
+}
+
+const fn of_value(victim: &'static str, set_up: fn(&mut World), nudge: fn(&mut World)) -> Scenario {
+    let (bystander, check) = ("value locker", is_old_or_new);
+    Scenario { victim, bystander, set_up, nudge, check, essential: None, goes_on: true }
+}
+
+const fn of_array(victim: &'static str, set_up: fn(&mut World), nudge: fn(&mut World), check: fn(&Case)) -> Scenario {
+    Scenario { victim, bystander: "array locker", set_up, nudge, check, essential: None, goes_on: true }
+}
+
+pub const CHANGE: Scenario = of_value("change", kept_value, nothing);
+/// A value that stands in the commit line itself.
+pub const CHANGE_LITTLE: Scenario = Scenario {
+    victim: "change little",
+    bystander: "little locker",
+    set_up: kept_little,
+    check: little_is_old_or_new,
+    ..CHANGE
+};
+pub const CHANGE_AFTER_WAIT: Scenario = of_value("change", held_value, release);
+pub const CHANGE_BEFORE_WAITER: Scenario = of_value("change", held_value, value_waiter_behind);
+pub const CHANGE_OVERTAKEN: Scenario = of_value("change, overtaken", kept_value, value_waiter_comes);
+pub const WRITE: Scenario = of_array("write", kept_array, nothing, is_poisoned_if_held);
+pub const WRITE_BEFORE_WAITER: Scenario = of_array("write", held_array, array_waiter_behind, is_poisoned_if_held);
+pub const WRITE_AND_PANIC: Scenario = of_array("write and panic", kept_array, nothing, is_poisoned_once_taken);
+pub const REPAIR: Scenario = of_array("repair", poisoned_array, nothing, is_poisoned_until_repaired);
+pub const FIND_POISON: Scenario = of_array("find poison", poisoned_array, nothing, is_poisoned);
+pub const TAKE_FROM_UNMARKED: Scenario = of_array("take from a dead", unmarked_array, nothing, is_poisoned);
+pub const RUN_WITH: Scenario = Scenario {
+    victim: "run with a lock",
+    bystander: "locks locker",
+    set_up: kept_locks,
+    nudge: nothing,
+    check: locks_are_poisoned_if_held,
+    essential: None,
+    goes_on: true,
+};
+pub const HOLD_THREE: Scenario = Scenario { victim: "hold three", ..RUN_WITH };
+
+pub const ALL: &[Scenario] = &[
+    CHANGE,
+    CHANGE_LITTLE,
+    CHANGE_AFTER_WAIT,
+    CHANGE_BEFORE_WAITER,
+    CHANGE_OVERTAKEN,
+    WRITE,
+    WRITE_BEFORE_WAITER,
+    WRITE_AND_PANIC,
+    REPAIR,
+    FIND_POISON,
+    TAKE_FROM_UNMARKED,
+    RUN_WITH,
+    HOLD_THREE,
+];
+
+/// After one of these, the victim holds the lock, until one of those.
+const ACQUIRED: &[&str] = &["lock: acquired", "lock slowly: acquired"];
+const RELEASED: &[&str] = &["unlock: released", "unlock slowly: released", "wake: released"];
+
+/// New exactly when the commit was made.
+fn is_old_or_new(case: &Case) {
+    let value = Value::open(&case.name()).unwrap();
+    let expected = if case.is_past("commit: committed") { NEW } else { OLD };
+    assert_eq!(value.get(), [expected as u32; 23]);
+    assert_eq!(value.commits(), expected - OLD);
+    let mut guard = value.try_lock_for(BOUND).unwrap();
+    assert_eq!(*guard, [expected as u32; 23]);
+    *guard = [OLD as u32; 23];
+    drop(guard);
+    assert_eq!(value.get(), [OLD as u32; 23]);
+}
+
+fn little_is_old_or_new(case: &Case) {
+    let value = SharedValue::<u64>::open(&case.world.family.member(1)).unwrap();
+    let expected = if case.is_past("commit: committed") { NEW } else { OLD };
+    assert_eq!(value.get(), expected);
+    assert_eq!(*value.try_lock_for(BOUND).unwrap(), expected);
+}
+
+fn is_poisoned_if_held(case: &Case) {
+    let (acquired, released) = (case.count(ACQUIRED), case.count(RELEASED));
+    check_array(case, acquired > released, if released > 0 { NEW } else { OLD });
+}
+
+fn is_poisoned_once_taken(case: &Case) {
+    check_array(case, case.count(ACQUIRED) > 0, OLD);
+}
+
+fn is_poisoned_until_repaired(case: &Case) {
+    check_array(case, case.count(RELEASED) == 0, NEW);
+}
+
+fn is_poisoned(case: &Case) {
+    check_array(case, true, OLD);
+}
+
+fn check_array(case: &Case, poisoned: bool, content: u64) {
+    let array = Array::open(&case.name()).unwrap();
+    let mut guard = array.try_lock_poisoned_for(BOUND).unwrap();
+    assert_eq!(ArrayGuard::is_poisoned(&guard), poisoned);
+    if poisoned {
+        guard.fill(content);
+        ArrayGuard::clear_poison(&mut guard);
+    }
+    assert_eq!(*guard, [content; 8]);
+    drop(guard);
+    assert!(array.lock().is_ok());
+}
+
+fn locks_are_poisoned_if_held(case: &Case) {
+    let (acquired, released) = (case.count(ACQUIRED), case.count(RELEASED));
+    for which in 0..3 {
+        let lock = SharedLock::open(&case.world.family.member(which)).unwrap();
+        let guard = lock.lock_poisoned().unwrap();
+        let is_released = released == acquired || RELEASES[..released].contains(&which);
+        assert_eq!(LockGuard::is_poisoned(&guard), which < acquired && !is_released, "lock {which}");
+    }
+}

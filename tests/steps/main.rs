@@ -1,0 +1,84 @@
+//! SIGKILL at every step: a process dies between any two things that others could see, and the others go on.
+//!
+//! `RUSTFLAGS="--cfg robust_shm_fault" cargo test --target-dir target/fault --test steps`
+//!
+//! In that build the crate calls back at each `point!` in its source. A scenario is first run once to see which points
+//! its victim passes. Then, for each of them, a new victim stops there, others come along and wait for what it has, it
+//! is killed, and it is checked that they go on at once, that values are whole and arrays poisoned exactly when they
+//! may be torn, that names are free again and nothing is left over.
+#![cfg(robust_shm_fault)]
+#![allow(unreachable_pub, reason = "as in `support`")]
+
+mod life;
+mod locks;
+mod step;
+#[path = "../support/mod.rs"]
+mod support;
+mod walk;
+
+use std::collections::BTreeSet;
+
+use walk::{record, walk};
+
+#[test]
+fn child() {
+    support::play(&[life::ROLES, locks::ROLES].concat());
+}
+
+/// Otherwise this test would not see what happens there.
+#[test]
+fn every_point_in_the_source_is_reached() {
+    let _alone = walk::alone();
+    let declared: BTreeSet<&str> = robust_shm::declared_points().iter().copied().collect();
+    assert_eq!(declared.len(), robust_shm::declared_points().len(), "two points have one name");
+    let passed: Vec<_> = life::ALL.iter().chain(locks::ALL).flat_map(record).map(|step| step.point).collect();
+    let unreached: Vec<_> = declared.iter().filter(|point| !passed.iter().any(|step| step == *point)).collect();
+    assert!(unreached.is_empty(), "{unreached:?}");
+}
+
+macro_rules! walks {
+    ($($name:ident: $scenario:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            let start = std::time::Instant::now();
+            let count = walk(&$scenario);
+            println!("{count} steps in {:.1?}", start.elapsed());
+        })*
+    };
+}
+
+walks! {
+    killed_while_creating: life::CREATE;
+    killed_while_creating_an_array_from_elements: life::CREATE_FROM;
+    killed_while_creating_what_exists: life::CREATE_WHAT_EXISTS;
+    killed_while_creating_over_an_orphan: life::CREATE_OVER_ORPHAN;
+    killed_while_creating_over_one_that_dies_meanwhile: life::CREATE_OVER_ONE_THAT_DIES;
+    killed_while_opening: life::OPEN;
+    killed_while_opening_or_creating: life::OPEN_OR_CREATE;
+    killed_while_opening_an_orphan: life::OPEN_ORPHAN;
+    killed_while_opening_or_creating_over_an_orphan: life::OPEN_OR_CREATE_OVER_ORPHAN;
+    killed_while_taking_over: life::TAKE_OVER;
+    killed_while_refusing_another_type: life::REFUSE;
+    killed_while_closing_as_the_last: life::CLOSE_LAST;
+    killed_while_closing_as_the_last_and_being_replaced: life::CLOSE_LAST_AND_BE_REPLACED;
+    killed_while_closing_among_others: life::CLOSE_AMONG_OTHERS;
+    killed_while_closing_a_persistent_segment: life::CLOSE_PERSISTENT;
+    killed_at_exit: life::EXIT;
+    killed_while_removing: life::REMOVE;
+    killed_while_removing_and_being_replaced: life::REMOVE_AND_BE_REPLACED;
+    killed_while_removing_orphans: life::REMOVE_ORPHANS;
+    killed_around_a_fork: life::FORK;
+    killed_while_changing_a_value: locks::CHANGE;
+    killed_while_changing_a_little_value: locks::CHANGE_LITTLE;
+    killed_while_changing_a_value_after_a_wait: locks::CHANGE_AFTER_WAIT;
+    killed_while_changing_a_value_before_a_waiter: locks::CHANGE_BEFORE_WAITER;
+    killed_while_somebody_begins_to_wait: locks::CHANGE_OVERTAKEN;
+    killed_while_writing_an_array: locks::WRITE;
+    killed_while_writing_an_array_before_a_waiter: locks::WRITE_BEFORE_WAITER;
+    killed_while_panicking_over_an_array: locks::WRITE_AND_PANIC;
+    killed_while_repairing: locks::REPAIR;
+    killed_while_finding_poison: locks::FIND_POISON;
+    killed_while_taking_from_an_unmarked_dead: locks::TAKE_FROM_UNMARKED;
+    killed_while_running_with_a_lock: locks::RUN_WITH;
+    killed_with_three_locks: locks::HOLD_THREE;
+}
