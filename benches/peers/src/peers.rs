@@ -1,0 +1,137 @@
+//! The locks that are compared, behind one face: a number, a lock around it, and a way for another process to get there.
+
+mod posix;
+mod raw;
+
+use std::cell::UnsafeCell;
+
+use robust_shm::{SharedLock, SharedValue, unique_name};
+
+pub use posix::{PthreadRobust, PthreadShared};
+pub use raw::RawSync;
+
+/// A lock between processes with a number that it guards, in another cache line than the lock's.
+pub trait Peer: Sized {
+    const WHO: &str;
+    /// Whether it is this project's.
+    const OURS: bool = false;
+
+    fn create() -> Self;
+
+    /// To be called in a forked child: what the child uses instead of what it inherited.
+    fn attach(&self) -> Self;
+
+    /// Locks, gives access to the number, unlocks.
+    fn locked<R>(&self, action: impl FnOnce(&mut u64) -> R) -> R;
+
+    /// The number.
+    fn number(&self) -> u64 {
+        self.locked(|number| *number)
+    }
+}
+
+impl Peer for SharedValue<u64> {
+    const WHO: &str = "SharedValue";
+    const OURS: bool = true;
+
+    fn create() -> Self {
+        Self::create(&unique_name("peers"), 0).expect("a new name")
+    }
+
+    fn attach(&self) -> Self {
+        Self::open(self.name()).expect("the parent holds it")
+    }
+
+    #[inline]
+    fn locked<R>(&self, action: impl FnOnce(&mut u64) -> R) -> R {
+        action(&mut self.lock().expect("a value's lock is not poisoned"))
+    }
+
+    fn number(&self) -> u64 {
+        self.get()
+    }
+}
+
+/// [`SharedLock`] guards a number that is elsewhere.
+pub struct NumberBesideLock {
+    pub lock: SharedLock,
+    room: Room<()>,
+}
+
+impl Peer for NumberBesideLock {
+    const WHO: &str = "SharedLock";
+    const OURS: bool = true;
+
+    fn create() -> Self {
+        let lock = SharedLock::create(&unique_name("peers")).expect("a new name");
+        Self { lock, room: Room::new() }
+    }
+
+    fn attach(&self) -> Self {
+        let lock = SharedLock::open(self.lock.name()).expect("the parent holds it");
+        Self { lock, room: self.room }
+    }
+
+    #[inline]
+    fn locked<R>(&self, action: impl FnOnce(&mut u64) -> R) -> R {
+        let _guard = self.lock.lock().expect("nobody dies here");
+        // SAFETY: the lock is held.
+        action(unsafe { &mut *self.room.number() })
+    }
+}
+
+/// Memory for a lock of somebody else, and its number a line behind it; shared with forked children, never unmapped.
+pub struct Room<L> {
+    start: *mut RoomOf<L>,
+}
+
+#[repr(C, align(64))]
+struct RoomOf<L> {
+    lock: UnsafeCell<L>,
+    number: Line,
+}
+
+#[repr(C, align(64))]
+struct Line(UnsafeCell<u64>);
+
+impl<L> Clone for Room<L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for Room<L> {}
+
+impl<L> Room<L> {
+    pub fn new() -> Self {
+        Self { start: crate::sys::map(size_of::<RoomOf<L>>()).as_ptr().cast() }
+    }
+
+    pub fn lock(&self) -> *mut L {
+        // SAFETY: mapped for ever, zero at first; only the cell's address is taken.
+        unsafe { (*self.start).lock.get() }
+    }
+
+    pub fn number(&self) -> *mut u64 {
+        // SAFETY: as above.
+        unsafe { (*self.start).number.0.get() }
+    }
+}
+
+/// Something to do inside and outside of locks: `steps` dependent multiplications and additions.
+#[inline]
+pub fn work(steps: u64) {
+    let mut x = steps;
+    for _ in 0..steps {
+        x = std::hint::black_box(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    }
+    std::hint::black_box(x);
+}
+
+/// What one step of [`work`] takes, in nanoseconds.
+pub fn step_ns() -> f64 {
+    let steps = 2_000_000;
+    let before = crate::sys::now();
+    work(steps);
+    (crate::sys::now() - before) as f64 / steps as f64
+}
