@@ -8,6 +8,7 @@
 mod contention;
 mod foreign;
 mod peers;
+mod pingpong;
 mod report;
 mod sys;
 mod team;
@@ -21,6 +22,7 @@ use report::{Effort, Part};
 const PARTS: &[(&str, &str, fn(Effort) -> Part)] = &[
     ("uncontended", "a lock that nobody else wants, try_lock, reading a u64", uncontended::measure),
     ("contention", "a lock that 2, 4 and 16 processes want", contention::measure),
+    ("pingpong", "a lock handed to and fro between two processes", pingpong::measure),
 ];
 
 fn main() -> ExitCode {

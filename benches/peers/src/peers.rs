@@ -5,7 +5,7 @@ mod raw;
 
 use std::cell::UnsafeCell;
 
-use robust_shm::{SharedLock, SharedValue, unique_name};
+use robust_shm::{LockGuard, SharedLock, SharedValue, ValueGuard, unique_name};
 
 pub use posix::{PthreadRobust, PthreadShared};
 pub use raw::RawSync;
@@ -21,8 +21,25 @@ pub trait Peer: Sized {
     /// To be called in a forked child: what the child uses instead of what it inherited.
     fn attach(&self) -> Self;
 
+    /// The lock while it is held.
+    type Guard<'a>
+    where
+        Self: 'a;
+
+    fn hold(&self) -> Self::Guard<'_>;
+
     /// Locks, gives access to the number, unlocks.
     fn locked<R>(&self, action: impl FnOnce(&mut u64) -> R) -> R;
+
+    /// Adds one if the number says that it is this side's turn.
+    #[inline]
+    fn take_turn(&self, side: u64) -> bool {
+        self.locked(|number| {
+            let mine = *number % 2 == side;
+            *number += u64::from(mine);
+            mine
+        })
+    }
 
     /// The number.
     fn number(&self) -> u64 {
@@ -33,6 +50,12 @@ pub trait Peer: Sized {
 impl Peer for SharedValue<u64> {
     const WHO: &str = "SharedValue";
     const OURS: bool = true;
+    type Guard<'a> = ValueGuard<'a, u64>;
+
+    #[inline]
+    fn hold(&self) -> ValueGuard<'_, u64> {
+        self.lock().expect("a value's lock is not poisoned")
+    }
 
     fn create() -> Self {
         Self::create(&unique_name("peers"), 0).expect("a new name")
@@ -44,7 +67,17 @@ impl Peer for SharedValue<u64> {
 
     #[inline]
     fn locked<R>(&self, action: impl FnOnce(&mut u64) -> R) -> R {
-        action(&mut self.lock().expect("a value's lock is not poisoned"))
+        action(&mut self.hold())
+    }
+
+    #[inline]
+    fn take_turn(&self, side: u64) -> bool {
+        let mut number = self.hold();
+        let mine = *number % 2 == side;
+        if mine {
+            *number += 1;
+        }
+        mine
     }
 
     fn number(&self) -> u64 {
@@ -61,6 +94,12 @@ pub struct NumberBesideLock {
 impl Peer for NumberBesideLock {
     const WHO: &str = "SharedLock";
     const OURS: bool = true;
+    type Guard<'a> = LockGuard<'a>;
+
+    #[inline]
+    fn hold(&self) -> LockGuard<'_> {
+        self.lock.lock().expect("nobody dies here")
+    }
 
     fn create() -> Self {
         let lock = SharedLock::create(&unique_name("peers")).expect("a new name");
@@ -74,7 +113,7 @@ impl Peer for NumberBesideLock {
 
     #[inline]
     fn locked<R>(&self, action: impl FnOnce(&mut u64) -> R) -> R {
-        let _guard = self.lock.lock().expect("nobody dies here");
+        let _guard = self.hold();
         // SAFETY: the lock is held.
         action(unsafe { &mut *self.room.number() })
     }

@@ -7,8 +7,9 @@ use crate::sys::{self, Child, Shared, Used, Zeroed};
 /// The most processes of a team.
 pub const MOST: usize = 20;
 
-/// Times of waits are sorted into this many classes: eight for each doubling.
-const CLASSES: usize = 8 * 48;
+/// Times of waits are sorted into classes, so many for each doubling.
+const STEPS: u64 = 32;
+const CLASSES: usize = STEPS as usize * 40;
 
 /// What one process writes down, in memory that the parent reads afterwards.
 #[repr(C, align(128))]
@@ -53,18 +54,18 @@ fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Relaxed) + more, Relaxed);
 }
 
-/// The class of a time: its leading bit and the three bits after it.
+/// The class of a time: its leading bit and the five bits after it.
 fn class(ns: u64) -> usize {
-    let ns = ns.max(8);
-    let doubling = ns.ilog2() as usize;
-    let eighth = (ns >> (doubling - 3)) as usize & 7;
-    ((doubling - 3) * 8 + eighth).min(CLASSES - 1)
+    let ns = ns.max(STEPS);
+    let doubling = ns.ilog2() - STEPS.ilog2();
+    let step = (ns >> doubling) - STEPS;
+    (u64::from(doubling) * STEPS + step).min(CLASSES as u64 - 1) as usize
 }
 
-/// The middle of a class.
-fn middle(class: usize) -> f64 {
-    let doubling = (class / 8) as i32;
-    (8.5 + (class % 8) as f64) * 2f64.powi(doubling)
+/// Where a class begins.
+fn beginning(class: usize) -> f64 {
+    let (doubling, step) = (class as u64 / STEPS, class as u64 % STEPS);
+    (STEPS + step) as f64 * 2f64.powi(doubling as i32)
 }
 
 /// What a member of a team has at hand.
@@ -135,12 +136,13 @@ impl Outcome {
     /// The time that this share of the sampled waits stayed below.
     pub fn wait(&self, share: f64) -> f64 {
         let all: u64 = self.waits.iter().sum();
-        let mut left = (all as f64 * share) as u64;
-        for (class, &count) in self.waits.iter().enumerate() {
-            if left < count {
-                return middle(class);
+        let mut left = all as f64 * share;
+        for (class, &count) in self.waits.iter().enumerate().filter(|(_, count)| **count > 0) {
+            if left <= count as f64 {
+                let (from, to) = (beginning(class), beginning(class + 1));
+                return from + (to - from) * left / count as f64;
             }
-            left -= count;
+            left -= count as f64;
         }
         f64::NAN
     }

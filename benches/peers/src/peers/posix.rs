@@ -6,11 +6,28 @@ pub struct Pthread<const ROBUST: bool> {
     room: Room<libc::pthread_mutex_t>,
 }
 
+/// Unlocks when it is dropped.
+pub struct PthreadGuard<'a, const ROBUST: bool>(&'a Pthread<ROBUST>);
+
+impl<const ROBUST: bool> Drop for PthreadGuard<'_, ROBUST> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.unlock();
+    }
+}
+
 pub type PthreadShared = Pthread<false>;
 pub type PthreadRobust = Pthread<true>;
 
 impl<const ROBUST: bool> Peer for Pthread<ROBUST> {
     const WHO: &str = if ROBUST { "pthread robust" } else { "pthread shared" };
+    type Guard<'a> = PthreadGuard<'a, ROBUST>;
+
+    #[inline]
+    fn hold(&self) -> PthreadGuard<'_, ROBUST> {
+        self.lock();
+        PthreadGuard(self)
+    }
 
     fn create() -> Self {
         let new = Self { room: Room::new() };
@@ -24,11 +41,9 @@ impl<const ROBUST: bool> Peer for Pthread<ROBUST> {
 
     #[inline]
     fn locked<R>(&self, action: impl FnOnce(&mut u64) -> R) -> R {
-        self.lock();
+        let _guard = self.hold();
         // SAFETY: the lock is held.
-        let result = action(unsafe { &mut *self.room.number() });
-        self.unlock();
-        result
+        action(unsafe { &mut *self.room.number() })
     }
 }
 

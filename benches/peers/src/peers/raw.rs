@@ -1,16 +1,22 @@
 //! `raw_sync`'s mutex.
 
-use raw_sync::locks::{LockImpl, LockInit, Mutex};
+use raw_sync::locks::{LockGuard, LockImpl, LockInit, Mutex};
 
 use super::{Peer, Room};
 
 pub struct RawSync {
     room: Room<[u64; 8]>,
-    pub lock: Box<dyn LockImpl>,
+    lock: Box<dyn LockImpl>,
 }
 
 impl Peer for RawSync {
     const WHO: &str = "raw_sync";
+    type Guard<'a> = LockGuard<'a>;
+
+    #[inline]
+    fn hold(&self) -> LockGuard<'_> {
+        self.lock.lock().expect("nobody dies here")
+    }
 
     fn create() -> Self {
         let room = Room::<[u64; 8]>::new();
@@ -29,7 +35,7 @@ impl Peer for RawSync {
 
     #[inline]
     fn locked<R>(&self, action: impl FnOnce(&mut u64) -> R) -> R {
-        let guard = self.lock.lock().expect("nobody dies here");
+        let guard = self.hold();
         let number: *mut u8 = *guard;
         // SAFETY: the guard's pointer is to the number given above, and the lock is held.
         action(unsafe { &mut *number.cast::<u64>() })
