@@ -4,8 +4,9 @@ use std::cell::Cell;
 
 use robust_shm::SharedValue;
 
+use crate::effort::Effort;
 use crate::peers::{NumberBesideLock, Peer, PthreadRobust, PthreadShared, RawSync, step_ns, work};
-use crate::report::{Effort, Limit, Part, Row, median};
+use crate::report::{Limit, Part, Row, median};
 use crate::sys;
 use crate::team::{self, Outcome};
 
@@ -19,7 +20,7 @@ const THINK: [u64; 3] = [0, 500, 5_000];
 const SAMPLE: u64 = 16;
 
 const ROUNDS: usize = 5;
-const MS: u64 = 100;
+const MS: u64 = 150;
 
 /// A noisy figure's verdict: two that are the same are called so.
 const NOISE: f64 = 0.95;
@@ -61,7 +62,7 @@ fn contenders() -> [Contender; 5] {
 
 pub fn measure(effort: Effort) -> Part {
     let mut part = Part { name: "contention", how: how(effort), rows: Vec::new(), bars: Vec::new() };
-    for cell in cells(effort) {
+    for cell in cells(effort).into_iter().filter(|cell| effort.wants(&cell.name())) {
         measure_cell(&mut part, cell, effort);
     }
     part

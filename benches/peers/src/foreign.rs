@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::report::{Effort, Row};
+use crate::effort::Effort;
+use crate::report::Row;
 
 pub const PYTHON_VALUE: &str = "Python multiprocessing.Value('q')";
 

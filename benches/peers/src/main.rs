@@ -6,6 +6,7 @@
 //! different machines.
 
 mod contention;
+mod effort;
 mod foreign;
 mod peers;
 mod pingpong;
@@ -17,7 +18,8 @@ mod uncontended;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use report::{Effort, Part};
+use effort::Effort;
+use report::Part;
 
 const PARTS: &[(&str, &str, fn(Effort) -> Part)] = &[
     ("uncontended", "a lock that nobody else wants, try_lock, reading a u64", uncontended::measure),
@@ -26,18 +28,20 @@ const PARTS: &[(&str, &str, fn(Effort) -> Part)] = &[
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let quick = arguments.iter().any(|argument| argument == "--quick");
-    let named: Vec<&str> =
-        arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with("--")).collect();
-    let parts: Vec<_> = PARTS.iter().filter(|(name, ..)| named.contains(name) || named == ["all"]).collect();
-    if parts.is_empty() {
-        usage();
-        return ExitCode::from(2);
+    match Effort::from_arguments(std::env::args().skip(1)) {
+        Ok((effort, named)) => run(effort, &named),
+        Err(error) => usage(&error),
     }
-    let effort = Effort { quick };
+}
+
+fn run(effort: Effort, named: &[String]) -> ExitCode {
+    let known = |name: &String| name == "all" || PARTS.iter().any(|(part, ..)| part == name);
+    if named.is_empty() || !named.iter().all(known) {
+        return usage("which part?");
+    }
+    let wanted = |part: &str| named.iter().any(|name| name == "all" || name == part);
     let machine = report::machine();
-    for (_, _, measure) in parts {
+    for (_, _, measure) in PARTS.iter().filter(|(name, ..)| wanted(name)) {
         let part = measure(effort);
         part.print();
         println!("  written to {}", part.save(&results(effort), &machine).display());
@@ -45,15 +49,16 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Where the figures go: a quick run's do not replace real ones.
+/// Where the figures go: those of a quick or a partial run do not replace real ones.
 fn results(effort: Effort) -> PathBuf {
     let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    package.join(if effort.quick { "target/quick" } else { "results" })
+    package.join(if effort.usual() { "results" } else { "target/partial" })
 }
 
-fn usage() {
-    eprintln!("usage: peers all|PART... [--quick]\n");
+fn usage(error: &str) -> ExitCode {
+    eprintln!("{error}\n\nusage: all|PART... [--quick] [--only TEXT-IN-CASE] [--rounds N] [--ms N]\n");
     for (name, what, _) in PARTS {
         eprintln!("  {name:<12} {what}");
     }
+    ExitCode::from(2)
 }

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use robust_shm::SharedValue;
 
+use crate::effort::Effort;
 use crate::peers::{NumberBesideLock, Peer, PthreadRobust, PthreadShared, RawSync, work};
-use crate::report::{Effort, Limit, Part, Row};
+use crate::report::{Limit, Part, Row};
 use crate::sys::{self, Shared};
 use crate::team::{self, Outcome};
 
@@ -56,8 +57,10 @@ pub fn measure(effort: Effort) -> Part {
     for (game, what) in GAMES {
         for cores in [2, 1].into_iter().filter(|cores| *cores <= sys::cores()) {
             let case = format!("{what}, {cores} core{}", if cores == 1 { "" } else { "s" });
-            part.rows.extend(rows(game, cores, &case, effort));
-            bars(&mut part, &case);
+            if effort.wants(&case) {
+                part.rows.extend(rows(game, cores, &case, effort));
+                bars(&mut part, &case);
+            }
         }
     }
     part

@@ -5,29 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// How much is measured.
-#[derive(Clone, Copy)]
-pub struct Effort {
-    /// A smoke test: nothing can be concluded from its figures.
-    pub quick: bool,
-}
-
-impl Effort {
-    /// Rounds over all contenders.
-    pub fn rounds(self, usual: usize) -> usize {
-        if self.quick { 1 } else { usual }
-    }
-
-    pub fn ms(self, usual: u64) -> u64 {
-        if self.quick { usual.div_ceil(10) } else { usual }
-    }
-
-    /// All of `cases`, or the first `few` of them.
-    pub fn cases<T>(self, cases: &[T], few: usize) -> &[T] {
-        if self.quick { &cases[..few.min(cases.len())] } else { cases }
-    }
-}
-
 /// One contender in one case: the same figure from every round.
 #[derive(Clone)]
 pub struct Row {
@@ -136,8 +113,9 @@ impl Part {
         if self.bars.is_empty() {
             return;
         }
-        println!("\n  bars");
-        for bar in &self.bars {
+        let many = self.bars.len() > 20;
+        println!("\n  bars{}", if many { " that are not met" } else { "" });
+        for bar in self.bars.iter().filter(|bar| !(many && bar.met())) {
             let verdict = if bar.met() { "met" } else { "NOT MET" };
             println!("    {:<84} {:>7.3}  {:<8} {verdict}", bar.what, bar.figure, bar.limit_text());
         }

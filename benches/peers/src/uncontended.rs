@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use robust_shm::{SharedArray, SharedLock, SharedValue, unique_name};
 
+use crate::effort::Effort;
 use crate::peers::{Peer, PthreadRobust, PthreadShared, RawSync};
-use crate::report::{Effort, Limit, Part, Row};
+use crate::report::{Limit, Part, Row};
 use crate::{foreign, sys};
 
 const ADD: &str = "lock, add one, unlock";
@@ -78,11 +79,14 @@ pub fn measure(effort: Effort) -> Part {
     field.add(READ, "pthread robust: lock, read, unlock", || keep(black_box(&robust).number()));
     field.add(READ, LOADS, || keep(loads(black_box(&words))));
 
+    field.0.retain(|contender| effort.wants(contender.case));
     sys::pin(1);
     let mut part = Part { name: "uncontended", how: how(effort), rows: rows(field, effort), bars: Vec::new() };
     sys::unpin();
-    part.rows.extend(foreign::python(ADD, effort));
-    part.rows.extend(foreign::boost(ADD, effort));
+    if effort.wants(ADD) {
+        part.rows.extend(foreign::python(ADD, effort));
+        part.rows.extend(foreign::boost(ADD, effort));
+    }
     part.rows.sort_by_key(|row| [ADD, LOCK, TRY, READ].iter().position(|case| *case == row.case));
     bars(&mut part);
     part
