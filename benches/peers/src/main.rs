@@ -10,7 +10,9 @@ mod effort;
 mod foreign;
 mod peers;
 mod pingpong;
+mod readers;
 mod report;
+mod stores;
 mod sys;
 mod team;
 mod uncontended;
@@ -24,6 +26,7 @@ use report::Part;
 const PARTS: &[(&str, &str, fn(Effort) -> Part)] = &[
     ("uncontended", "a lock that nobody else wants, try_lock, reading a u64", uncontended::measure),
     ("contention", "a lock that 2, 4 and 16 processes want", contention::measure),
+    ("readers", "how fast one process reads while others write", readers::measure),
     ("pingpong", "a lock handed to and fro between two processes", pingpong::measure),
 ];
 
