@@ -8,10 +8,13 @@
 mod contention;
 mod effort;
 mod foreign;
+mod idle;
+mod killed;
 mod peers;
 mod pingpong;
 mod readers;
 mod report;
+mod segments;
 mod stores;
 mod sys;
 mod team;
@@ -28,6 +31,9 @@ const PARTS: &[(&str, &str, fn(Effort) -> Part)] = &[
     ("contention", "a lock that 2, 4 and 16 processes want", contention::measure),
     ("readers", "how fast one process reads while others write", readers::measure),
     ("pingpong", "a lock handed to and fro between two processes", pingpong::measure),
+    ("killed", "from the kill of a holder until the next one has the lock", killed::measure),
+    ("idle", "what a waiter costs while nothing happens", idle::measure),
+    ("segments", "opening and creating", segments::measure),
 ];
 
 fn main() -> ExitCode {

@@ -28,6 +28,11 @@ pub trait Peer: Sized {
 
     fn hold(&self) -> Self::Guard<'_>;
 
+    /// Locks even when a holder has died.
+    fn hold_whatever_happened(&self) -> Self::Guard<'_> {
+        self.hold()
+    }
+
     /// Locks, gives access to the number, unlocks.
     fn locked<R>(&self, action: impl FnOnce(&mut u64) -> R) -> R;
 
@@ -99,6 +104,10 @@ impl Peer for NumberBesideLock {
     #[inline]
     fn hold(&self) -> LockGuard<'_> {
         self.lock.lock().expect("nobody dies here")
+    }
+
+    fn hold_whatever_happened(&self) -> LockGuard<'_> {
+        self.lock.lock_recover(|| ()).expect("recovered")
     }
 
     fn create() -> Self {

@@ -83,6 +83,13 @@ impl Child {
         unsafe { libc::kill(self.pid, libc::SIGKILL) };
     }
 
+    /// Whether it sleeps.
+    pub fn asleep(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("a child is there until its end");
+        // The name, in brackets, may have any sign in it.
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
+    }
+
     /// Waits for the end.
     pub fn wait(self) {
         let status = self.reap();
@@ -172,7 +179,8 @@ pub fn now() -> u64 {
 #[derive(Clone, Copy)]
 pub struct Used {
     pub cpu_ns: u64,
-    pub voluntary_switches: u64,
+    /// Voluntary ones.
+    pub switches: u64,
 }
 
 impl Used {
@@ -182,14 +190,11 @@ impl Used {
         // SAFETY: room for the answer.
         unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
         let ns = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1_000;
-        Self { cpu_ns: ns(usage.ru_utime) + ns(usage.ru_stime), voluntary_switches: usage.ru_nvcsw as u64 }
+        Self { cpu_ns: ns(usage.ru_utime) + ns(usage.ru_stime), switches: usage.ru_nvcsw as u64 }
     }
 
     pub fn since(self, before: Self) -> Self {
-        Self {
-            cpu_ns: self.cpu_ns - before.cpu_ns,
-            voluntary_switches: self.voluntary_switches - before.voluntary_switches,
-        }
+        Self { cpu_ns: self.cpu_ns - before.cpu_ns, switches: self.switches - before.switches }
     }
 }
 

@@ -100,7 +100,7 @@ impl Member<'_> {
         }
         let used = Used::so_far().since(before);
         self.sheet.cpu_ns.store(used.cpu_ns, Relaxed);
-        self.sheet.switches.store(used.voluntary_switches, Relaxed);
+        self.sheet.switches.store(used.switches, Relaxed);
     }
 }
 
