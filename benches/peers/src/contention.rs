@@ -42,12 +42,11 @@ type Run = fn(Case, u64) -> Outcome;
 
 struct Contender {
     who: &'static str,
-    ours: bool,
     run: Run,
 }
 
 fn contender<P: Peer>() -> Contender {
-    Contender { who: P::WHO, ours: P::OURS, run: contend::<P> }
+    Contender { who: P::WHO, run: contend::<P> }
 }
 
 fn contenders() -> [Contender; 5] {
@@ -134,21 +133,16 @@ fn contend<P: Peer>(cell: Case, ms: u64) -> Outcome {
 
 fn row(cell: Case, contender: &Contender, outcomes: &[Outcome]) -> Row {
     let median_of = |figure: fn(&Outcome) -> f64| median(&outcomes.iter().map(figure).collect::<Vec<_>>());
-    Row {
-        case: cell.name(),
-        who: contender.who.to_owned(),
-        ours: contender.ours,
-        unit: "op/s",
-        rounds: outcomes.iter().map(Outcome::rate).collect(),
-        more: vec![
-            ("fairness", median_of(Outcome::fairness)),
-            ("p50", median_of(|outcome| outcome.wait(0.5))),
-            ("p99", median_of(|outcome| outcome.wait(0.99))),
-            ("p99.9", median_of(|outcome| outcome.wait(0.999))),
-            ("cpu", median_of(Outcome::cpu_per_operation)),
-            ("switches/op", median_of(|outcome| outcome.switches as f64 / outcome.total().max(1) as f64)),
-        ],
-    }
+    let more = vec![
+        ("fairness", median_of(Outcome::fairness)),
+        ("p50", median_of(|outcome| outcome.wait(0.5))),
+        ("p99", median_of(|outcome| outcome.wait(0.99))),
+        ("p99.9", median_of(|outcome| outcome.wait(0.999))),
+        ("cpu", median_of(Outcome::cpu_per_operation)),
+        ("switches/op", median_of(|outcome| outcome.switches as f64 / outcome.total().max(1) as f64)),
+    ];
+    let rates = outcomes.iter().map(Outcome::rate).collect();
+    Row { more, ..Row::new(&cell.name(), contender.who, "op/s", rates) }
 }
 
 fn bars(part: &mut Part, case: &str) {

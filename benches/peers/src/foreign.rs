@@ -73,5 +73,5 @@ fn run(what: &str, command: &mut Command, case: &str, effort: Effort) -> Vec<Row
 fn parse(line: &str, case: &str) -> Option<Row> {
     let (who, figures) = line.split_once('\t')?;
     let rounds = figures.split_whitespace().map(|figure| figure.parse().ok()).collect::<Option<Vec<f64>>>()?;
-    Some(Row { case: case.to_owned(), who: who.to_owned(), ours: false, unit: "ns", rounds, more: Vec::new() })
+    Some(Row::new(case, who, "ns", rounds))
 }

@@ -7,19 +7,18 @@ use robust_shm::SharedValue;
 
 use crate::effort::Effort;
 use crate::peers::{NumberBesideLock, Peer, PthreadRobust, PthreadShared, RawSync};
-use crate::report::{Bar, Limit, Part, Row};
+use crate::report::{Bar, Limit, Part, Row, median};
 use crate::sys::{self, Child, Shared, Used};
 
 const ROUNDS: usize = 5;
 
 struct Contender {
     who: &'static str,
-    ours: bool,
     wait: fn(u64) -> Used,
 }
 
 fn contender<P: Peer>() -> Contender {
-    Contender { who: P::WHO, ours: P::OURS, wait: wait::<P> }
+    Contender { who: P::WHO, wait: wait::<P> }
 }
 
 /// A wait, with what it is called.
@@ -56,16 +55,11 @@ fn rows(ms: u64, case: &str, effort: Effort) -> Vec<Row> {
             used[which].push((contender.wait)(ms));
         }
     }
-    let row = |(contender, used): (&Contender, &Vec<Used>)| Row {
-        case: case.to_owned(),
-        who: contender.who.to_owned(),
-        ours: contender.ours,
-        unit: "µs of processor time",
-        rounds: used.iter().map(|used| used.cpu_ns as f64 / 1e3).collect(),
-        more: vec![(
-            "sleeps",
-            crate::report::median(&used.iter().map(|used| used.switches as f64).collect::<Vec<_>>()),
-        )],
+    let row = |(contender, used): (&Contender, &Vec<Used>)| {
+        let of = |figure: fn(&Used) -> f64| used.iter().map(figure).collect::<Vec<_>>();
+        let more = vec![("sleeps", median(&of(|used| used.switches as f64)))];
+        let cpu = of(|used| used.cpu_ns as f64 / 1e3);
+        Row { more, ..Row::new(case, contender.who, "µs of processor time", cpu) }
     };
     contenders.iter().zip(&used).map(row).collect()
 }
@@ -78,7 +72,8 @@ fn wait<P: Peer>(ms: u64) -> Used {
     let waiter = Child::fork(|| {
         sys::pin(1);
         let own = peer.attach();
-        // The first contact with pages and the thread's list is not part of the wait.
+        // What the first lock of a process costs is not part of the wait.
+        drop(P::create().hold());
         waiting.store(1, Relaxed);
         let before = Used::so_far();
         drop(own.hold());

@@ -13,12 +13,11 @@ const ROUNDS: usize = 101;
 
 struct Contender {
     who: &'static str,
-    ours: bool,
     kill: fn(usize) -> f64,
 }
 
 fn contender<P: Peer>() -> Contender {
-    Contender { who: P::WHO, ours: P::OURS, kill: kill::<P> }
+    Contender { who: P::WHO, kill: kill::<P> }
 }
 
 pub fn measure(effort: Effort) -> Part {
@@ -50,13 +49,10 @@ fn rows(case: &str, waiter_core: usize, effort: Effort) -> Vec<Row> {
             rounds[which].push((contender.kill)(waiter_core));
         }
     }
-    let row = |(contender, rounds): (&Contender, Vec<f64>)| Row {
-        case: case.to_owned(),
-        who: contender.who.to_owned(),
-        ours: contender.ours,
-        unit: "µs",
-        more: vec![("least", rounds.iter().copied().fold(f64::INFINITY, f64::min)), ("p90", share(&rounds, 0.9))],
-        rounds,
+    let row = |(contender, rounds): (&Contender, Vec<f64>)| {
+        let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
+        let more = vec![("least", least), ("p90", share(&rounds, 0.9))];
+        Row { more, ..Row::new(case, contender.who, "µs", rounds) }
     };
     contenders.iter().zip(rounds).map(row).collect()
 }

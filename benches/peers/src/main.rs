@@ -5,6 +5,7 @@
 //! is the median over the rounds, and a ratio is the median of the rounds' ratios: compare those, not the times of
 //! different machines.
 
+mod bulk;
 mod contention;
 mod effort;
 mod foreign;
@@ -14,6 +15,7 @@ mod peers;
 mod pingpong;
 mod readers;
 mod report;
+mod scaling;
 mod segments;
 mod stores;
 mod sys;
@@ -34,6 +36,8 @@ const PARTS: &[(&str, &str, fn(Effort) -> Part)] = &[
     ("killed", "from the kill of a holder until the next one has the lock", killed::measure),
     ("idle", "what a waiter costs while nothing happens", idle::measure),
     ("segments", "opening and creating", segments::measure),
+    ("bulk", "large copies under the lock", bulk::measure),
+    ("scaling", "costs as processes, segments and elements become more", scaling::measure),
 ];
 
 fn main() -> ExitCode {

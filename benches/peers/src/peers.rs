@@ -13,8 +13,6 @@ pub use raw::RawSync;
 /// A lock between processes with a number that it guards, in another cache line than the lock's.
 pub trait Peer: Sized {
     const WHO: &str;
-    /// Whether it is this project's.
-    const OURS: bool = false;
 
     fn create() -> Self;
 
@@ -54,7 +52,6 @@ pub trait Peer: Sized {
 
 impl Peer for SharedValue<u64> {
     const WHO: &str = "SharedValue";
-    const OURS: bool = true;
     type Guard<'a> = ValueGuard<'a, u64>;
 
     #[inline]
@@ -98,7 +95,6 @@ pub struct NumberBesideLock {
 
 impl Peer for NumberBesideLock {
     const WHO: &str = "SharedLock";
-    const OURS: bool = true;
     type Guard<'a> = LockGuard<'a>;
 
     #[inline]

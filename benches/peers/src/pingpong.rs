@@ -34,12 +34,11 @@ const GAMES: [(Game, &str); 4] = [
 
 struct Contender {
     who: &'static str,
-    ours: bool,
     play: fn(Game, usize, u64) -> f64,
 }
 
 fn contender<P: Peer>() -> Contender {
-    Contender { who: P::WHO, ours: P::OURS, play: play::<P> }
+    Contender { who: P::WHO, play: play::<P> }
 }
 
 fn contenders() -> [Contender; 5] {
@@ -81,14 +80,7 @@ fn rows(game: Game, cores: usize, case: &str, effort: Effort) -> Vec<Row> {
             rounds[which].push((contender.play)(game, cores, effort.ms(MS)));
         }
     }
-    let row = |(contender, rounds): (&Contender, Vec<f64>)| Row {
-        case: case.to_owned(),
-        who: contender.who.to_owned(),
-        ours: contender.ours,
-        unit: "ns",
-        rounds,
-        more: Vec::new(),
-    };
+    let row = |(contender, rounds): (&Contender, Vec<f64>)| Row::new(case, contender.who, "ns", rounds);
     contenders.iter().zip(rounds).map(row).collect()
 }
 

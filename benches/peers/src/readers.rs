@@ -83,14 +83,8 @@ fn size<const N: usize>(part: &mut Part, writers: usize, effort: Effort) {
 fn row(case: &str, who: &str, outcomes: &[Outcome]) -> Row {
     let reads = |outcome: &Outcome| (outcome.operations[0] * BATCH) as f64 / outcome.seconds;
     let writes = |outcome: &Outcome| outcome.operations[1..].iter().sum::<u64>() as f64 / outcome.seconds;
-    Row {
-        case: case.to_owned(),
-        who: who.to_owned(),
-        ours: who == OURS,
-        unit: "reads/s",
-        rounds: outcomes.iter().map(reads).collect(),
-        more: vec![("writes/s", median(&outcomes.iter().map(writes).collect::<Vec<_>>()))],
-    }
+    let more = vec![("writes/s", median(&outcomes.iter().map(writes).collect::<Vec<_>>()))];
+    Row { more, ..Row::new(case, who, "reads/s", outcomes.iter().map(reads).collect()) }
 }
 
 /// One process reads, the others write.

@@ -12,6 +12,8 @@ pub struct Row {
     pub case: String,
     pub who: String,
     pub ours: bool,
+    /// Where it stands in a series: a size, a number of processes.
+    pub at: Option<u64>,
     /// What the figure is, with its unit: `ns`, `operations/s`.
     pub unit: &'static str,
     pub rounds: Vec<f64>,
@@ -20,6 +22,11 @@ pub struct Row {
 }
 
 impl Row {
+    pub fn new(case: &str, who: &str, unit: &'static str, rounds: Vec<f64>) -> Self {
+        let (ours, more) = (who.starts_with("Shared"), Vec::new());
+        Self { case: case.to_owned(), who: who.to_owned(), ours, at: None, unit, rounds, more }
+    }
+
     pub fn median(&self) -> f64 {
         median(&self.rounds)
     }
@@ -142,7 +149,7 @@ fn row_to_json(row: &Row) -> Value {
     let more: serde_json::Map<String, Value> =
         row.more.iter().map(|(name, figure)| ((*name).to_owned(), json!(rounded(*figure)))).collect();
     let rounds: Vec<f64> = row.rounds.iter().map(|figure| rounded(*figure)).collect();
-    json!({ "case": row.case, "who": row.who, "ours": row.ours, "unit": row.unit, "median": rounded(row.median()),
+    json!({ "case": row.case, "who": row.who, "ours": row.ours, "at": row.at, "unit": row.unit, "median": rounded(row.median()),
         "rounds": rounds, "more": more })
 }
 

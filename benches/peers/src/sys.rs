@@ -53,6 +53,35 @@ pub fn map(bytes: usize) -> NonNull<u8> {
     NonNull::new(start.cast()).expect("no mapping is at 0")
 }
 
+/// Bytes of a POSIX shared-memory object that has lost its name again.
+pub fn map_object(bytes: usize) -> NonNull<u8> {
+    let name = std::ffi::CString::new(robust_shm::unique_name("peers-object")).expect("no zero in it");
+    // SAFETY: a string.
+    let file = unsafe { libc::shm_open(name.as_ptr(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600) };
+    assert!(file >= 0, "shm_open: {}", io::Error::last_os_error());
+    // SAFETY: a string.
+    unsafe { libc::shm_unlink(name.as_ptr()) };
+    // SAFETY: an open file.
+    assert_eq!(unsafe { libc::ftruncate(file, bytes as libc::off_t) }, 0);
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    // SAFETY: a new mapping at an address that the kernel chooses.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, file, 0) };
+    assert_ne!(start, libc::MAP_FAILED, "mmap of {bytes} bytes: {}", io::Error::last_os_error());
+    // SAFETY: opened above, and not used again.
+    unsafe { libc::close(file) };
+    NonNull::new(start.cast()).expect("no mapping is at 0")
+}
+
+/// Allows as many open files as this user may have.
+pub fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: room for the answer.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: filled in above.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+}
+
 pub fn unmap(start: NonNull<u8>, bytes: usize) {
     // SAFETY: the caller's own mapping.
     unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
@@ -168,10 +197,20 @@ fn pin_to(cores: &[usize]) {
 }
 
 /// CLOCK_MONOTONIC, the same for all processes.
+#[inline]
 pub fn now() -> u64 {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+/// The processor time of this thread, which other processes on the same core do not add to.
+pub fn own_time() -> u64 {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn clock(which: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: room for a time.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    unsafe { libc::clock_gettime(which, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

@@ -23,7 +23,6 @@ const LOADS: &str = "floor: a pair of atomic loads";
 struct Contender<'a> {
     case: &'static str,
     who: &'static str,
-    ours: bool,
     run: Box<dyn FnMut(u64) + 'a>,
 }
 
@@ -37,7 +36,7 @@ impl<'a> Field<'a> {
                 operation();
             }
         };
-        self.0.push(Contender { case, who, ours: who.starts_with("Shared"), run: Box::new(run) });
+        self.0.push(Contender { case, who, run: Box::new(run) });
     }
 }
 
@@ -94,7 +93,7 @@ pub fn measure(effort: Effort) -> Part {
 
 fn how(effort: Effort) -> String {
     format!(
-        "{} rounds over all contenders, 20 ms each; pinned to the second core; nobody else wants the lock",
+        "{} rounds over all contenders, 20 ms each; processor time; pinned to the second core; nobody else wants the lock",
         effort.rounds(15)
     )
 }
@@ -126,22 +125,15 @@ fn rows(mut field: Field, effort: Effort) -> Vec<Row> {
             rounds[which].push(time(&mut *contender.run, times[which]));
         }
     }
-    let row = |(contender, rounds): (Contender, Vec<f64>)| Row {
-        case: contender.case.to_owned(),
-        who: contender.who.to_owned(),
-        ours: contender.ours,
-        unit: "ns",
-        rounds,
-        more: Vec::new(),
-    };
+    let row = |(contender, rounds): (Contender, Vec<f64>)| Row::new(contender.case, contender.who, "ns", rounds);
     field.0.into_iter().zip(rounds).map(row).collect()
 }
 
 /// Nanoseconds for one.
 fn time(run: &mut dyn FnMut(u64), times: u64) -> f64 {
-    let start = sys::now();
+    let start = sys::own_time();
     run(times);
-    (sys::now() - start) as f64 / times as f64
+    (sys::own_time() - start) as f64 / times as f64
 }
 
 /// How many make up `target` nanoseconds.

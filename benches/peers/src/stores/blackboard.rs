@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use iceoryx2::config::Config;
 use iceoryx2::node::Node;
 use iceoryx2::port::reader::EntryHandle;
 use iceoryx2::port::writer::EntryHandleMut;
