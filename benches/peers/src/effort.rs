@@ -7,12 +7,14 @@ pub struct Effort {
     pub quick: bool,
     /// Only cases whose name contains this.
     pub only: Option<&'static str>,
+    /// The file whose figures are replaced.
+    pub readme: Option<&'static str>,
     rounds: Option<usize>,
     ms: Option<u64>,
 }
 
 impl Effort {
-    /// `--quick`, `--only TEXT`, `--rounds N`, `--ms N`; what is left over are the names of the parts.
+    /// `--quick`, `--only TEXT`, `--rounds N`, `--ms N`, `--readme FILE`; what is left over are the names of the parts.
     pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<(Self, Vec<String>), String> {
         let (mut effort, mut rest) = (Self::default(), Vec::new());
         while let Some(argument) = arguments.next() {
@@ -20,6 +22,7 @@ impl Effort {
             match &*argument {
                 "--quick" => effort.quick = true,
                 "--only" => effort.only = Some(next()?.leak()),
+                "--readme" => effort.readme = Some(next()?.leak()),
                 "--rounds" => effort.rounds = Some(number(&next()?)?),
                 "--ms" => effort.ms = Some(number(&next()?)? as u64),
                 _ if argument.starts_with("--") => return Err(format!("no such option: {argument}")),

@@ -6,15 +6,20 @@
 //! different machines.
 
 mod bulk;
+mod chart;
+mod compare;
 mod contention;
 mod effort;
+mod figures;
 mod foreign;
 mod idle;
 mod killed;
 mod peers;
 mod pingpong;
+mod plots;
 mod readers;
 mod report;
+mod saved;
 mod scaling;
 mod segments;
 mod stores;
@@ -27,6 +32,7 @@ use std::process::ExitCode;
 
 use effort::Effort;
 use report::Part;
+use saved::Saved;
 
 const PARTS: &[(&str, &str, fn(Effort) -> Part)] = &[
     ("uncontended", "a lock that nobody else wants, try_lock, reading a u64", uncontended::measure),
@@ -48,6 +54,9 @@ fn main() -> ExitCode {
 }
 
 fn run(effort: Effort, named: &[String]) -> ExitCode {
+    if named == ["render"] {
+        return render(effort);
+    }
     let known = |name: &String| name == "all" || PARTS.iter().any(|(part, ..)| part == name);
     if named.is_empty() || !named.iter().all(known) {
         return usage("which part?");
@@ -59,6 +68,25 @@ fn run(effort: Effort, named: &[String]) -> ExitCode {
         part.print();
         println!("  written to {}", part.save(&results(effort), &machine).display());
     }
+    render(effort)
+}
+
+/// Tables and plots from the figures that there are; into the README only when it is named.
+fn render(effort: Effort) -> ExitCode {
+    let directory = results(effort);
+    let saved = Saved::read(&directory, PARTS.iter().map(|(name, ..)| *name));
+    for (name, plot) in plots::all(&saved) {
+        std::fs::write(directory.join(name), plot).expect("room for a plot");
+    }
+    std::fs::write(directory.join("README.md"), figures::full(&saved)).expect("room for the tables");
+    println!("\ntables and plots: {}", directory.display());
+    let Some(readme) = effort.readme else { return ExitCode::SUCCESS };
+    let text = std::fs::read_to_string(readme).expect("a README");
+    let Some(new) = figures::replace(&text, &figures::brief(&saved, "benches/peers/results")) else {
+        eprintln!("{readme} has no markers: {} and {}", figures::BEGIN, figures::END);
+        return ExitCode::FAILURE;
+    };
+    std::fs::write(readme, new).expect("a README that can be written");
     ExitCode::SUCCESS
 }
 
@@ -69,7 +97,9 @@ fn results(effort: Effort) -> PathBuf {
 }
 
 fn usage(error: &str) -> ExitCode {
-    eprintln!("{error}\n\nusage: all|PART... [--quick] [--only TEXT-IN-CASE] [--rounds N] [--ms N]\n");
+    eprintln!(
+        "{error}\n\nusage: all|PART... [--quick] [--only TEXT-IN-CASE] [--rounds N] [--ms N]\n       render [--readme FILE]\n"
+    );
     for (name, what, _) in PARTS {
         eprintln!("  {name:<12} {what}");
     }

@@ -73,7 +73,7 @@ impl Bar {
         }
     }
 
-    fn limit_text(&self) -> String {
+    pub fn limit_text(&self) -> String {
         match self.limit {
             Limit::AtMost(limit) => format!("≤ {limit}"),
             Limit::AtLeast(limit) => format!("≥ {limit}"),
