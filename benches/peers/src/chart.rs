@@ -99,8 +99,8 @@ pub fn ratios(title: &str, under: &str, groups: &[(String, Vec<Ratio>)]) -> Stri
     let (top, bottom) = (84.0, 84.0 + lines as f64 * LINE);
     let mut svg = Svg::new(960.0, bottom + 20.0);
     svg.title(title, under);
-    let x = |ratio: f64| LEFT + (RIGHT - LEFT) * (ratio.clamp(1.0 / 32.0, 4.0).log2() + 5.0) / 7.0;
-    for ratio in [0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0] {
+    let x = |ratio: f64| LEFT + (RIGHT - LEFT) * (ratio.clamp(1.0 / 32.0, 16.0).log2() + 5.0) / 9.0;
+    for ratio in [0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0] {
         svg.line((x(ratio), top - 6.0), (x(ratio), bottom), if ratio == 1.0 { PALE } else { GRID });
         let label = if ratio < 1.0 { format!("1/{:.0}", 1.0 / ratio) } else { format!("{ratio:.0}×") };
         svg.text((x(ratio), top - 12.0), 11.0, PALE, &Anchor::Middle, false, &label);
@@ -140,7 +140,6 @@ pub struct Series {
 pub struct Panel {
     pub title: String,
     pub across: String,
-    pub up: String,
     pub labels: Vec<(f64, String)>,
     /// The vertical axis begins at 0 and grows evenly.
     pub linear: bool,
@@ -182,7 +181,7 @@ fn shared_legend(svg: &mut Svg, series: &[Series]) {
 fn draw(svg: &mut Svg, panel: &Panel, (x0, y0): (f64, f64), grid: &Grid) {
     let legend = if grid.shared_legend { 12.0 } else { 150.0 };
     let (left, right, top, bottom) = (x0 + 52.0, x0 + grid.width - legend, y0 + 26.0, y0 + grid.height - 40.0);
-    svg.text((left, y0 + 14.0), 12.0, INK, &Anchor::Start, true, &panel.title);
+    svg.text((x0 + 12.0, y0 + 12.0), 12.0, INK, &Anchor::Start, true, &panel.title);
     let all = || panel.series.iter().flat_map(|series| &series.points);
     let span = |of: fn(&(f64, f64)) -> f64| {
         let fold = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
@@ -202,7 +201,6 @@ fn draw(svg: &mut Svg, panel: &Panel, (x0, y0): (f64, f64), grid: &Grid) {
         svg.text((x(*at), bottom + 15.0), 10.5, PALE, &Anchor::Middle, false, label);
     }
     svg.text(((left + right) / 2.0, bottom + 31.0), 10.5, PALE, &Anchor::Middle, false, &panel.across);
-    svg.text((x0 + 8.0, top - 8.0), 10.5, PALE, &Anchor::Start, false, &panel.up);
     // Ours last, so that they lie on top.
     let mut ends = Vec::new();
     for ours in [false, true] {
@@ -214,20 +212,25 @@ fn draw(svg: &mut Svg, panel: &Panel, (x0, y0): (f64, f64), grid: &Grid) {
         }
     }
     if !grid.shared_legend {
-        name_ends(svg, right + 10.0, ends);
+        name_ends(svg, right + 10.0, bottom, ends);
     }
 }
 
 /// Names beside the ends of the lines, moved apart where they would overlap.
-fn name_ends(svg: &mut Svg, x: f64, mut ends: Vec<(f64, &Series)>) {
+fn name_ends(svg: &mut Svg, x: f64, bottom: f64, mut ends: Vec<(f64, &Series)>) {
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut free = f64::NEG_INFINITY;
+    let (mut free, mut left) = (f64::NEG_INFINITY, ends.len());
     for (y, series) in ends {
-        let at = y.max(free);
+        left -= 1;
+        // Room for those that come below.
+        let at = y.min(bottom - NAME * left as f64).max(free);
         svg.text((x, at + 4.0), 10.5, series.colour, &Anchor::Start, series.ours, &series.name);
-        free = at + 13.0;
+        free = at + NAME;
     }
 }
+
+/// The height of a name.
+const NAME: f64 = 13.0;
 
 /// Where a value lies between two others, by factors.
 fn scale(value: f64, low: f64, high: f64) -> f64 {

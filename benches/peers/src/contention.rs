@@ -64,7 +64,24 @@ pub fn measure(effort: Effort) -> Part {
     for cell in cells(effort).into_iter().filter(|cell| effort.wants(&cell.name())) {
         measure_cell(&mut part, cell, effort);
     }
+    part.how += &noise(&part);
     part
+}
+
+/// How far apart the same is: `raw_sync` is the process-shared pthread mutex, and with work under the lock nothing else.
+fn noise(part: &Part) -> String {
+    let worked = part.rows.iter().filter(|row| row.who == RawSync::WHO && row.case.contains("work 5"));
+    let mut ratios: Vec<f64> = worked
+        .filter_map(|row| Some(row.over(part.row(&row.case, PthreadShared::WHO)?)))
+        .filter(|ratio| ratio.is_finite())
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let (Some(least), Some(most)) = (ratios.get(ratios.len() / 10), ratios.get(ratios.len() * 9 / 10)) else {
+        return String::new();
+    };
+    format!(
+        "; noise: the same mutex twice, raw_sync ÷ pthread shared, is {least:.2} to {most:.2} in four of five cells with work"
+    )
 }
 
 fn how(effort: Effort) -> String {

@@ -152,7 +152,13 @@ fn bars_table(part: &Part) -> String {
     let mut text = "| bar | figure | limit | verdict |\n|---|---|---|---|\n".to_owned();
     for bar in &part.bars {
         let verdict = if bar.met() { "met" } else { "**not met**" };
-        let _ = writeln!(text, "| {} | {:.3} | {} | {verdict} |", bar.what, bar.figure, bar.limit_text());
+        let _ = writeln!(
+            text,
+            "| {} | {:.3} | {} | {verdict} |",
+            bar.what.replace('<', "&lt;"),
+            bar.figure,
+            bar.limit_text()
+        );
     }
     text + "\n"
 }

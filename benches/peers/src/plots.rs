@@ -98,7 +98,6 @@ fn contention(part: &Part, machine: &str) -> String {
         panels.push(Panel {
             title: ending,
             across: "processes".to_owned(),
-            up: String::new(),
             labels: [2, 4, 16].map(|processes| (f64::from(processes), processes.to_string())).to_vec(),
             linear: true,
             series: contenders(rows.iter().copied()).into_iter().enumerate().map(line).collect(),
@@ -117,9 +116,8 @@ fn sizes(readers: &Part, bulk: &Part, machine: &str) -> String {
             series(who, which, own.map(|row| (numbers(&row.case)[0], 1e9 / row.median())).collect())
         };
         Panel {
-            title: title.to_owned(),
+            title: format!("{title}: ns"),
             across: "bytes of the value".to_owned(),
-            up: "ns for one read".to_owned(),
             labels: vec![(8.0, "8".to_owned()), (64.0, "64".to_owned()), (4_096.0, "4 Ki".to_owned())],
             linear: false,
             series: contenders(rows.iter().copied()).into_iter().enumerate().map(line).collect(),
@@ -144,11 +142,10 @@ fn bulk_panel(bulk: &Part) -> Panel {
         let plain = series(who, which, points);
         Series { name, colour: if plain.ours { colour } else { plain.colour }, ..plain }
     };
-    let labels = [(10, "1 KiB"), (14, "16 KiB"), (18, "256 KiB"), (22, "4 MiB"), (28, "256 MiB")];
+    let labels = [(10, "1 KiB"), (14, "16 KiB"), (18, "256 KiB"), (22, "4 MiB"), (27, "128 MiB")];
     Panel {
-        title: "Copying an array under its lock".to_owned(),
+        title: "Copying an array under its lock: GB/s".to_owned(),
         across: "bytes of the array".to_owned(),
-        up: "GB/s".to_owned(),
         labels: labels.map(|(power, label)| (2f64.powi(power), label.to_owned())).to_vec(),
         linear: true,
         series: contenders(bulk.rows.iter()).into_iter().enumerate().map(line).collect(),
@@ -171,7 +168,7 @@ fn scaling(part: &Part, machine: &str) -> String {
             .into_iter()
             .map(|at| (at, short(at).replace(".00", "").replace(".0", "")))
             .collect();
-        Panel { title: what.to_owned(), across: what.to_owned(), up: "ns".to_owned(), labels, linear: false, series }
+        Panel { title: format!("{what}: ns"), across: what.to_owned(), labels, linear: false, series }
     };
     let panels = ["attached processes", "segments in the process", "elements in the array"].map(panel);
     let grid = Grid { columns: 3, width: 390.0, height: 290.0, shared_legend: false };

@@ -237,11 +237,11 @@ impl Used {
     }
 }
 
-/// Waits until `done`, at most ten seconds; naps in between so that it leaves the core to others.
+/// Waits until `done`, at most a minute; naps in between so that it leaves the core to others.
 pub fn wait_until(what: &str, done: impl Fn() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(10), "waited for too long: {what}");
+        assert!(start.elapsed() < Duration::from_secs(60), "waited for too long: {what}");
         std::thread::sleep(Duration::from_micros(200));
     }
 }

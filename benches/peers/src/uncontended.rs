@@ -1,9 +1,12 @@
 //! A lock that nobody else wants: lock, add one, unlock.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use posix_sync::mutex::robustness_markers::Robust;
+use posix_sync::mutex::{MutexBuilder, MutexSharing};
 use robust_shm::{SharedArray, SharedLock, SharedValue, unique_name};
 
 use crate::effort::Effort;
@@ -46,9 +49,10 @@ pub fn measure(effort: Effort) -> Part {
     let array = SharedArray::<u64, 8>::create(&unique_name("peers")).expect("a new name");
     let lock = SharedLock::create(&unique_name("peers")).expect("a new name");
     let (shared, robust, raw) = (PthreadShared::create(), PthreadRobust::create(), RawSync::create());
+    let posix_sync = MutexBuilder::<Robust>::new().with_sharing(MutexSharing::Shared).build_owned();
     let file = foreign::NamedLock::create();
     let (word, words) = (AtomicU64::new(0), [AtomicU64::new(1), AtomicU64::new(2)]);
-    let mut number = 0u64;
+    let cell = Cell::new(0u64);
 
     let mut field = Field(Vec::new());
     field.add(ADD, "SharedValue<u64>", || *black_box(&value).lock().unwrap() += 1);
@@ -58,7 +62,11 @@ pub fn measure(effort: Effort) -> Part {
     field.add(ADD, "pthread shared", || black_box(&shared).locked(|number| *number += 1));
     field.add(ADD, "pthread robust", || black_box(&robust).locked(|number| *number += 1));
     field.add(ADD, "raw_sync", || black_box(&raw).locked(|number| *number += 1));
-    field.add(ADD, "named-lock", || black_box(&file).locked(|| *black_box(&mut number) += 1));
+    field.add(ADD, "posix-sync robust", || {
+        let _guard = black_box(&posix_sync).lock().unwrap();
+        black_box(&cell).set(cell.get() + 1);
+    });
+    field.add(ADD, "named-lock", || black_box(&file).locked(|| black_box(&cell).set(cell.get() + 1)));
     field.add(ADD, FLOOR, || floor(black_box(&word)));
 
     field.add(LOCK, "SharedLock", || drop(black_box(&lock).lock().unwrap()));
