@@ -12,6 +12,8 @@ use crate::sys;
 const ROUNDS: usize = 9;
 const MS: u64 = 20;
 
+const PAGE: usize = 4_096;
+
 const WRITE: &str = "SharedArray::copy_from_slice";
 const READ: &str = "SharedArray::read_into";
 const FLOOR_WRITE: &str = "memcpy into a shared mapping";
@@ -43,13 +45,18 @@ fn size<const N: usize>(part: &mut Part, case: &str, effort: Effort) {
         return;
     }
     let array = SharedArray::<u64, N>::create(&unique_name("peers")).expect("a new name");
-    let (plain, mut buffer) = (sys::map_object(N * 8), vec![7u64; N]);
+    // Alike in where they begin within a page: copies depend on that.
+    let within_page = array.lock().expect("a new array").as_ptr().addr() % PAGE;
+    let (object, mut memory) = (sys::map_object(N * 8 + PAGE), vec![7u64; N + PAGE / 8]);
+    let plain = object.map_addr(|start| start.checked_add(within_page).expect("within the mapping"));
+    let aligned = memory.as_ptr().align_offset(PAGE);
+    let buffer = &mut memory[aligned..][..N];
     let mut rounds = [const { Vec::new() }; 4];
     for round in 0..=effort.rounds(ROUNDS) {
-        let write = rate(N, effort, || array.copy_from_slice(black_box(&buffer)).expect("nobody else is here"));
-        let bare_write = rate(N, effort, || copy_in(black_box(&buffer), plain));
-        let read = rate(N, effort, || array.read_into(black_box(&mut buffer)).expect("nobody else is here"));
-        let bare_read = rate(N, effort, || copy_out(plain, black_box(&mut buffer)));
+        let write = rate(N, effort, || array.copy_from_slice(black_box(&*buffer)).expect("nobody else is here"));
+        let bare_write = rate(N, effort, || copy_in(black_box(&*buffer), plain));
+        let read = rate(N, effort, || array.read_into(black_box(&mut *buffer)).expect("nobody else is here"));
+        let bare_read = rate(N, effort, || copy_out(plain, black_box(&mut *buffer)));
         // The first round brings the pages.
         if round > 0 {
             for (all, one) in rounds.iter_mut().zip([write, bare_write, read, bare_read]) {
@@ -57,7 +64,7 @@ fn size<const N: usize>(part: &mut Part, case: &str, effort: Effort) {
             }
         }
     }
-    sys::unmap(plain, N * 8);
+    sys::unmap(object, N * 8 + PAGE);
     for (who, rounds) in [WRITE, FLOOR_WRITE, READ, FLOOR_READ].into_iter().zip(rounds) {
         part.rows.push(Row { at: Some(N as u64 * 8), ..Row::new(case, who, "GB/s", rounds) });
     }

@@ -155,6 +155,8 @@ pub struct Grid {
 }
 
 pub fn panels(title: &str, under: &str, grid: &Grid, panels: &[Panel]) -> String {
+    let panels: Vec<&Panel> =
+        panels.iter().filter(|panel| panel.series.iter().any(|one| !one.points.is_empty())).collect();
     let rows = panels.len().div_ceil(grid.columns);
     let top = if grid.shared_legend { 84.0 } else { 62.0 };
     let mut svg = Svg::new(grid.width * grid.columns as f64 + 16.0, top + grid.height * rows as f64 + 8.0);

@@ -34,7 +34,10 @@ use effort::Effort;
 use report::Part;
 use saved::Saved;
 
-const PARTS: &[(&str, &str, fn(Effort) -> Part)] = &[
+type Measure = fn(Effort) -> Part;
+
+/// Name, description.
+const PARTS: &[(&str, &str, Measure)] = &[
     ("uncontended", "a lock that nobody else wants, try_lock, reading a u64", uncontended::measure),
     ("contention", "a lock that 2, 4 and 16 processes want", contention::measure),
     ("readers", "how fast one process reads while others write", readers::measure),
@@ -68,7 +71,7 @@ fn run(effort: Effort, named: &[String]) -> ExitCode {
         part.print();
         println!("  written to {}", part.save(&results(effort), &machine).display());
     }
-    render(effort)
+    if effort.usual() { render(effort) } else { ExitCode::SUCCESS }
 }
 
 /// Tables and plots from the figures that there are; into the README only when it is named.
