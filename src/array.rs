@@ -13,6 +13,7 @@ use crate::segment::{ArrayOf, Contents, Segment};
 use crate::sync::mutex::Wait;
 
 mod guard;
+mod options;
 
 pub use guard::ArrayGuard;
 
@@ -305,13 +306,13 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
 
     #[inline(always)]
     fn lock_either(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        Ok(ArrayGuard { array: self, held: self.segment.mutex().lock(wait)? })
+        Ok(ArrayGuard { locked: self.segment.lock(wait)? })
     }
 
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
         let guard = self.lock_either(wait)?;
-        if ArrayGuard::is_poisoned(&guard) { Err(guard.held.poisoned_error()) } else { Ok(guard) }
+        if ArrayGuard::is_poisoned(&guard) { Err(guard.locked.poisoned_error()) } else { Ok(guard) }
     }
 
     /// One element, read under the lock.
@@ -544,109 +545,6 @@ fn check_index(index: usize, len: usize) {
 #[track_caller]
 fn check_len(found: usize, expected: usize) {
     assert!(found == expected, "a slice of {expected} elements is needed to copy the whole array, got {found}");
-}
-
-impl<T: Pod + Send + Sync, const N: usize> Options<SharedArray<T, N>> {
-    /// See [`SharedArray::create`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedArray;
-    ///
-    /// let name = robust_shm::unique_name("options");
-    /// let made = SharedArray::<u8, 4>::options().mode(0o640).create(&name)?;
-    /// assert!(made.was_created());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn create(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
-        Ok(SharedArray { segment: Segment::create(name, &self.settings, &[])? })
-    }
-
-    /// See [`SharedArray::create_from`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedArray;
-    ///
-    /// let name = robust_shm::unique_name("options");
-    /// let made = SharedArray::options().mode(0o640).create_from(&name, &[1, 2])?;
-    /// assert_eq!(made.to_vec()?, [1, 2]);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
-        Ok(SharedArray { segment: Segment::create(name, &self.settings, bytemuck::cast_slice(elements))? })
-    }
-
-    /// See [`SharedArray::open`].
-    ///
-    /// # Errors
-    ///
-    /// As there, and [`Error::ForeignOwner`] for a segment of a user that was not allowed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedArray;
-    ///
-    /// let name = robust_shm::unique_name("options");
-    /// let made = SharedArray::<u8, 4>::options().type_tag("acme/1").create(&name)?;
-    /// let opened = SharedArray::<u8, 4>::options().type_tag("acme/1").open(&name)?;
-    /// assert!(!opened.was_created());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn open(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
-        Ok(SharedArray { segment: Segment::open(name, &self.settings)? })
-    }
-
-    /// See [`SharedArray::open_or_create`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedArray;
-    ///
-    /// let name = robust_shm::unique_name("options");
-    /// let made = SharedArray::<u8, 4>::options().open_or_create(&name)?;
-    /// assert!(made.was_created());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn open_or_create(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
-        Ok(SharedArray { segment: Segment::open_or_create(name, &self.settings, &[])? })
-    }
-
-    /// See [`SharedArray::open_or_create_from`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedArray;
-    ///
-    /// let name = robust_shm::unique_name("options");
-    /// let made = SharedArray::options().open_or_create_from(&name, &[1, 2])?;
-    /// assert_eq!(made.to_vec()?, [1, 2]);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn open_or_create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
-        Ok(SharedArray { segment: Segment::open_or_create(name, &self.settings, bytemuck::cast_slice(elements))? })
-    }
 }
 
 /// Shows the name and the first elements; never waits.

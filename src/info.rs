@@ -1,16 +1,19 @@
 //! [`SegmentInfo`]: what can be told about a segment from outside, and the list of all of them.
 
 use std::fmt;
-use std::io;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
 use crate::identity::{Kind, TypeName};
 use crate::name::Name;
 use crate::options::LockKind;
-use crate::os::{file, process};
+use crate::os::process;
 use crate::segment::{self, Inspection};
 use crate::sync::mutex::{holder_in, says_owner_died};
+
+mod list;
+
+pub use list::{Segments, segments};
 
 /// A picture of a segment at one moment. Nothing is locked, mapped or changed to take it.
 ///
@@ -417,61 +420,5 @@ impl fmt::Display for SegmentInfo {
             }
         }
         Ok(())
-    }
-}
-
-/// All segments that this user may look at, in no particular order. Files that are not segments are passed over; a
-/// damaged segment is an `Err` item.
-///
-/// # Examples
-///
-/// ```
-/// for info in robust_shm::segments() {
-///     println!("{}", info?);
-/// }
-/// # Ok::<(), robust_shm::Error>(())
-/// ```
-pub fn segments() -> Segments {
-    match file::names() {
-        Ok(names) => Segments { names: Box::new(names) },
-        Err(error) => Segments { names: Box::new(std::iter::once(Err(error))) },
-    }
-}
-
-/// The iterator that [`segments`] returns.
-#[must_use = "iterators are lazy"]
-pub struct Segments {
-    names: Box<dyn Iterator<Item = io::Result<String>> + Send>,
-}
-
-impl Iterator for Segments {
-    type Item = Result<SegmentInfo, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let name = match self.names.next()? {
-                Ok(name) => name,
-                Err(source) => return Some(Err(Error::Io { name: "*".into(), action: "list every", source })),
-            };
-            if segment::is_private(&name) {
-                continue;
-            }
-            match SegmentInfo::of(&name) {
-                // Not ours, not for us to read, or gone since.
-                Err(
-                    Error::NotASegment { .. }
-                    | Error::PermissionDenied { .. }
-                    | Error::NotFound { .. }
-                    | Error::InvalidName { .. },
-                ) => {}
-                found => return Some(found),
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Segments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Segments").finish_non_exhaustive()
     }
 }

@@ -143,9 +143,14 @@ pub(crate) const fn words(size: usize) -> usize {
     size.div_ceil(8)
 }
 
+/// Do both slots of a value of `size` bytes stand in the commit line itself?
+pub(crate) const fn is_small(size: usize) -> bool {
+    words(size) <= SMALL_WORDS
+}
+
 /// The offsets of the two slots of a value of `size` bytes, from the start of the segment.
 pub(crate) const fn slot_offsets(size: usize) -> [usize; 2] {
-    if words(size) <= SMALL_WORDS {
+    if is_small(size) {
         let first = BODY_OFFSET + offset_of!(CommitLine, small);
         [first, first + SMALL_WORDS * 8]
     } else {

@@ -40,6 +40,9 @@
 //! * A holder that dumps core is released when the dump is written, a stopped one (`SIGSTOP`) not at all:
 //!   `try_lock_for` is the answer to both.
 //! * The copy of a guard in a forked child still gives access to an array, without the lock; its drop does nothing.
+//! * There is one slot in which a thread names the lock that it is waiting for. A signal handler that takes another lock
+//!   uses it meanwhile; a waiter that is killed just then, and just after it was woken, takes the wake-up with it, and the
+//!   next one notices within three seconds.
 //! * After a raw `clone` (not `fork`), parent and child count as one user, and the child can read values but not lock.
 //! * Relocking by the same thread is [`LockError::WouldDeadlock`], also through a second handle; deadlocks between
 //!   threads are not detected.

@@ -200,7 +200,7 @@ impl SharedLock {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn lock_poisoned(&self) -> Result<LockGuard<'_>, LockError> {
-        Ok(LockGuard { held: self.segment.mutex().lock(Wait::Forever)? })
+        Ok(LockGuard { locked: self.segment.lock(Wait::Forever)? })
     }
 
     /// Waits for the lock; if it is poisoned, runs the closure, which repairs what the lock guards, and then clears the
@@ -247,8 +247,8 @@ impl SharedLock {
 
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
-        let guard = LockGuard { held: self.segment.mutex().lock(wait)? };
-        if LockGuard::is_poisoned(&guard) { Err(guard.held.poisoned_error()) } else { Ok(guard) }
+        let guard = LockGuard { locked: self.segment.lock(wait)? };
+        if LockGuard::is_poisoned(&guard) { Err(guard.locked.poisoned_error()) } else { Ok(guard) }
     }
 
     /// Did a holder die or panic, and nobody has repaired what it left? The picture of a moment, without the lock.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `segment/create.rs` | a complete segment is made without a name, then gets one |
 //! | `segment/open.rs` | a name is followed, what is there is validated, shared and mapped |
+//! | `segment/locked.rs` | what can be done while the lock is held |
 //! | `segment/presence.rs` | being a user: the shared `flock`, leaving, fork, exit |
 //! | `segment/removal.rs` | how a name goes away: last one out, orphans, `remove` |
 //!
@@ -30,7 +31,6 @@
 //! * **Nobody waits for a stopped process**: leavers try once, openers for a bounded time.
 #![allow(unsafe_code)]
 
-use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -45,13 +45,15 @@ use crate::layout::{self, CommitLine, Header};
 use crate::name::Name;
 use crate::options::{LockKind, Settings};
 use crate::sync::commit::CommitCell;
-use crate::sync::mutex::{Held, Mutex};
+use crate::sync::mutex::Mutex;
 
 mod create;
+mod locked;
 mod open;
 mod presence;
 mod removal;
 
+pub(crate) use locked::Locked;
 pub(crate) use open::{Inspection, inspect};
 pub(crate) use removal::is_private;
 pub use removal::{remove, remove_orphans};
@@ -97,7 +99,7 @@ struct Mapping {
 }
 
 // SAFETY: the mapping belongs to the process and not to a thread; all access to it goes through atomics, or through
-// the lock (`array`, `array_mut`), and contents are `Send` (arrays also `Sync`) by the bounds of their constructors.
+// the lock (`Locked`), and contents are `Send` (arrays also `Sync`) by the bounds of their constructors.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
@@ -121,7 +123,8 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // A leaked guard has left its node in its thread's robust list: libc and the kernel will write to it. So a lock
         // that may be held is never unmapped.
-        if !self.mutex.is_held_here() {
+        let start = self.base.addr().get();
+        if !self.mutex.is_held_within(start..start + self.memory.len()) {
             // SAFETY: dropped once, here, and nothing uses the mapping any more.
             unsafe { ManuallyDrop::drop(&mut self.memory) };
         }
@@ -149,56 +152,37 @@ impl<C> Segment<C> {
     pub(crate) fn mutex(&self) -> &Mutex {
         &self.mapping.mutex
     }
-
-    /// Something in the mapping.
-    #[inline]
-    fn at<P>(&self, offset: usize) -> NonNull<P> {
-        // SAFETY: callers pass offsets of `layout`, which lie within the length that was checked when mapping.
-        unsafe { self.mapping.base.add(offset) }.cast()
-    }
 }
 
 impl<T> Segment<ValueOf<T>> {
     /// The commit cell in the mapping.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn cell(&self) -> CommitCell<'_> {
-        // SAFETY: a value's segment has a commit line there, made of atomics, mapped as long as `self`.
-        let line = unsafe { self.at::<CommitLine>(layout::BODY_OFFSET).as_ref() };
-        let slots = layout::slot_offsets(size_of::<T>()).map(|offset| {
-            let words = NonNull::slice_from_raw_parts(self.at::<AtomicU64>(offset), layout::words(size_of::<T>()));
-            // SAFETY: the shape was checked when opening, so both slots have room for a `T`, 8-aligned.
-            unsafe { words.as_ref() }
-        });
-        CommitCell { commits: &line.commits, begun: &line.begun, slots }
+        // SAFETY: within the length that was checked when mapping.
+        let body = unsafe { self.mapping.base.add(layout::BODY_OFFSET) };
+        // SAFETY: the body of a segment with a `T` in it, mapped as long as `self`.
+        unsafe { cell_at::<T>(body) }
     }
 }
 
-impl<T: bytemuck::Pod, const N: usize> Segment<ArrayOf<T, N>> {
-    const DATA_OFFSET: usize =
-        layout::BODY_OFFSET.next_multiple_of(if align_of::<T>() > 64 { align_of::<T>() } else { 64 });
-
-    fn data(&self) -> NonNull<UnsafeCell<[T; N]>> {
-        self.at(Self::DATA_OFFSET)
-    }
-
-    /// The array, while the lock is held.
-    #[inline]
-    pub(crate) fn array<'a>(&self, held: &'a Held<'_>) -> &'a [T; N] {
-        debug_assert!(held.is_of(&self.mapping.mutex));
-        // SAFETY: the shape was checked when opening: N elements stand there, aligned, and any bytes are a `T`.
-        let cell = unsafe { self.data().as_ref() };
-        // SAFETY: the lock is held, and mutable access needs a `&mut Held`: nobody writes meanwhile. The guard that owns
-        // `held` borrows the segment.
-        unsafe { &*cell.get() }
-    }
-
-    /// The array for writing, while the lock is held.
-    #[inline]
-    pub(crate) fn array_mut<'a>(&self, held: &'a mut Held<'_>) -> &'a mut [T; N] {
-        debug_assert!(held.is_of(&self.mapping.mutex));
-        // SAFETY: as in `array`.
-        let cell = unsafe { self.data().as_ref() };
-        // SAFETY: the lock is held and `held` is borrowed exclusively: nobody else reads or writes meanwhile.
-        unsafe { &mut *cell.get() }
-    }
+/// The commit cell of a `T`, given where the body of its segment begins.
+///
+/// # Safety
+///
+/// The segment was opened with the shape of a `T`, and stays mapped for `'a`.
+#[inline(always)]
+unsafe fn cell_at<'a, T>(body: NonNull<u8>) -> CommitCell<'a> {
+    // SAFETY: a value's segment has a commit line there, made of atomics.
+    let line = unsafe { body.cast::<CommitLine>().as_ref() };
+    let slot = |offset: usize| {
+        // SAFETY: slots stand behind the start of the body, and the mapping is as long as the shape needs.
+        let slot = unsafe { body.add(offset - layout::BODY_OFFSET) };
+        let words = NonNull::slice_from_raw_parts(slot.cast::<AtomicU64>(), layout::words(size_of::<T>()));
+        // SAFETY: the shape was checked when opening, so both slots have room for a `T`, 8-aligned.
+        unsafe { words.as_ref() }
+    };
+    let [even, odd] = layout::slot_offsets(size_of::<T>());
+    let slots = [slot(even), slot(odd)];
+    let begun = (!layout::is_small(size_of::<T>())).then_some(&line.begun);
+    CommitCell { commits: &line.commits, begun, slots }
 }

@@ -10,9 +10,10 @@ use crate::identity::{Kind, Shape, TypeName};
 use crate::options::Options;
 use crate::segment::{Contents, Segment, ValueOf};
 use crate::sync::mutex::Wait;
-use crate::sync::words::{self, Snapshot};
+use crate::sync::words::Unchecked;
 
 mod guard;
+mod options;
 
 pub use guard::ValueGuard;
 
@@ -190,7 +191,7 @@ impl<T: Shareable> SharedValue<T> {
     /// ```
     #[inline]
     pub fn get(&self) -> T {
-        match self.snapshot().value {
+        match self.snapshot().0.check() {
             Some(value) => value,
             None => panic!("{}", self.invalid_value()),
         }
@@ -211,7 +212,7 @@ impl<T: Shareable> SharedValue<T> {
     /// ```
     #[inline]
     pub fn try_get(&self) -> Result<T, LockError> {
-        self.snapshot().value.ok_or_else(|| self.invalid_value())
+        self.snapshot().0.check().ok_or_else(|| self.invalid_value())
     }
 
     /// The value, if there has been a commit since the one numbered `seen`; `seen` is then set to its number. `None`
@@ -237,9 +238,9 @@ impl<T: Shareable> SharedValue<T> {
         if self.commits() == *seen {
             return None;
         }
-        let Snapshot { commit, value } = self.snapshot();
+        let (bytes, commit) = self.snapshot();
         *seen = commit;
-        match value {
+        match bytes.check() {
             Some(value) => Some(value),
             None => panic!("{}", self.invalid_value()),
         }
@@ -262,8 +263,8 @@ impl<T: Shareable> SharedValue<T> {
     /// ```
     #[inline]
     pub fn set(&self, value: T) -> Result<(), LockError> {
-        let mut held = self.segment.mutex().lock(Wait::Forever)?;
-        held.release(|_, _| words::commit(&self.segment.cell(), &value));
+        let locked = self.segment.lock(Wait::Forever)?;
+        locked.commit_and_release(&value, 1);
         Ok(())
     }
 
@@ -404,44 +405,58 @@ impl<T: Shareable> SharedValue<T> {
 
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<ValueGuard<'_, T>, LockError> {
-        let mut held = self.segment.mutex().lock(wait)?;
-        match words::read_locked(&self.segment.cell()) {
-            Some(copy) => Ok(ValueGuard { value: self, held, copy, changed: 0 }),
+        let locked = self.segment.lock(wait)?;
+        let mut bytes = Unchecked::new();
+        bytes.read_locked(&locked.cell());
+        match bytes.check() {
+            Some(copy) => Ok(ValueGuard { locked, copy, changed: 0 }),
             None => {
-                held.release(|_, _| {});
+                locked.release_or_poison();
                 Err(self.invalid_value())
             }
         }
     }
 
-    #[inline]
-    fn snapshot(&self) -> Snapshot<T> {
-        match words::read(&self.segment.cell()) {
-            Some(snapshot) => snapshot,
-            None => self.snapshot_among_writers(),
+    /// A consistent copy of the last commit, and its number.
+    #[inline(always)]
+    fn snapshot(&self) -> (Unchecked<T>, u64) {
+        let mut bytes = Unchecked::new();
+        match bytes.read(&self.segment.cell()) {
+            Some(commit) => (bytes, commit),
+            // Into other bytes if they are few: those whose address is never taken stay in registers.
+            None if size_of::<T>() <= 32 => {
+                let mut bytes = Unchecked::new();
+                let commit = self.read_among_writers(&mut bytes);
+                (bytes, commit)
+            }
+            None => {
+                let commit = self.read_among_writers(&mut bytes);
+                (bytes, commit)
+            }
         }
     }
 
     /// Writers overtook a copy. Copying is tried again and, in turns, `try_lock`: if the lock is free, nobody can
     /// overtake; if it is not, its holder commits, or it is stuck, and then a copy succeeds. No turn waits.
     #[cold]
-    fn snapshot_among_writers(&self) -> Snapshot<T> {
+    #[inline(never)]
+    fn read_among_writers(&self, bytes: &mut Unchecked<T>) -> u64 {
         const COPIES_FIRST: u32 = 16;
         let mut failures = 1;
         loop {
-            if let Some(snapshot) = words::read(&self.segment.cell()) {
-                return snapshot;
+            if let Some(commit) = bytes.read(&self.segment.cell()) {
+                return commit;
             }
             failures += 1;
             if failures < COPIES_FIRST {
                 std::hint::spin_loop();
                 continue;
             }
-            if let Ok(mut held) = self.segment.mutex().lock(Wait::No) {
-                let snapshot = words::read(&self.segment.cell());
-                held.release(|_, _| {});
-                if let Some(snapshot) = snapshot {
-                    return snapshot;
+            if let Ok(locked) = self.segment.lock(Wait::No) {
+                let commit = bytes.read(&locked.cell());
+                locked.release_or_poison();
+                if let Some(commit) = commit {
+                    return commit;
                 }
             }
         }
@@ -510,69 +525,6 @@ impl<T: Shareable> SharedValue<T> {
     #[cold]
     fn invalid_value(&self) -> LockError {
         LockError::InvalidValue { name: self.segment.shared_name(), expected: std::any::type_name::<T>() }
-    }
-}
-
-impl<T: Shareable> Options<SharedValue<T>> {
-    /// See [`SharedValue::create`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedValue;
-    ///
-    /// let name = robust_shm::unique_name("options");
-    /// let made = SharedValue::<u8>::options().mode(0o640).create(&name, 1)?;
-    /// assert!(made.was_created());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn create(&self, name: &str, initial: T) -> Result<SharedValue<T>, Error> {
-        Ok(SharedValue { segment: Segment::create(name, &self.settings, bytemuck::bytes_of(&initial))? })
-    }
-
-    /// See [`SharedValue::open`].
-    ///
-    /// # Errors
-    ///
-    /// As there, and [`Error::ForeignOwner`] for a segment of a user that was not allowed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedValue;
-    ///
-    /// let name = robust_shm::unique_name("options");
-    /// let made = SharedValue::<u8>::options().type_tag("acme/1").create(&name, 1)?;
-    /// let opened = SharedValue::<u8>::options().type_tag("acme/1").open(&name)?;
-    /// assert!(!opened.was_created());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn open(&self, name: &str) -> Result<SharedValue<T>, Error> {
-        Ok(SharedValue { segment: Segment::open(name, &self.settings)? })
-    }
-
-    /// See [`SharedValue::open_or_create`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedValue;
-    ///
-    /// let name = robust_shm::unique_name("options");
-    /// let made = SharedValue::<u8>::options().open_or_create(&name, 1)?;
-    /// assert!(made.was_created());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn open_or_create(&self, name: &str, initial: T) -> Result<SharedValue<T>, Error> {
-        Ok(SharedValue { segment: Segment::open_or_create(name, &self.settings, bytemuck::bytes_of(&initial))? })
     }
 }
 

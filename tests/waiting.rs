@@ -5,11 +5,11 @@ mod support;
 use std::time::{Duration, Instant};
 
 use robust_shm::{LockError, SharedLock, SharedValue};
-use support::{Scratch, pause, play, ready_to_die, say, spawn, within_limit};
+use support::{Scratch, asleep, pause, play, ready_to_die, say, spawn, until, within_limit};
 
 #[test]
 fn child() {
-    play(&[("hold", hold), ("wait", wait)]);
+    play(&[("hold", hold), ("wait", wait), ("wait-long", wait_long)]);
 }
 
 fn hold(name: &str) {
@@ -25,6 +25,15 @@ fn wait(name: &str) {
     say("got it");
     drop(guard);
     pause();
+}
+
+fn wait_long(name: &str) {
+    let value = SharedValue::<u32>::open(name).unwrap();
+    // SAFETY: takes nothing, cannot fail.
+    #[allow(unsafe_code)]
+    let thread = unsafe { libc::gettid() };
+    say(thread);
+    drop(value.lock().unwrap());
 }
 
 #[test]
@@ -122,4 +131,27 @@ fn a_stopped_holder_delays_writers_but_no_reader() {
     assert!(matches!(value.try_lock_for(Duration::from_millis(20)), Err(LockError::TimedOut { .. })));
     child.kill();
     assert!(value.lock().is_ok());
+}
+
+/// Nothing polls: who waits sleeps, but for one look at whether the holder still exists.
+#[test]
+fn waiters_of_a_holder_that_sleeps_are_woken_once_at_most() {
+    let name = Scratch::new("asleep");
+    let value = SharedValue::create(&name, 1u32).unwrap();
+    let guard = value.lock().unwrap();
+    let waiters: Vec<_> = (0..4).map(|_| spawn("wait-long", &name)).collect();
+    let threads: Vec<libc::pid_t> = waiters.iter().map(|waiter| waiter.hear().parse().unwrap()).collect();
+    let sleep_of = |thread: &libc::pid_t| until("a waiter's sleep", || asleep(*thread));
+    let sleeps = || threads.iter().map(sleep_of).collect::<Vec<_>>();
+    let before = until("all waiters' sleep on the lock", || {
+        let first = sleeps();
+        std::thread::sleep(Duration::from_millis(100));
+        (first == sleeps()).then_some(first)
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    for (after, before) in sleeps().into_iter().zip(before) {
+        assert!(after - before <= 1, "a waiter went to sleep {} times in 2 s", after - before);
+    }
+    drop(guard);
+    waiters.into_iter().for_each(support::Role::join);
 }

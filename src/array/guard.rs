@@ -5,14 +5,13 @@ use std::ops::{Deref, DerefMut};
 
 use bytemuck::Pod;
 
-use super::{SharedArray, Shortened};
-use crate::sync::mutex::{End, Held};
+use super::Shortened;
+use crate::segment::{ArrayOf, Locked};
 
-/// The elements of a [`SharedArray`], in place, while its lock is held; dropping the guard releases it.
+/// The elements of a [`SharedArray`](crate::SharedArray), in place, while its lock is held; dropping the guard releases it.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct ArrayGuard<'a, T: Pod + Send + Sync, const N: usize> {
-    pub(super) array: &'a SharedArray<T, N>,
-    pub(super) held: Held<'a>,
+    pub(super) locked: Locked<'a, ArrayOf<T, N>>,
 }
 
 impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
@@ -28,7 +27,7 @@ impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
     #[must_use]
     #[inline]
     pub fn is_poisoned(guard: &Self) -> bool {
-        guard.held.is_poisoned()
+        guard.locked.is_poisoned()
     }
 
     /// Says that the elements are whole again. A guard that is dropped without it leaves the poison.
@@ -44,18 +43,14 @@ impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn clear_poison(guard: &mut Self) {
-        guard.held.clear_poison();
+        guard.locked.clear_poison();
     }
 }
 
 impl<T: Pod + Send + Sync, const N: usize> Drop for ArrayGuard<'_, T, N> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.held.release(|held, end| {
-            if end == End::Panic {
-                held.set_poison();
-            }
-        });
+        self.locked.release_or_poison();
     }
 }
 
@@ -64,14 +59,14 @@ impl<T: Pod + Send + Sync, const N: usize> Deref for ArrayGuard<'_, T, N> {
 
     #[inline]
     fn deref(&self) -> &[T; N] {
-        self.array.segment.array(&self.held)
+        self.locked.array()
     }
 }
 
 impl<T: Pod + Send + Sync, const N: usize> DerefMut for ArrayGuard<'_, T, N> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T; N] {
-        self.array.segment.array_mut(&mut self.held)
+        self.locked.array_mut()
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use crate::sync::mutex::{End, Held};
+use crate::segment::{Locked, Nothing};
 
 /// A [`SharedLock`](crate::SharedLock) that is held; dropping the guard releases it.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct LockGuard<'a> {
-    pub(super) held: Held<'a>,
+    pub(super) locked: Locked<'a, Nothing>,
 }
 
 impl LockGuard<'_> {
@@ -23,7 +23,7 @@ impl LockGuard<'_> {
     #[must_use]
     #[inline]
     pub fn is_poisoned(guard: &Self) -> bool {
-        guard.held.is_poisoned()
+        guard.locked.is_poisoned()
     }
 
     /// Says that what the lock guards is whole again.
@@ -40,18 +40,14 @@ impl LockGuard<'_> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn clear_poison(guard: &mut Self) {
-        guard.held.clear_poison();
+        guard.locked.clear_poison();
     }
 }
 
 impl Drop for LockGuard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.held.release(|held, end| {
-            if end == End::Panic {
-                held.set_poison();
-            }
-        });
+        self.locked.release_or_poison();
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! * [`robust_futex`]: the lock word's state machine;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
-//! * [`words`]: a `T` in and out of that cell;
+//! * [`words`]: a `T` in and out of that cell, and [`bulk`], many words at once;
 //! * [`mutex`]: which lock kind a segment has, poison, and what every guard is built on.
 #![allow(unsafe_code)]
 
+mod bulk;
 pub(crate) mod commit;
 pub(crate) mod mutex;
 mod robust_futex;

@@ -5,17 +5,20 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::MutexGuard;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::panicking;
 use std::time::{Duration, Instant};
 
-use super::robust_futex::{self, Failure};
+use super::robust_futex::{self, Failure, Linked};
 use crate::error::LockError;
 use crate::layout::LockLine;
 use crate::options::LockKind;
+use crate::os::robust_list::RobustList;
+use crate::os::thread::Thread;
 use crate::os::{self, Deadline};
 
 pub(crate) use super::robust_futex::{Wait, after_all_users_left, holder_in, says_owner_died};
@@ -36,10 +39,6 @@ pub(crate) struct Mutex {
     kind: LockKind,
     name: Arc<str>,
     pid_namespace: u64,
-    /// The fork generation in which the PID namespace was last compared.
-    compared_in: AtomicU32,
-    /// Is the lock held through this handle? Stays true when a guard is leaked.
-    held: AtomicBool,
 }
 
 // SAFETY: the lock line is alive as long as the mutex (see `new`) and is made of atomics, which any thread may use.
@@ -53,8 +52,7 @@ impl Mutex {
     /// `line` must point to a lock line that stays mapped as long as the mutex is used, and whose remaining bytes
     /// nobody but the lock's protocol writes.
     pub(crate) unsafe fn new(line: NonNull<LockLine>, kind: LockKind, name: Arc<str>, pid_namespace: u64) -> Self {
-        let compared_in = AtomicU32::new(os::process::generation());
-        Self { line, kind, name, pid_namespace, compared_in, held: AtomicBool::new(false) }
+        Self { line, kind, name, pid_namespace }
     }
 
     #[inline]
@@ -67,18 +65,19 @@ impl Mutex {
     #[inline(always)]
     pub(crate) fn lock(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         // Inlined, and with one exit, because a result that passes through memory costs as much as the lock itself.
-        match os::thread::cached() {
-            Some(me) if self.compared_in.load(Ordering::Relaxed) == me.generation && self.lock_free(&me) => {
-                Ok(self.held_by(me.generation))
-            }
+        let line = self.line;
+        match os::thread::fast() {
+            Some(me) if self.lock_free(line, &me) => Ok(Held::new(self, line, &me, Linked::Alone)),
             _ => self.lock_slowly(wait),
         }
     }
 
     #[inline(always)]
-    fn lock_free(&self, me: &os::thread::Thread) -> bool {
+    fn lock_free(&self, line: NonNull<LockLine>, me: &Thread) -> bool {
+        // SAFETY: alive by the contract of `new`.
+        let line = unsafe { line.as_ref() };
         match self.kind {
-            LockKind::Futex => robust_futex::lock_free(self.line(), me),
+            LockKind::Futex => robust_futex::lock_free(line, me),
         }
     }
 
@@ -86,31 +85,21 @@ impl Mutex {
     #[inline(never)]
     fn lock_slowly(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         let me = os::thread::current().map_err(|error| self.os_error("prepare this thread for", error))?;
-        if self.compared_in.load(Ordering::Relaxed) != me.generation {
-            self.compare_namespace(me.generation)?;
+        if os::thread::pid_namespace() != self.pid_namespace {
+            return Err(self.foreign_namespace());
         }
-        match self.kind {
-            LockKind::Futex => robust_futex::lock(self.line(), &me, wait).map_err(|failure| self.explain(failure))?,
-        }
-        Ok(self.held_by(me.generation))
+        let locked = match self.kind {
+            LockKind::Futex => robust_futex::lock(self.line(), &me, wait),
+        };
+        let linked = locked.map_err(|failure| self.explain(failure))?;
+        Ok(Held::new(self, self.line, &me, linked))
     }
 
-    #[inline(always)]
-    fn held_by(&self, generation: u32) -> Held<'_> {
-        self.held.store(true, Ordering::Relaxed);
-        let since = (generation as usize) << 1 | usize::from(panicking());
-        Held { mutex: self, since, not_send: PhantomData }
-    }
-
-    /// After a fork: is this still the PID namespace in which the ids in the word mean something?
+    /// A fork has taken this process out of the PID namespace in which the ids in the word mean something.
     #[cold]
-    fn compare_namespace(&self, generation: u32) -> Result<(), LockError> {
-        if os::process::pid_namespace() != self.pid_namespace {
-            let message = "this process is in another PID namespace than the segment's creator, and thread ids mean nothing across namespaces";
-            return Err(self.os_error("take", io::Error::new(io::ErrorKind::Unsupported, message)));
-        }
-        self.compared_in.store(generation, Ordering::Relaxed);
-        Ok(())
+    fn foreign_namespace(&self) -> LockError {
+        let message = "this process is in another PID namespace than the segment's creator, and thread ids mean nothing across namespaces";
+        self.os_error("take", io::Error::new(io::ErrorKind::Unsupported, message))
     }
 
     #[cold]
@@ -139,9 +128,11 @@ impl Mutex {
         robust_futex::owner_died(self.line()) || self.line().poison.load(Ordering::Relaxed) != 0
     }
 
-    /// Is the lock held through this handle, perhaps by a guard that was leaked?
-    pub(crate) fn is_held_here(&self) -> bool {
-        self.held.load(Ordering::Relaxed)
+    /// Is the lock held through a mapping at these addresses, by a guard that was leaked?
+    pub(crate) fn is_held_within(&self, addresses: Range<usize>) -> bool {
+        match self.kind {
+            LockKind::Futex => robust_futex::is_held_within(self.line(), addresses),
+        }
     }
 }
 
@@ -152,15 +143,29 @@ impl fmt::Debug for Mutex {
 }
 
 /// The lock, held by this thread. Not a guard by itself: whoever has it calls [`release`](Self::release) on drop.
+///
+/// It has at hand all that the fast path of a release needs: to find it again (through the mutex, through thread-local
+/// cells) right after the atomic operation of taking the lock would hold up the processor.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     mutex: &'a Mutex,
-    /// The fork generation, and in bit 0 whether this thread was panicking already when it took the lock. One word: a
-    /// guard of narrow fields, stored one by one and moved at once, stalls the processor longer than the lock takes.
-    since: usize,
+    /// The mutex's own.
+    line: NonNull<LockLine>,
+    /// This thread's, if the lock was linked [`Linked::Alone`]; else none, which no fast path takes for its own.
+    alone_in: RobustList,
+    // Whole words: narrow fields, stored one by one and moved at once, stall the processor longer than the lock takes.
+    tid: usize,
+    /// The fork generation in which the lock was taken.
+    generation: usize,
+    /// 1 if the thread was panicking already when it took the lock.
+    was_panicking: usize,
     /// As std's guards: not `Send`, because the kernel's list belongs to a thread, but `Sync`.
     not_send: PhantomData<MutexGuard<'static, ()>>,
 }
+
+// SAFETY: what a shared reference gives access to is the mutex, which is `Sync`, and atomics in the lock line. The list
+// is used when the lock is released, on the thread of its owner.
+unsafe impl Sync for Held<'_> {}
 
 /// What a guard may do with the data before the lock is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,23 +176,54 @@ pub(crate) enum End {
     Panic,
 }
 
-impl Held<'_> {
+/// The lock line of a lock that is held.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a>(NonNull<LockLine>, PhantomData<&'a LockLine>);
+
+impl Line<'_> {
+    /// Points into the whole mapping.
+    #[inline(always)]
+    pub(crate) fn pointer(self) -> NonNull<LockLine> {
+        self.0
+    }
+
+    #[inline(always)]
+    fn get(&self) -> &LockLine {
+        // SAFETY: alive while the lock is held, by the contract of `Mutex::new`.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(crate) fn poison(self) {
+        self.get().poison.store(1, Ordering::Relaxed); // written by holders only
+    }
+}
+
+impl<'a> Held<'a> {
+    #[inline(always)]
+    fn new(mutex: &'a Mutex, line: NonNull<LockLine>, me: &Thread, linked: Linked) -> Self {
+        Self {
+            mutex,
+            line,
+            alone_in: if linked == Linked::Alone { me.list } else { RobustList::NONE },
+            tid: me.tid as usize,
+            generation: me.generation as usize,
+            was_panicking: usize::from(panicking()),
+            not_send: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn line(&self) -> Line<'a> {
+        Line(self.line, PhantomData)
+    }
+
     #[inline]
     pub(crate) fn is_poisoned(&self) -> bool {
-        self.mutex.line().poison.load(Ordering::Relaxed) != 0 // written by holders only, and this is one
+        self.line().get().poison.load(Ordering::Relaxed) != 0 // written by holders only, and this is one
     }
 
     pub(crate) fn clear_poison(&mut self) {
-        self.mutex.line().poison.store(0, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_poison(&self) {
-        self.mutex.line().poison.store(1, Ordering::Relaxed);
-    }
-
-    /// Is it this lock that is held?
-    pub(crate) fn is_of(&self, mutex: &Mutex) -> bool {
-        std::ptr::eq(self.mutex, mutex)
+        self.line().get().poison.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn poisoned_error(&self) -> LockError {
@@ -196,16 +232,60 @@ impl Held<'_> {
 
     /// Runs `before`, then releases the lock. Does nothing at all unless this thread holds it: the copy of a guard in a
     /// forked child holds nothing.
+    ///
+    /// What `before` captures is copied when things are not simple: so it should be small.
     #[inline(always)]
-    pub(crate) fn release(&mut self, before: impl FnOnce(&Self, End)) {
-        let Some(me) = os::thread::cached() else { return };
-        if me.generation as usize != self.since >> 1 || !robust_futex::is_held_by(self.mutex.line(), me.tid) {
+    pub(crate) fn release(&self, before: impl FnOnce(Line<'a>, End) + Copy) {
+        let is_simple = self.is_simple();
+        if is_simple {
+            before(self.line(), End::Regular);
+            if robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in) {
+                return;
+            }
+        }
+        // One call for both exits, because the compiler inlines a guard's drop only while it is small; and no reference
+        // to `self` or `before`, because a guard whose address is taken cannot stay in registers.
+        self.mutex.release_slowly(self.alone_in, self.generation, self.was_panicking, is_simple, before);
+    }
+
+    /// Is this the simple end of a simple critical section: this thread holds the lock, it was linked alone and nothing
+    /// was linked since, nobody waits, and no panic is about?
+    #[inline(always)]
+    fn is_simple(&self) -> bool {
+        // A guard stays on its thread. So in the process that took the lock, the list is this thread's.
+        self.generation == os::process::known_generation() as usize
+            && robust_futex::is_held_alone(self.line().get(), self.tid as u32, self.alone_in)
+            && !panicking()
+    }
+}
+
+impl Mutex {
+    /// The end of [`Held::release`] in all but the simplest case. `unlocked_alone`: somebody began to wait while
+    /// [`robust_futex::unlock_alone`] was at it, and all that is left is to wake him.
+    #[cold]
+    #[inline(never)]
+    fn release_slowly<'a>(
+        &'a self,
+        alone_in: RobustList,
+        generation: usize,
+        was_panicking: usize,
+        unlocked_alone: bool,
+        before: impl FnOnce(Line<'a>, End),
+    ) {
+        let Some(me) = os::thread::known() else { return };
+        if unlocked_alone {
+            return robust_futex::wake_after(self.line(), me.list);
+        }
+        if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), me.tid) {
             return;
         }
-        before(self, if panicking() && self.since & 1 == 0 { End::Panic } else { End::Regular });
-        self.mutex.held.store(false, Ordering::Relaxed);
-        match self.mutex.kind {
-            LockKind::Futex => robust_futex::unlock(self.mutex.line(), &me),
+        let panic_began_under_it = panicking() && was_panicking == 0;
+        before(Line(self.line, PhantomData), if panic_began_under_it { End::Panic } else { End::Regular });
+        match self.kind {
+            LockKind::Futex => {
+                let linked = if alone_in.is_known() { Linked::Alone } else { Linked::AmongOthers };
+                robust_futex::unlock(self.line(), &me, linked);
+            }
         }
     }
 }

@@ -12,7 +12,9 @@
 //!
 //! **The waiters bit is sticky.** Who acquires a word with `W` keeps it, and who acquires `D` sets it, so every unlock
 //! wakes one while anybody may sleep. A sleeper that is killed between its wake-up and its acquisition has named the
-//! lock as `list_op_pending`; the kernel finds no owner in the word and passes the wake-up on.
+//! lock as `list_op_pending`; the kernel finds no owner in the word and passes the wake-up on (since Linux 6.2; also in
+//! the stable kernels of that time). A model check of all interleavings stands in `tests/model_lock_word`, with the
+//! simpler protocols that fail it.
 //!
 //! **Clearing it needs the epoch.** An unlocker that stored `W` and woke nobody would like to store 0. Between the two,
 //! others may have acquired, slept and released, leaving a `W` that means a sleeper: the value is the same and its
@@ -34,8 +36,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::layout::LockLine;
+use crate::os::robust_list::RobustList;
 use crate::os::thread::Thread;
-use crate::os::{Deadline, futex, process, thread};
+use crate::os::{Deadline, futex, process};
 
 /// `W`: somebody may sleep on the word.
 pub(super) const WAITERS: u32 = libc::FUTEX_WAITERS;
@@ -64,47 +67,55 @@ pub(super) enum Failure {
     Os(io::Error),
 }
 
-/// Takes the lock if it is free and nobody has slept on it: the fast path of [`lock`], with one exit for all that is
-/// not so.
+/// How the lock stands in its thread's list: see `os::linux::robust_list`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Linked {
+    /// The list was empty; the node also stays named as pending.
+    Alone,
+    /// Others were in it.
+    AmongOthers,
+}
+
+/// Takes the lock if it is free, nobody has slept on it, and the thread holds no other: the fast path of [`lock`], with
+/// one exit for all that is not so.
 #[inline(always)]
 pub(super) fn lock_free(line: &LockLine, me: &Thread) -> bool {
-    if me.held >= thread::MAX_HELD {
+    if !me.list.is_idle() {
         return false;
     }
-    let node = me.list.node(&line.word);
-    let interrupted = me.list.begin(node);
-    // Acquire pairs with the Release of `unlock`, `unlock_and_wake` and the kernel's marking of a dead owner.
+    let node = RobustList::node(&line.word);
+    me.list.begin(node);
+    // Acquire pairs with the Release of `unlock_alone`, `unlock`, `unlock_and_wake` and the kernel's marking of a dead owner.
     if line.word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        me.list.end(interrupted);
+        me.list.end(0);
         return false;
     }
-    enter(line, me, interrupted);
+    line.node.store(node as u64, Ordering::Relaxed); // read by this process only, to know itself again
+    me.list.link_alone(node);
     true
 }
 
 /// Takes the lock in all other cases, or says why not.
 #[cold]
-pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait) -> Result<(), Failure> {
-    if me.held >= thread::MAX_HELD {
+pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait) -> Result<Linked, Failure> {
+    if me.list.is_full() {
         return Err(too_many());
     }
-    let interrupted = me.list.begin(me.list.node(&line.word));
+    let node = RobustList::node(&line.word);
+    let was_idle = me.list.is_idle();
+    let interrupted = me.list.begin(node);
     if let Err(failure) = lock_contended(line, me, wait, interrupted) {
         me.list.end(interrupted);
         return Err(failure);
     }
-    enter(line, me, interrupted);
-    Ok(())
-}
-
-/// The word is ours: so is the node.
-#[inline(always)]
-fn enter(line: &LockLine, me: &Thread, interrupted: usize) {
-    let node = me.list.node(&line.word);
-    line.node.store(node as u64, Ordering::Relaxed); // read by this thread only, to know itself again
+    line.node.store(node as u64, Ordering::Relaxed); // as above
+    if was_idle {
+        me.list.link_alone(node);
+        return Ok(Linked::Alone);
+    }
     me.list.link(node);
     me.list.end(interrupted);
-    thread::count_held(me.held + 1);
+    Ok(Linked::AmongOthers)
 }
 
 #[cold]
@@ -115,7 +126,7 @@ fn too_many() -> Failure {
 }
 
 fn lock_contended(line: &LockLine, me: &Thread, wait: Wait, interrupted: usize) -> Result<(), Failure> {
-    let node = me.list.node(&line.word);
+    let node = RobustList::node(&line.word);
     let mut holder_was_looked_up = false;
     let mut time_is_up = false;
     loop {
@@ -128,7 +139,7 @@ fn lock_contended(line: &LockLine, me: &Thread, wait: Wait, interrupted: usize) 
             continue;
         }
         let Some(sleep_until) = next_deadline(wait) else { return Err(Failure::WouldBlock) };
-        if holder == me.tid && (interrupted != 0 || me.list.contains(line.node.load(Ordering::Relaxed) as usize)) {
+        if holder == me.tid && is_own(line, me, interrupted) {
             return Err(Failure::WouldDeadlock);
         }
         if !holder_was_looked_up {
@@ -156,6 +167,14 @@ fn lock_contended(line: &LockLine, me: &Thread, wait: Wait, interrupted: usize) 
     }
 }
 
+/// Is the lock, whose word has our id, one that this thread holds or is taking?
+#[cold]
+fn is_own(line: &LockLine, me: &Thread, interrupted: usize) -> bool {
+    // Something that is going in or out, and not in the list: a signal handler has interrupted this very operation.
+    let is_amid_operation = interrupted != 0 && !me.list.contains(interrupted);
+    is_amid_operation || me.list.contains(line.node.load(Ordering::Relaxed) as usize)
+}
+
 /// When the next sleep ends: at the deadline or at the next heartbeat. `None`: not to sleep at all.
 fn next_deadline(wait: Wait) -> Option<Deadline> {
     let heartbeat = Deadline::after(HEARTBEAT).unwrap_or_else(Deadline::now);
@@ -172,7 +191,7 @@ fn next_deadline(wait: Wait) -> Option<Deadline> {
 fn acquire(line: &LockLine, seen: u32, tid: u32) -> bool {
     let marked = seen & (WAITERS | OWNER_DIED) != 0;
     let held = if marked { tid | WAITERS } else { tid };
-    // Acquire: as in `lock`.
+    // Acquire: as in `lock_free`.
     if line.word.compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed).is_err() {
         return false;
     }
@@ -201,23 +220,49 @@ fn mark_dead(line: &LockLine, seen: u32) {
 }
 
 /// Does the word say that `tid` holds the lock?
-#[inline]
+#[inline(always)]
 pub(super) fn is_held_by(line: &LockLine, tid: u32) -> bool {
     line.word.load(Ordering::Relaxed) & !WAITERS == tid
 }
 
-/// Releases the lock, which `me` holds.
+/// Does the word say that `tid` holds the lock, with nobody waiting, and is it, having been linked [`Linked::Alone`],
+/// still the only one in the list? Then [`unlock_alone`] releases it.
 #[inline(always)]
-pub(super) fn unlock(line: &LockLine, me: &Thread) {
-    let node = me.list.node(&line.word);
-    let interrupted = me.list.begin(node);
+pub(super) fn is_held_alone(line: &LockLine, tid: u32, list: RobustList) -> bool {
+    // One branch and not two: both are true all but always.
+    (line.word.load(Ordering::Relaxed) == tid) & list.is_alone(RobustList::node(&line.word))
+}
+
+/// The fast path of [`unlock`]. `false`: somebody waits now, and [`wake_after`] must follow.
+#[inline(always)]
+pub(super) fn unlock_alone(line: &LockLine, tid: u32, list: RobustList) -> bool {
+    list.unlink_alone(RobustList::node(&line.word));
+    // Release pairs with the Acquire of `lock_free` and `acquire`.
+    let released = line.word.compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed).is_ok();
+    if released {
+        list.end(0);
+    }
+    released
+}
+
+/// The end of an [`unlock_alone`] that found the waiters bit.
+#[cold]
+pub(super) fn wake_after(line: &LockLine, list: RobustList) {
+    unlock_and_wake(line);
+    list.end(0);
+}
+
+/// Releases the lock, which `me` holds.
+pub(super) fn unlock(line: &LockLine, me: &Thread, linked: Linked) {
+    let node = RobustList::node(&line.word);
+    let pending = me.list.begin(node);
     me.list.unlink(node);
-    // Release pairs with the Acquire of `lock` and `acquire`.
+    // Release: as in `unlock_alone`.
     if line.word.compare_exchange(me.tid, 0, Ordering::Release, Ordering::Relaxed).is_err() {
         unlock_and_wake(line);
     }
-    me.list.end(interrupted);
-    thread::count_held(me.held.saturating_sub(1));
+    // Alone, what was pending is this very node, or something that a libc forgot there: nothing was when it was linked.
+    me.list.end(if linked == Linked::Alone { 0 } else { pending });
 }
 
 #[cold]
@@ -285,6 +330,12 @@ fn clear_waiters(_line: &LockLine, _epoch: u32) {}
 /// Does the word say that the holder died and nobody has taken the lock since?
 pub(super) fn owner_died(line: &LockLine) -> bool {
     line.word.load(Ordering::Relaxed) & OWNER_DIED != 0
+}
+
+/// Does a thread of this process hold the lock with a node that lies between these addresses?
+pub(super) fn is_held_within(line: &LockLine, addresses: std::ops::Range<usize>) -> bool {
+    holder_in(line.word.load(Ordering::Relaxed)).is_some_and(process::is_own_thread)
+        && addresses.contains(&(line.node.load(Ordering::Relaxed) as usize))
 }
 
 /// The holder's thread id in a word.

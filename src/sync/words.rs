@@ -2,60 +2,69 @@
 
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::atomic::Ordering;
 
+use super::bulk;
 use super::commit::CommitCell;
 use crate::value::Shareable;
 
-/// What a consistent copy of the cell came to: the number of the commit, and the value if its bytes are one.
-pub(crate) struct Snapshot<T> {
-    pub(crate) commit: u64,
-    pub(crate) value: Option<T>,
-}
+/// The bytes of a `T`, copied out of a cell, before it is known that they are one.
+///
+/// It stays where it is while it is filled and checked, because each move of a large value would be one more copy.
+pub(crate) struct Unchecked<T: Shareable>(MaybeUninit<T>);
 
-/// Copies the last commit out; `None` when writers overtook the copy.
-#[inline]
-pub(crate) fn read<T: Shareable>(cell: &CommitCell<'_>) -> Option<Snapshot<T>> {
-    let mut bits = Bits::<T>::new();
-    let commit = cell.read(|index, word| bits.put(index, word))?;
-    Some(Snapshot { commit, value: bits.check() })
-}
-
-/// Copies the last commit out, while the lock is held; `None` when its bytes are no `T`.
-#[inline]
-pub(crate) fn read_locked<T: Shareable>(cell: &CommitCell<'_>) -> Option<T> {
-    let mut bits = Bits::<T>::new();
-    cell.read_locked(|index, word| bits.put(index, word));
-    bits.check()
-}
-
-/// The bytes of a `T` before it is known that they are one. Zero at first, so that they are always initialised.
-struct Bits<T: Shareable>(MaybeUninit<T::Bits>);
-
-impl<T: Shareable> Bits<T> {
-    #[inline]
-    fn new() -> Self {
-        const { assert!(size_of::<T::Bits>() == size_of::<T>(), "CheckedBitPattern::Bits must be as long as the type") };
-        Self(MaybeUninit::zeroed())
+impl<T: Shareable> Unchecked<T> {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        const {
+            assert!(size_of::<T::Bits>() == size_of::<T>(), "CheckedBitPattern::Bits must be as large as the type");
+            assert!(align_of::<T::Bits>() <= align_of::<T>(), "CheckedBitPattern::Bits must fit where the type does");
+        };
+        Self(MaybeUninit::uninit())
     }
 
-    #[inline]
-    fn put(&mut self, index: usize, word: u64) {
-        let len = (size_of::<T>() - index * 8).min(8);
+    /// Copies the last commit; gives its number, or `None` when writers overtook the copy.
+    #[inline(always)]
+    pub(crate) fn read(&mut self, cell: &CommitCell<'_>) -> Option<u64> {
+        cell.read(|n| self.fill(cell, n))
+    }
+
+    /// Copies the last commit, while the lock is held.
+    #[inline(always)]
+    pub(crate) fn read_locked(&mut self, cell: &CommitCell<'_>) {
+        self.fill(cell, cell.last_locked());
+    }
+
+    /// Writes every byte, from the slot of commit `n`.
+    #[inline(always)]
+    fn fill(&mut self, cell: &CommitCell<'_>, n: u64) {
         let start = self.0.as_mut_ptr().cast::<u8>();
-        // SAFETY: a slot has just the words that a `T` needs, so `index * 8` is within `bits`.
-        let to = unsafe { start.add(index * 8) };
-        // SAFETY: at most the rest of `bits` is written, from a word of 8 bytes.
-        unsafe { ptr::copy_nonoverlapping(word.to_ne_bytes().as_ptr(), to, len) };
+        if let ([even], [odd]) = (cell.slots[0], cell.slots[1]) {
+            // Both, and then a choice: so the processor need not know `n` before it loads.
+            let (even, odd) = (even.load(Ordering::Relaxed), odd.load(Ordering::Relaxed));
+            let word = if n & 1 == 0 { even } else { odd };
+            // SAFETY: a `T` has at most the eight bytes of a word when one word is all that it needs.
+            return unsafe { ptr::copy_nonoverlapping(word.to_ne_bytes().as_ptr(), start, size_of::<T>()) };
+        }
+        let (whole, rest) = cell.slot(n).split_at(size_of::<T>() / 8);
+        // SAFETY: a `T` has room for so many whole words, and this one is ours.
+        unsafe { bulk::load(whole, start) };
+        if let [last] = rest {
+            let bytes = last.load(Ordering::Relaxed).to_ne_bytes();
+            // SAFETY: within the `T`: the whole words are less than all of it.
+            let end = unsafe { start.add(whole.len() * 8) };
+            // SAFETY: just what is left of the `T`, from a word that has more.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), end, size_of::<T>() % 8) };
+        }
     }
 
-    #[inline]
-    fn check(self) -> Option<T> {
-        // SAFETY: initialised in `new`, and `Bits` accepts any bytes (`AnyBitPattern`).
-        let bits = unsafe { self.0.assume_init() };
-        T::is_valid_bit_pattern(&bits).then(|| {
-            // SAFETY: valid as just checked, and of the same size and layout (`CheckedBitPattern`).
-            unsafe { ptr::from_ref(&bits).cast::<T>().read_unaligned() }
-        })
+    /// The value, if the bytes are one. To be called after a copy that succeeded.
+    #[inline(always)]
+    pub(crate) fn check(self) -> Option<T> {
+        // SAFETY: `fill` has written every byte; `Bits` accepts any (`AnyBitPattern`), and fits, as asserted in `new`.
+        let bits = unsafe { &*self.0.as_ptr().cast::<T::Bits>() };
+        // SAFETY: valid, as is just being checked.
+        T::is_valid_bit_pattern(bits).then(|| unsafe { self.0.assume_init() })
     }
 }
 
@@ -63,15 +72,18 @@ impl<T: Shareable> Bits<T> {
 #[inline]
 pub(crate) fn commit<T: Shareable>(cell: &CommitCell<'_>, value: &T) {
     let bytes = bytemuck::bytes_of(value);
-    cell.commit(|index| {
-        let rest = &bytes[index * 8..];
-        match rest.first_chunk::<8>() {
-            Some(word) => u64::from_ne_bytes(*word),
-            None => {
+    cell.commit(
+        #[inline(always)]
+        |slot| {
+            let (whole, rest) = slot.split_at(bytes.len() / 8);
+            // SAFETY: `bytes` has so many whole words.
+            unsafe { bulk::store(whole, bytes.as_ptr()) };
+            if let [last] = rest {
+                let left = &bytes[whole.len() * 8..];
                 let mut word = [0; 8];
-                word[..rest.len()].copy_from_slice(rest);
-                u64::from_ne_bytes(word)
+                word[..left.len()].copy_from_slice(left);
+                last.store(u64::from_ne_bytes(word), Ordering::Relaxed);
             }
-        }
-    });
+        },
+    );
 }

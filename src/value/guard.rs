@@ -3,17 +3,15 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::{Shareable, SharedValue};
-use crate::sync::mutex::{End, Held};
-use crate::sync::words;
+use super::Shareable;
+use crate::segment::{Locked, ValueOf};
 
-/// A private copy of the value of a [`SharedValue`], held under its lock. Dropping it commits the copy if it was used
+/// A private copy of the value of a [`SharedValue`](crate::SharedValue), held under its lock. Dropping it commits the copy if it was used
 /// mutably; [`discard`](Self::discard), a panic that began under the guard, the exit of the process and the copy in a
 /// forked child commit nothing.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct ValueGuard<'a, T: Shareable> {
-    pub(super) value: &'a SharedValue<T>,
-    pub(super) held: Held<'a>,
+    pub(super) locked: Locked<'a, ValueOf<T>>,
     pub(super) copy: T,
     /// 1 once the copy was used mutably. A word for the reason that `Held` gives.
     pub(super) changed: usize,
@@ -42,12 +40,7 @@ impl<T: Shareable> ValueGuard<'_, T> {
 impl<T: Shareable> Drop for ValueGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        let Self { value, held, copy, changed } = self;
-        held.release(|_, end| {
-            if *changed != 0 && end == End::Regular {
-                words::commit(&value.segment.cell(), copy);
-            }
-        });
+        self.locked.commit_and_release(&self.copy, self.changed);
     }
 }
 

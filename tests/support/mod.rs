@@ -228,6 +228,14 @@ pub fn ready_to_die() -> ! {
     std::process::abort()
 }
 
+/// If the thread sleeps: how often it has gone to sleep, so that two sleeps can be told apart.
+pub fn asleep(thread: libc::pid_t) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let sleeps = field("voluntary_ctxt_switches:")?.parse().ok()?;
+    field("State:")?.starts_with('S').then_some(sleeps)
+}
+
 /// Waits for a condition; fails after [`LIMIT`].
 pub fn until<R>(what: &str, mut condition: impl FnMut() -> Option<R>) -> R {
     let end = Instant::now() + LIMIT;

@@ -3,7 +3,7 @@
 pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod process;
-mod robust_list;
+pub(crate) mod robust_list;
 pub(crate) mod thread;
 mod time;
 

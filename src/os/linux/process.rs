@@ -3,13 +3,18 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// The fork generation: 0 means "not numbered yet". It stands in a page that the kernel empties in a child
-/// (`MADV_WIPEONFORK`), which also catches a raw `clone` that runs no fork handlers.
-static CELL: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-/// Stands in where the kernel has no `MADV_WIPEONFORK` (before 4.14); then only the fork handler empties it.
-static PLAIN_CELL: AtomicU32 = AtomicU32::new(0);
+use crate::layout::PAGE;
+
+/// The fork generation in the first word; 0 means "not numbered yet". A page of its own, so that the kernel can be asked
+/// to empty it in a child (`MADV_WIPEONFORK`), which also catches a raw `clone` that runs no fork handlers. A static and
+/// not a mapping, so that the fast path of a lock reads it with one instruction.
+#[repr(align(4096))]
+struct Page([AtomicU32; PAGE / 4]);
+
+static GENERATION: Page = Page([const { AtomicU32::new(0) }; PAGE / 4]);
+
 /// The highest generation that this process or a forebear was given; a child inherits it, so that its own is another.
 static LAST: AtomicU32 = AtomicU32::new(0);
 /// What `LAST` was when the fork handler last emptied the cell; 0 also stands for the first process.
@@ -18,40 +23,23 @@ static EMPTIED_AT: AtomicU32 = AtomicU32::new(0);
 /// the parent's nodes in it, and whatever is linked in front of them writes into lock lines that the parent holds.
 static RAW_CLONE: AtomicBool = AtomicBool::new(false);
 
-/// The cell that holds the generation of this process: the same one for its whole life, so that it can be cached.
-pub(super) fn generation_cell() -> &'static AtomicU32 {
-    let cell = CELL.load(Ordering::Acquire); // pairs with the Release in `make_cell`
-    let cell = if cell.is_null() { make_cell() } else { cell };
-    // SAFETY: both kinds of cell are aligned, initialised (an anonymous mapping is zero) and never freed.
-    unsafe { &*cell }
+/// The number of this process as far as it is known: 0 when it has none yet.
+#[inline(always)]
+pub(crate) fn known_generation() -> u32 {
+    GENERATION.0[0].load(Ordering::Relaxed)
 }
 
-#[cold]
-fn make_cell() -> *mut AtomicU32 {
-    const LEN: usize = crate::layout::PAGE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing of ours.
-    let page = unsafe { libc::mmap(ptr::null_mut(), LEN, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-    let mut cell: *mut AtomicU32 = page.cast();
-    // SAFETY: advice for the mapping just made, if it was made (else the address is refused).
-    if page == libc::MAP_FAILED || unsafe { libc::madvise(page, LEN, libc::MADV_WIPEONFORK) } != 0 {
-        cell = ptr::from_ref(&PLAIN_CELL).cast_mut();
-    }
-    match CELL.compare_exchange(ptr::null_mut(), cell, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => cell,
-        Err(first) => {
-            if cell.cast() == page {
-                // SAFETY: the mapping was made above, and nobody has seen it: another thread's cell won.
-                unsafe { libc::munmap(page, LEN) };
-            }
-            first
-        }
-    }
+/// Asks the kernel to empty the page in every child.
+fn wipe_on_fork() {
+    let page = ptr::from_ref(&GENERATION).cast_mut().cast();
+    // A refusal (a kernel before 4.14) leaves it to the fork handler, and raw clones unnoticed.
+    // SAFETY: a whole page that holds nothing but the generation, whose loss in a child is the purpose.
+    let _ = unsafe { libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) };
 }
 
 /// The number of this process among its forebears. Compare these and not process ids, which are given out again.
 pub(crate) fn generation() -> u32 {
-    let cell = generation_cell();
+    let cell = &GENERATION.0[0];
     let known = match cell.load(Ordering::Acquire) {
         0 => number(cell),
         known => known,
@@ -71,6 +59,7 @@ fn number(cell: &AtomicU32) -> u32 {
         known => return known,
     }
     if last == 0 {
+        wipe_on_fork();
         // The first process: from now on its forked children are told from raw clones. If the handler cannot be
         // registered, all children count as raw clones and do not lock; registering it twice does no harm.
         // SAFETY: the handler is a function of this crate, which is never unloaded.
@@ -104,6 +93,14 @@ pub(crate) fn pid_namespace() -> u64 {
     inode
 }
 
+/// Is the process in the PID namespace in which it, or its first forebear, was numbered?
+pub(super) fn is_at_home() -> bool {
+    static HOME: AtomicU64 = AtomicU64::new(0);
+    let here = pid_namespace();
+    // Relaxed: a number, and no data behind it. The first process sets it before it can lock, and so before it forks.
+    HOME.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|home| home == here, |_| true)
+}
+
 /// Does a thread of this id exist in our PID namespace? Only "no" is certain: ids are given out again.
 pub(crate) fn thread_exists(tid: u32) -> bool {
     let Ok(tid) = libc::pid_t::try_from(tid) else { return false };
@@ -111,6 +108,13 @@ pub(crate) fn thread_exists(tid: u32) -> bool {
     // SAFETY: the call takes two integers and touches no memory.
     let result = unsafe { libc::syscall(libc::SYS_tkill, tid, 0) };
     result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
+/// Does a thread of this id exist in this very process?
+pub(crate) fn is_own_thread(tid: u32) -> bool {
+    let Ok(tid) = libc::pid_t::try_from(tid) else { return false };
+    // SAFETY: the call takes integers and, with signal 0, only looks the thread up.
+    unsafe { libc::syscall(libc::SYS_tgkill, std::process::id().cast_signed(), tid, 0) == 0 }
 }
 
 /// The process that a thread belongs to, from `/proc`.
@@ -140,7 +144,7 @@ pub(crate) fn on_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: 
 extern "C" fn forget_parent() {
     EMPTIED_AT.store(LAST.load(Ordering::Relaxed), Ordering::Relaxed);
     RAW_CLONE.store(false, Ordering::Relaxed); // `fork` gives the child an empty list, whatever its parent was
-    generation_cell().store(0, Ordering::Relaxed);
+    GENERATION.0[0].store(0, Ordering::Relaxed);
     super::robust_list::empty_inherited();
 }
 

@@ -7,8 +7,14 @@
 //!
 //! * a node lies `futex_offset` bytes in front of its futex word (the offset is negative: behind it), a number that
 //!   libc chose and the head tells; bit 0 of a link marks a priority-inheriting futex of libc's;
-//! * the word in front of a node is its back pointer, in glibc and in musl;
-//! * while a node goes in or out, `list_op_pending` names it, so that a death in the middle is handled as well.
+//! * the word in front of a node is its back pointer, in glibc and in musl. Whoever links in front writes it, so that of
+//!   the first node is never read;
+//! * while a node goes in or out, `list_op_pending` names it, so that a death in the middle is handled as well. It may
+//!   name a node that is in the list: the kernel then handles it once.
+//!
+//! So a lock that its thread holds alone (the list was empty) stays named as pending for as long as it is held: that
+//! spares the fast path from clearing the slot and setting it again. If libc's mutexes use the slot in between, releasing
+//! notices, and names the node again.
 //!
 //! Other threads never touch the list; a signal handler on the same thread may, in balanced pairs. Compiler fences keep
 //! the order of the steps, which is all that the kernel needs: it looks when the thread has stopped.
@@ -31,42 +37,58 @@ struct Head {
     list_op_pending: usize,
 }
 
+/// Never written: no node is ever in it.
+static NOBODYS: Head = Head { first: 0, futex_offset: 0, list_op_pending: 0 };
+
 /// The address of a node, which is a pointer to the next one.
 pub(crate) type Node = usize;
 
 /// Bit 0 of a link: libc's, for priority inheritance.
 const PI: usize = 1;
+/// How many robust locks a thread may hold, libc's included. The kernel walks at most 2,048 entries of a robust list
+/// (`ROBUST_LIST_LIMIT`); some room is left for those that libc adds afterwards.
+const MAX_HELD: usize = 2_000;
 /// More than the kernel walks; the bound of our own walk.
 const WALK_LIMIT: usize = 4_096;
 const WORD: usize = size_of::<usize>();
+
+/// How far behind a node its futex word lies, as the C library has chosen for its own mutexes (so: negative). A constant
+/// because the fast path of a lock needs it; what the head says is compared with it before the list is used.
+const FUTEX_OFFSET: isize = if cfg!(target_env = "musl") { -28 } else { -32 };
+
+const _: () = {
+    // The node and the back pointer in front of it lie in the lock line.
+    let node = -FUTEX_OFFSET;
+    assert!(LockLine::LINKS.start <= node - WORD as isize && node + WORD as isize <= LockLine::LINKS.end);
+};
 
 /// One thread's list. A copy is only good on that thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RobustList {
     head: *mut Head,
-    futex_offset: isize,
 }
 
 impl RobustList {
-    pub(super) const NONE: Self = Self { head: ptr::null_mut(), futex_offset: 0 };
+    /// A list that is nobody's: empty, with nothing pending.
+    pub(crate) const NONE: Self = Self { head: (&raw const NOBODYS).cast_mut() };
 
     /// Where the node of a futex word lies.
-    #[inline]
-    pub(crate) fn node(self, word: &AtomicU32) -> Node {
-        ptr::from_ref(word).addr().wrapping_add_signed(self.futex_offset.wrapping_neg())
+    #[inline(always)]
+    pub(crate) fn node(word: &AtomicU32) -> Node {
+        ptr::from_ref(word).addr().wrapping_add_signed(-FUTEX_OFFSET)
     }
 
-    pub(super) fn is_known(self) -> bool {
-        !self.head.is_null()
+    pub(crate) fn is_known(self) -> bool {
+        !ptr::eq(self.head, Self::NONE.head)
     }
 
-    #[inline]
+    #[inline(always)]
     fn pending(self) -> *mut usize {
         // SAFETY: `head` is this thread's registered head: alive as long as the thread, in bounds of the struct.
         unsafe { &raw mut (*self.head).list_op_pending }
     }
 
-    #[inline]
+    #[inline(always)]
     fn first(self) -> *mut usize {
         // SAFETY: as in `pending`.
         unsafe { &raw mut (*self.head).first }
@@ -74,7 +96,7 @@ impl RobustList {
 
     /// Step 1 of taking or releasing: names the node as pending. Returns what was pending before: a signal handler may
     /// interrupt a lock operation and lock something else.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(self, node: Node) -> Node {
         let before = load(self.pending().addr());
         store(self.pending().addr(), node);
@@ -83,21 +105,48 @@ impl RobustList {
     }
 
     /// The last step of taking or releasing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end(self, before: Node) {
         compiler_fence(Ordering::SeqCst);
         store(self.pending().addr(), before);
     }
 
+    /// Is nothing in the list, and nothing going in or out?
+    #[inline(always)]
+    pub(crate) fn is_idle(self) -> bool {
+        (load(self.pending().addr()) == 0) & (load(self.first().addr()) == self.head.addr())
+    }
+
+    /// [`link`](Self::link) for a list that is empty.
+    #[inline(always)]
+    pub(crate) fn link_alone(self, node: Node) {
+        store(node, self.head.addr());
+        compiler_fence(Ordering::SeqCst);
+        store(self.first().addr(), node);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Is a node that was linked alone still the first, and named as pending?
+    #[inline(always)]
+    pub(crate) fn is_alone(self, node: Node) -> bool {
+        (load(self.pending().addr()) == node) & (load(self.first().addr()) == node)
+    }
+
+    /// [`unlink`](Self::unlink) for a node that [`is_alone`](Self::is_alone).
+    #[inline(always)]
+    pub(crate) fn unlink_alone(self, node: Node) {
+        debug_assert_eq!(load(node), self.head.addr());
+        compiler_fence(Ordering::SeqCst);
+        store(self.first().addr(), self.head.addr());
+        compiler_fence(Ordering::SeqCst);
+    }
+
     /// Puts the node at the head of the list.
-    #[inline]
     pub(crate) fn link(self, node: Node) {
-        let head = self.head.addr();
         let next = load(self.first().addr());
         store(node, next);
-        store(node - WORD, head);
         compiler_fence(Ordering::SeqCst);
-        if next & !PI != head {
+        if next & !PI != self.head.addr() {
             store((next & !PI) - WORD, node);
         }
         store(self.first().addr(), node);
@@ -105,31 +154,31 @@ impl RobustList {
     }
 
     /// Takes the node out of the list.
-    #[inline]
     pub(crate) fn unlink(self, node: Node) {
         let next = load(node);
-        let previous = load(node - WORD) & !PI;
+        let is_first = load(self.first().addr()) & !PI == node;
+        // The head begins with its link, as a node does.
+        let previous = if is_first { self.first().addr() } else { load(node - WORD) & !PI };
         if next & !PI != self.head.addr() {
             store((next & !PI) - WORD, previous);
         }
-        // The head begins with its link, as a node does.
         store(previous, next);
         compiler_fence(Ordering::SeqCst);
     }
 
     /// Is the node in the list? It is only compared, never followed.
     pub(crate) fn contains(self, node: Node) -> bool {
-        let mut link = load(self.first().addr()) & !PI;
-        for _ in 0..WALK_LIMIT {
-            if link == node {
-                return true;
-            }
-            if link == self.head.addr() {
-                return false;
-            }
-            link = load(link) & !PI;
-        }
-        false
+        self.nodes().any(|listed| listed == node)
+    }
+
+    /// Are there so many nodes in the list that the kernel might not come to the end of it?
+    pub(crate) fn is_full(self) -> bool {
+        self.nodes().nth(MAX_HELD - 1).is_some()
+    }
+
+    fn nodes(self) -> impl Iterator<Item = Node> {
+        let step = move |link: usize| Some(link & !PI).filter(|node| *node != self.head.addr());
+        std::iter::successors(step(load(self.first().addr())), move |node| step(load(*node))).take(WALK_LIMIT)
     }
 }
 
@@ -137,7 +186,7 @@ impl RobustList {
 // unaligned word is one machine instruction on the architectures that this runs on, so the kernel never finds half a
 // link, and the fences keep the steps apart.
 
-#[inline]
+#[inline(always)]
 fn load(address: usize) -> usize {
     let link = ptr::with_exposed_provenance::<usize>(address);
     // SAFETY: callers pass the address of the head's fields, of a node that they own, or of one that stands in this
@@ -146,7 +195,7 @@ fn load(address: usize) -> usize {
     unsafe { ptr::read_unaligned(link) }
 }
 
-#[inline]
+#[inline(always)]
 fn store(address: usize, value: usize) {
     let link = ptr::with_exposed_provenance_mut::<usize>(address);
     // SAFETY: as in `load`; and only the thread that holds a lock, or is about to, writes its node.
@@ -162,9 +211,7 @@ pub(super) fn of_this_thread(tid: u32) -> io::Result<RobustList> {
         list = registered()?;
     }
     let list = list.ok_or_else(|| unsupported("the C library has registered no robust list for this thread"))?;
-    // The node and the back pointer in front of it must lie in the lock line.
-    let node = -list.futex_offset;
-    if !(LockLine::LINKS.contains(&(node - WORD as isize)) && node + WORD as isize <= LockLine::LINKS.end) {
+    if list.futex_offset() != FUTEX_OFFSET {
         return Err(unsupported("the C library keeps its robust list nodes at an unusual place"));
     }
     prove_once(list, tid)?;
@@ -188,10 +235,7 @@ fn registered() -> io::Result<Option<RobustList>> {
         return Ok(None);
     }
     head.expose_provenance();
-    // SAFETY: the kernel holds the address of this thread's head of just this size, which libc keeps while the thread
-    // lives.
-    let futex_offset = unsafe { (*head).futex_offset } as isize;
-    Ok(Some(RobustList { head, futex_offset }))
+    Ok(Some(RobustList { head }))
 }
 
 /// Proves, once in each process, that libc keeps the list as described: real robust mutexes are locked, and the list is
@@ -215,10 +259,10 @@ fn prove(list: RobustList, tid: u32, mutexes: &Mutexes<2>) -> io::Result<bool> {
     mutexes.lock(0)?;
     let one = first();
     // Only a node that lies in the mutex may be followed.
-    let mut good = mutexes.holds_node(0, one, list) && load(one) == before && list.owner(one) == tid;
+    let mut good = mutexes.holds_node(0, one) && load(one) == before && RobustList::owner(one) == tid;
     mutexes.lock(1)?;
     let two = first();
-    good = good && mutexes.holds_node(1, two, list) && load(two) == one && load(one - WORD) == two;
+    good = good && mutexes.holds_node(1, two) && load(two) == one && load(one - WORD) == two;
     mutexes.unlock(1)?;
     good = good && first() == one;
     mutexes.unlock(0)?;
@@ -226,9 +270,14 @@ fn prove(list: RobustList, tid: u32, mutexes: &Mutexes<2>) -> io::Result<bool> {
 }
 
 impl RobustList {
+    fn futex_offset(self) -> isize {
+        // SAFETY: as in `pending`; the kernel was given a head of just this size.
+        unsafe { (*self.head).futex_offset as isize }
+    }
+
     /// The thread id in the futex word that belongs to a node.
-    fn owner(self, node: Node) -> u32 {
-        let word = ptr::with_exposed_provenance::<u32>(node.wrapping_add_signed(self.futex_offset));
+    fn owner(node: Node) -> u32 {
+        let word = ptr::with_exposed_provenance::<u32>(node.wrapping_add_signed(FUTEX_OFFSET));
         // SAFETY: `Mutexes::holds_node` has checked that the word lies in a live mutex, aligned.
         let word = unsafe { ptr::read_volatile(word) };
         word & libc::FUTEX_TID_MASK
@@ -281,10 +330,10 @@ impl<const N: usize> Mutexes<N> {
     }
 
     /// Do the node, its back pointer and its futex word all lie in this mutex?
-    fn holds_node(&self, which: usize, node: Node, list: RobustList) -> bool {
+    fn holds_node(&self, which: usize, node: Node) -> bool {
         let start = self.mutex(which).expose_provenance();
         let end = start + size_of::<libc::pthread_mutex_t>();
-        let word = node.wrapping_add_signed(list.futex_offset);
+        let word = node.wrapping_add_signed(FUTEX_OFFSET);
         node.wrapping_sub(WORD) >= start
             && node <= end - WORD
             && word >= start
@@ -297,16 +346,16 @@ fn check(errno: libc::c_int) -> io::Result<()> {
     if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
 }
 
-/// In a forked child, which holds no robust lock: empties the list, where libc does not.
+/// In a forked child, which holds no robust lock: empties what libc does not.
 ///
-/// glibc's `fork` does. musl's keeps the parent's links, and the child's next lock would write into lock lines that the
-/// parent still holds. The kernel forgets the registration in a child; the list that the parent's thread had cached
-/// stands in for it.
+/// No libc clears the pending slot. glibc's `fork` empties the list. musl's keeps the parent's links, and the child's
+/// next lock would write into lock lines that the parent still holds. The kernel forgets the registration in a child;
+/// the list that the parent's thread had cached stands in for it.
 pub(super) fn empty_inherited() {
-    if cfg!(target_env = "musl")
-        && let Some(list) = registered().ok().flatten().or_else(super::thread::inherited_list)
-    {
-        store(list.first().addr(), list.head.addr());
+    if let Some(list) = registered().ok().flatten().or_else(super::thread::inherited_list) {
         store(list.pending().addr(), 0);
+        if cfg!(target_env = "musl") {
+            store(list.first().addr(), list.head.addr());
+        }
     }
 }

@@ -2,13 +2,9 @@
 
 use std::cell::Cell;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::process;
 use super::robust_list::{self, RobustList};
-
-/// The kernel walks at most 2,048 entries of a robust list (`ROBUST_LIST_LIMIT`); some room is left for libc's own.
-pub(crate) const MAX_HELD: u32 = 2_000;
 
 /// A thread that can hold robust futexes.
 #[derive(Clone, Copy, Debug)]
@@ -17,40 +13,54 @@ pub(crate) struct Thread {
     pub(crate) tid: u32,
     /// The fork generation in which `tid` and the list are right.
     pub(crate) generation: u32,
-    /// How many locks the thread holds, leaked guards included.
-    pub(crate) held: u32,
     pub(crate) list: RobustList,
 }
 
 /// Cells of their own, so that the fast path loads single words and copies no structure through the stack.
 struct Cache {
-    /// Where the generation of this process stands: reading it here saves asking for the cell.
-    cell: Cell<&'static AtomicU32>,
-    generation: Cell<u32>,
+    /// The fork generation in which the thread was looked up and the fast path is open to it.
+    fast: Cell<u32>,
+    /// The fork generation in which the thread was looked up.
+    looked_up: Cell<u32>,
     tid: Cell<u32>,
-    held: Cell<u32>,
     list: Cell<RobustList>,
+    pid_namespace: Cell<u64>,
 }
 
-static NOT_LOOKED_UP: AtomicU32 = AtomicU32::new(0);
+/// A generation that no process has: before the first look-up.
+const NEVER: u32 = u32::MAX;
 
 thread_local! {
     // Without a destructor: so it also works in the destructors of other thread-locals, and in signal handlers.
     static CACHE: Cache = const {
         Cache {
-            cell: Cell::new(&NOT_LOOKED_UP), // holds 0, which differs from the 1 below: the first look goes the slow way
-            generation: Cell::new(1),
+            fast: Cell::new(NEVER),
+            looked_up: Cell::new(NEVER),
             tid: Cell::new(0),
-            held: Cell::new(0),
             list: Cell::new(RobustList::NONE),
+            pid_namespace: Cell::new(0),
         }
     };
 }
 
-/// The calling thread, if it has been looked up in this fork generation.
+/// The calling thread, if it may take the fast path: it has been looked up in this fork generation, and the process is
+/// in the PID namespace that it, or its first forebear, began in. So whatever it has opened may be locked without
+/// another look at the namespace.
 #[inline(always)]
-pub(crate) fn cached() -> Option<Thread> {
-    CACHE.with(|cache| (cache.cell.get().load(Ordering::Relaxed) == cache.generation.get()).then(|| cache.thread()))
+pub(crate) fn fast() -> Option<Thread> {
+    let generation = process::known_generation();
+    CACHE.with(|cache| (generation == cache.fast.get()).then(|| cache.thread(generation)))
+}
+
+/// The calling thread, if it has been looked up in this fork generation.
+pub(crate) fn known() -> Option<Thread> {
+    let generation = process::known_generation();
+    CACHE.with(|cache| (generation == cache.looked_up.get()).then(|| cache.thread(generation)))
+}
+
+/// The inode of the PID namespace that the thread was in when it was looked up.
+pub(crate) fn pid_namespace() -> u64 {
+    CACHE.with(|cache| cache.pid_namespace.get())
 }
 
 /// The calling thread.
@@ -59,22 +69,22 @@ pub(crate) fn cached() -> Option<Thread> {
 ///
 /// `Unsupported` where the kernel keeps no robust list for the thread (emulators, some sandboxes).
 pub(crate) fn current() -> io::Result<Thread> {
-    match cached() {
+    match known() {
         Some(thread) => Ok(thread),
-        None => CACHE.with(|cache| look_up(cache).map(|()| cache.thread())),
+        None => CACHE.with(|cache| look_up(cache).map(|generation| cache.thread(generation))),
     }
 }
 
 impl Cache {
     #[inline(always)]
-    fn thread(&self) -> Thread {
-        Thread { tid: self.tid.get(), generation: self.generation.get(), held: self.held.get(), list: self.list.get() }
+    fn thread(&self, generation: u32) -> Thread {
+        Thread { tid: self.tid.get(), generation, list: self.list.get() }
     }
 }
 
 #[cold]
 #[inline(never)]
-fn look_up(cache: &Cache) -> io::Result<()> {
+fn look_up(cache: &Cache) -> io::Result<u32> {
     let generation = process::generation();
     if process::is_raw_clone() {
         let message = "a child of a raw clone inherits its parent's list of held locks: use fork, or exec";
@@ -84,15 +94,10 @@ fn look_up(cache: &Cache) -> io::Result<()> {
     let tid = unsafe { libc::gettid() }.unsigned_abs();
     cache.list.set(robust_list::of_this_thread(tid)?);
     cache.tid.set(tid);
-    cache.held.set(0); // a new thread, or the only one of a forked child: locks do not pass to it
-    cache.generation.set(generation);
-    cache.cell.set(process::generation_cell());
-    Ok(())
-}
-
-#[inline]
-pub(crate) fn count_held(held: u32) {
-    CACHE.with(|cache| cache.held.set(held));
+    cache.pid_namespace.set(process::pid_namespace());
+    cache.looked_up.set(generation);
+    cache.fast.set(if process::is_at_home() { generation } else { NEVER });
+    Ok(generation)
 }
 
 /// The list that this thread had before it was forked, if it had locked anything.
