@@ -10,7 +10,9 @@ use crate::walk::{BOUND, Case, Scenario, World, soon};
 
 type Value = SharedValue<u64>;
 const WHOLE: u64 = 0x0123_4567_89ab_cdef;
-const ELEMENTS: [u32; 4] = [1, 2, 3, 4];
+/// More than a page, which would be written at once.
+const LEN: usize = 1_200;
+const ELEMENTS: [u32; LEN] = [7; LEN];
 
 fn main_name(family: &str) -> String {
     member(family, 0)
@@ -242,11 +244,11 @@ fn can_be_made_anew(case: &Case) {
 fn can_be_made_anew_as_array(case: &Case) {
     let name = case.name();
     if case.in_company {
-        assert_eq!(*SharedArray::<u32, 4>::open(&name).unwrap().lock().unwrap(), ELEMENTS);
+        assert_eq!(*SharedArray::<u32, LEN>::open(&name).unwrap().lock().unwrap(), ELEMENTS);
         return;
     }
-    let array = SharedArray::<u32, 4>::create(&name).unwrap();
-    assert_eq!(*array.lock().unwrap(), [0; 4]);
+    let array = SharedArray::<u32, LEN>::create(&name).unwrap();
+    assert_eq!(*array.lock().unwrap(), [0; LEN]);
 }
 
 /// Others have it in use: nothing happens to them, and the dead does not count.
