@@ -24,7 +24,8 @@
 //! * **Orphans.** An exclusive lock that an opener gets says that no user is left: the last one was killed. The opener
 //!   removes the name, or takes over if the segment is persistent.
 //! * **Removal is guarded.** Who removes a name first takes an open-file-description lock on the file (which does not
-//!   conflict with `flock`), and then checks that the name still leads to this very file. So nobody removes a successor.
+//!   conflict with `flock`), and then checks that the name still leads to this very file. So nobody removes a successor;
+//!   `remove`, which was asked for whatever has the name, then tries again.
 //! * **Looking changes nothing.** Who asks how many users there are takes no lock, or else two could each believe that
 //!   the other remains. Every user also stands in a visitors' book: an open-file-description lock on a byte of his own,
 //!   and the kernel tells of such locks without giving one, also across PID namespaces.

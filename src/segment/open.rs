@@ -59,7 +59,7 @@ fn who_is_in_the_way(name: &Name) -> String {
     let lockers = file::status_of(name.as_str()).ok().and_then(|status| file::lockers(&status)).unwrap_or_default();
     match lockers.iter().find(|locker| locker.exclusive) {
         Some(locker) => format!("process {} holds it exclusively and does not go on (is it stopped?)", locker.pid),
-        None => "other programs kept creating and removing it".to_owned(),
+        None => "other programs kept creating and removing it, or one was stopped while it removed it".to_owned(),
     }
 }
 
