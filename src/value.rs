@@ -408,7 +408,7 @@ impl<T: Shareable> SharedValue<T> {
         let locked = self.segment.lock(wait)?;
         let mut bytes = Unchecked::new();
         bytes.read_locked(&locked.cell());
-        match bytes.check() {
+        match locked.or_release(|| bytes.check()) {
             Some(copy) => Ok(ValueGuard { locked, copy, changed: 0 }),
             None => {
                 locked.release_or_poison();

@@ -180,7 +180,7 @@ fn segments_live_where_nothing_can_be_reserved() {
 }
 
 fn live_elsewhere(family: &str) {
-    mounts::mount("tmpfs", "/dev", 0, "size=1m").unwrap(); // for the layers
+    mounts::mount("tmpfs", "/dev", 0, "size=32m").unwrap(); // for the layers
     for layer in ["/dev/shm", "/dev/lower", "/dev/upper", "/dev/work"] {
         fs::create_dir(layer).unwrap();
     }
@@ -188,12 +188,15 @@ fn live_elsewhere(family: &str) {
         ("ramfs", ""),
         ("overlay", "lowerdir=/dev/lower,upperdir=/dev/upper,workdir=/dev/work"),
         ("tmpfs", "huge=always"),
+        ("tmpfs", "size=0"),
     ] {
         if let Err(error) = mounts::mount(kind, "/dev/shm", 0, options) {
             eprintln!("skipped: {kind} with {options:?} cannot be mounted here: {error}");
             continue;
         }
         live(family);
+        // More than is worth asking about beforehand; ramfs and unlimited tmpfs answer that they have 0 bytes.
+        drop(SharedArray::<u8, { 17 << 20 }>::create(&member(family, 4)).unwrap());
         assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
     }
 }

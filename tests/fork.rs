@@ -16,6 +16,7 @@ fn child() {
         ("relock", relock_in_child),
         ("own", own_lock_and_inherited_guard),
         ("first", first_calls_at_once),
+        ("siblings", siblings),
     ]);
 }
 
@@ -133,6 +134,37 @@ fn first_calls_at_once(name: &str) {
     };
     all_lock();
     fork(all_lock);
+}
+
+/// A process forks one child that opens many handles, and then another.
+fn siblings(name: &str) {
+    const HANDLES: usize = 40;
+    let attached = || SegmentInfo::of(name).unwrap().attached();
+    let value = SharedValue::create(name, 1u32).unwrap();
+    let (mut from_parent, to_children) = std::io::pipe().unwrap();
+    let mut to_children = Some(to_children);
+    let mut stay = || {
+        drop(to_children.take());
+        let _ = std::io::Read::read(&mut from_parent, &mut [0]);
+    };
+    let first = support::fork(|| {
+        let handles = [0; HANDLES].map(|_| SharedValue::<u32>::open(value.name()).unwrap());
+        stay();
+        drop(handles);
+    });
+    until("the first child's handles", || (attached() == 2 + HANDLES).then_some(()));
+    let second = support::fork(&mut stay);
+    until("the second child", || (attached() == 3 + HANDLES).then_some(()));
+    drop(to_children);
+    first.join();
+    second.join();
+}
+
+/// Once, the parent drew the same places in the visitors' book as its first child had, found them taken, and gave the
+/// second child none.
+#[test]
+fn a_child_is_a_user_however_many_handles_its_sibling_has() {
+    spawn("siblings", &Scratch::new("siblings")).join();
 }
 
 /// Once, a thread that came second while the first was still numbering the process was refused every lock: "a child of a

@@ -17,6 +17,7 @@ fn child() {
         ("ten-thousand", ten_thousand_segments),
         ("persistent", persistent_at_the_limit),
         ("fork-at-limit", fork_at_the_limit),
+        ("fork-persistent-at-limit", fork_persistent_at_the_limit),
         ("four-waiters", four_waiters),
     ]);
 }
@@ -188,6 +189,42 @@ fn fork_at_the_limit(family: &str) {
         assert!(exists(&member(family, which)), "the child took it along");
         assert_eq!(handle.get(), 2);
     }
+}
+
+/// The child then locks, and its parent leaves: the description that both have still stands for the child.
+fn fork_persistent_at_the_limit(name: &str) {
+    let (mut from_child, to_parent) = std::io::pipe().unwrap();
+    let (mut from_parent, to_child) = std::io::pipe().unwrap();
+    let mut array = Some(SharedArray::<u64, 2>::options().persistent(true).create(name).unwrap());
+    let devices: Vec<_> = {
+        limit_files(40);
+        std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect()
+    };
+    let (mut to_parent, mut to_child) = (Some(to_parent), Some(to_child));
+    let child = fork(|| {
+        drop(to_child.take());
+        let array = array.take().unwrap();
+        let guard = array.lock().unwrap();
+        drop(to_parent.take()); // says so
+        let _ = std::io::Read::read(&mut from_parent, &mut [0]);
+        assert_eq!(*guard, [0; 2], "somebody else was in");
+    });
+    drop((devices, to_parent));
+    assert_eq!(std::io::Read::read(&mut from_child, &mut [0]).unwrap(), 0);
+    drop(array.take());
+    let again = SharedArray::<u64, 2>::open(name).unwrap();
+    let attempt = again.try_lock_poisoned_for(Duration::from_millis(50));
+    assert!(matches!(attempt, Err(LockError::TimedOut { .. })), "{attempt:?}");
+    drop(to_child);
+    child.join();
+    assert!(again.lock().is_ok());
+    robust_shm::remove(name).unwrap();
+}
+
+/// The parent's leaving once let a newcomer take the lock that the child was holding.
+#[test]
+fn a_child_that_shares_its_parents_description_keeps_its_lock() {
+    spawn("fork-persistent-at-limit", &Scratch::new("shared")).join();
 }
 
 #[test]

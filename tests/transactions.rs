@@ -61,6 +61,30 @@ fn discarded_panicked_and_read_only_guards_commit_nothing() {
     assert_eq!((*value.lock().unwrap(), value.commits()), (3, 1));
 }
 
+/// A check that is not ours may panic. The lock stayed held then, and nobody had a guard to drop.
+#[test]
+fn a_check_of_bit_patterns_that_panics_leaves_the_lock_free() {
+    #[derive(Clone, Copy, Debug)]
+    #[repr(transparent)]
+    struct Picky(u32);
+    // SAFETY: a `u32` and nothing else.
+    #[allow(unsafe_code)]
+    unsafe impl bytemuck::NoUninit for Picky {}
+    // SAFETY: any bits are valid where this returns at all.
+    #[allow(unsafe_code)]
+    unsafe impl bytemuck::CheckedBitPattern for Picky {
+        type Bits = u32;
+        fn is_valid_bit_pattern(bits: &u32) -> bool {
+            assert_ne!(*bits, 13, "not that one");
+            true
+        }
+    }
+    let value = SharedValue::create(&Scratch::new("picky"), Picky(13)).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(value.lock().unwrap()))).is_err());
+    value.set(Picky(7)).unwrap();
+    assert_eq!(value.lock().unwrap().0, 7);
+}
+
 #[test]
 fn a_guard_that_is_taken_while_unwinding_does_commit() {
     struct OnDrop<'a>(&'a SharedValue<u32>);

@@ -36,6 +36,7 @@ fn child() {
         ("hold", hold),
         ("attach", attach),
         ("statics", statics),
+        ("exits-slowly", exits_slowly),
     ]);
 }
 
@@ -740,4 +741,41 @@ fn a_guard_leaked_in_a_thread_that_ends_goes_to_the_next_one() {
     });
     assert_eq!(*value.try_lock().unwrap(), 7);
     assert!(is_poisoned(array.try_lock()) && array.is_poisoned());
+}
+
+/// Exits while another thread holds the lock of a persistent segment, and takes its time.
+fn exits_slowly(name: &str) {
+    extern "C" fn take_time() {
+        say("exiting");
+        pause();
+    }
+    static ARRAY: std::sync::OnceLock<SharedArray<u64, 2>> = std::sync::OnceLock::new();
+    // Before the crate's own hook, and so called after it.
+    // SAFETY: the hook is a function of this program.
+    assert_eq!(unsafe { libc::atexit(take_time) }, 0);
+    let array = ARRAY.get_or_init(|| SharedArray::options().persistent(true).create(name).unwrap());
+    let (holds, is_held) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let _guard = array.lock().unwrap();
+        holds.send(()).unwrap();
+        thread::park();
+    });
+    is_held.recv().unwrap();
+    std::process::exit(0);
+}
+
+/// The exit hook once left persistent segments for threads that were still there, and a newcomer took their locks for
+/// those of the dead.
+#[test]
+fn a_lock_is_held_until_its_thread_is_gone_however_slowly_the_process_exits() {
+    let name = Scratch::new("exits");
+    let mut child = spawn("exits-slowly", &name);
+    child.expect("exiting");
+    let array = SharedArray::<u64, 2>::open(&name).unwrap();
+    let attempt = array.try_lock_poisoned_for(Duration::from_millis(50));
+    assert!(matches!(attempt, Err(LockError::TimedOut { .. })), "{attempt:?}");
+    child.go_on();
+    child.join();
+    assert!(is_poisoned(array.lock()));
+    robust_shm::remove(&name).unwrap();
 }

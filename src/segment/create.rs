@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::SystemTime;
 
 use super::open::{self, Attempt};
-use super::presence::{Presence, Registered};
+use super::presence::{self, Presence, Registered};
 use super::{Contents, Mapping, Segment, removal};
 use crate::error::Error;
 use crate::fault::point;
@@ -82,6 +82,7 @@ fn try_create(
     initial: Initial<'_>,
 ) -> Result<Option<Mapping>, Error> {
     os::thread::current().map_err(|source| lock_unavailable(name, source))?;
+    presence::install_hooks().map_err(|error| open::os_error(name, "prepare for forks before creating", error))?;
     let birth = Birth {
         id: os::random_id(),
         lock_kind: settings.lock_kind,
@@ -108,8 +109,7 @@ fn try_create(
         Err(error) => return Err(create_error(name, header.total_len, error)),
     }
     point!("create: linked");
-    let presence = Registered::new(Presence::new(unfinished.into_file(), name.clone(), settings.persistent))
-        .map_err(|error| open::os_error(name, "register", error))?;
+    let presence = Registered::new(Presence::new(unfinished.into_file(), name.clone(), settings.persistent));
     point!("create: registered");
     let memory = match open::map(name, &header) {
         Ok(Some(memory)) => memory,
@@ -223,5 +223,5 @@ fn create_error(name: &Name, requested: u64, error: io::Error) -> Error {
 }
 
 fn out_of_memory(name: &Name, requested: u64) -> Error {
-    Error::OutOfSharedMemory { name: name.shared(), requested, available: file::available_space() }
+    Error::OutOfSharedMemory { name: name.shared(), requested, available: file::available_space().unwrap_or(0) }
 }

@@ -46,6 +46,21 @@ impl<C> Locked<'_, C> {
         self.held.poisoned_error()
     }
 
+    /// Runs something that is not ours, before there is a guard: if it panics, the lock is released.
+    #[inline(always)]
+    pub(crate) fn or_release<R>(&self, foreign: impl FnOnce() -> R) -> R {
+        struct ReleaseOnUnwind<'a, C>(&'a Locked<'a, C>);
+        impl<C> Drop for ReleaseOnUnwind<'_, C> {
+            fn drop(&mut self) {
+                self.0.release_or_poison();
+            }
+        }
+        let release = ReleaseOnUnwind(self);
+        let result = foreign();
+        std::mem::forget(release);
+        result
+    }
+
     /// Releases the lock, if this thread holds it; poisons first if a panic that began under it is unwinding.
     #[inline(always)]
     pub(crate) fn release_or_poison(&self) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 
-use super::presence::{Presence, Registered};
+use super::presence::{self, Presence, Registered};
 use super::{Mapping, removal};
 use crate::error::{Error, LockError};
 use crate::fault::point;
@@ -127,13 +127,14 @@ pub(super) fn check_owner(name: &Name, status: &Status, allowed: &[u32]) -> Resu
 
 /// One attempt to become a user of the segment.
 pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) -> Result<Attempt, Error> {
+    presence::install_hooks().map_err(|error| os_error(name, "prepare for forks before opening", error))?;
     let Some(valid) = open_valid(name, true)? else { return Ok(Attempt::NotThere) };
     check_owner(name, &valid.status, &settings.allowed_owners)?;
     point!("open: validated");
     let is_orphan = file::try_exclude(&valid.file).map_err(|error| os_error(name, "lock", error))?;
     point!("open: asked whether it is an orphan");
     if is_orphan && !valid.header.persistent() {
-        removal::unlink_exact(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
+        removal::remove_orphan(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
         point!("open: orphan removed");
         return Ok(Attempt::Busy);
     }
@@ -164,9 +165,9 @@ fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Re
 fn share_and_map(name: &Name, Valid { file, mut header, lock_kind, .. }: Valid) -> Result<Attempt, Error> {
     point!("open: admitted");
     // The visitors' book first: so whoever uses the segment stands in it, at every moment.
-    let attending = file::attend(&file).map_err(|error| os_error(name, "share", error))?;
+    let attending = file::attend(&file);
     point!("open: attending");
-    let shared = if attending { file::try_share(&file) } else { Ok(false) };
+    let shared = attending.and_then(|attending| if attending { file::try_share(&file) } else { Ok(false) });
     point!("open: shared");
     if !matches!(shared, Ok(true)) {
         let _ = file::stop_attending(&file); // explicitly, as in `try_open`
@@ -176,8 +177,7 @@ fn share_and_map(name: &Name, Valid { file, mut header, lock_kind, .. }: Valid) 
         return Ok(Attempt::Busy);
     }
     // From here on this process is a user, and leaves as one whatever goes wrong.
-    let presence = Registered::new(Presence::new(file, name.clone(), header.persistent()))
-        .map_err(|error| os_error(name, "register", error))?;
+    let presence = Registered::new(Presence::new(file, name.clone(), header.persistent()));
     point!("open: registered");
     let status = presence.status().map_err(|error| os_error(name, "inspect", error))?;
     if status.links == 0 {
@@ -294,7 +294,7 @@ pub(super) fn is_in_use(name: &Name, allowed_owners: &[u32]) -> Result<bool, Err
         }
     }
     point!("in use: excluded");
-    removal::unlink_exact(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
+    removal::remove_orphan(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
     point!("in use: orphan removed");
     Ok(false)
 }

@@ -27,12 +27,15 @@ pub(super) struct Presence {
     keeps_name: AtomicBool,
     /// The fork generation that the description belongs to.
     generation: AtomicU32,
+    /// A forked child has the same description, because there was no room for one of its own.
+    is_shared_with_child: AtomicBool,
 }
 
 impl Presence {
     pub(super) fn new(file: File, name: Name, persistent: bool) -> Self {
         let generation = AtomicU32::new(process::generation());
-        Self { file, name, keeps_name: AtomicBool::new(persistent), generation }
+        let [keeps_name, is_shared_with_child] = [persistent, false].map(AtomicBool::new);
+        Self { file, name, keeps_name, generation, is_shared_with_child }
     }
 
     /// Leaves; the last one out takes the name along. Errors have nobody to go to: what remains is an orphan, and goes
@@ -42,17 +45,23 @@ impl Presence {
         if self.generation.load(Ordering::Relaxed) != process::generation() {
             return;
         }
+        // While a child uses the same description, its lock is the child's, too: then the last one to close it leaves for
+        // both, and what remains of the name is an orphan.
+        if self.is_shared_with_child.load(Ordering::Relaxed) {
+            return;
+        }
+        // A persistent segment is left by closing. No sooner: other threads may still hold its lock, and whoever finds
+        // no user left takes that for a dead holder's.
         if self.keeps_name.load(Ordering::Relaxed) {
-            // Explicitly, because a child in the middle of its fork may have the description, too.
-            let _ = self.file.unlock();
-            point!("close: unlocked");
+            point!("close: only closing");
         } else if file::try_exclude(&self.file).unwrap_or(false) {
             point!("close: excluded");
             let _ = removal::unlink_exact(&self.file, &self.name);
         }
         point!("close: no user any more");
         if process::has_forked() {
-            let _ = file::stop_attending(&self.file); // explicitly, for the same reason
+            // Explicitly, because a child in the middle of its fork may have the description, too.
+            let _ = file::stop_attending(&self.file);
             point!("close: left");
         }
     }
@@ -66,24 +75,15 @@ pub(super) struct Registered {
 }
 
 impl Registered {
-    pub(super) fn new(presence: Presence) -> io::Result<Self> {
+    /// [`install_hooks`] must have succeeded before.
+    pub(super) fn new(presence: Presence) -> Self {
         let presence = Arc::new(presence);
         let mut registry = registry();
-        // From here on dropping `registered` leaves, also when the hooks cannot be installed.
         let key = registry.next_key;
         registry.next_key += 1;
         registry.live.insert(key, Arc::clone(&presence));
         point!("register: listed");
-        let registered = Self { key, presence };
-        if !registry.hooks_installed {
-            if let Err(error) = install_hooks() {
-                drop(registry);
-                return Err(error);
-            }
-            registry.hooks_installed = true;
-            point!("register: hooks installed");
-        }
-        Ok(registered)
+        Self { key, presence }
     }
 
     /// Leaves a segment whose creation did not succeed: the name goes, persistent or not, unless somebody has opened it
@@ -108,20 +108,29 @@ impl Drop for Registered {
 /// Every handle of this process.
 struct Registry {
     next_key: u64,
-    hooks_installed: bool,
     live: BTreeMap<u64, Arc<Presence>>,
 }
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { next_key: 0, hooks_installed: false, live: BTreeMap::new() });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry { next_key: 0, live: BTreeMap::new() });
 
 fn registry() -> MutexGuard<'static, Registry> {
     // A panic in between leaves the map whole: it is changed by single calls.
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn install_hooks() -> io::Result<()> {
-    process::on_fork(before_fork, after_fork_in_parent, after_fork_in_child)?;
-    process::on_exit(at_exit)
+/// Makes fork and exit known here, before there is anything to know of.
+///
+/// Threads that come at once may install the hooks twice, which does no harm; nobody goes on before they are there. No
+/// lock is held meanwhile, because a fork by another thread would leave it locked in the child.
+pub(super) fn install_hooks() -> io::Result<()> {
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if !INSTALLED.load(Ordering::Acquire) {
+        process::on_fork(before_fork, after_fork_in_parent, after_fork_in_child)?;
+        process::on_exit(at_exit)?;
+        point!("register: hooks installed");
+        INSTALLED.store(true, Ordering::Release); // pairs with the Acquire above
+    }
+    Ok(())
 }
 
 /// What is kept from before a fork until after it: the registry stays locked, so that the child finds it whole.
@@ -137,15 +146,29 @@ thread_local! {
 
 extern "C" fn before_fork() {
     process::note_fork();
-    // A thread whose thread-locals are being destroyed forks without copies: its child then shares the descriptions,
-    // and leaves the leaving to the parent.
-    let _ = FORKING.try_with(|forking| {
+    let prepared = FORKING.try_with(|forking| {
+        if forking.borrow().is_some() {
+            return; // the hooks were installed twice
+        }
         let registry = registry();
         point!("fork: registry locked");
-        let copies = registry.live.values().map(|presence| copy(presence).ok().flatten()).collect();
+        let copies = registry.live.values().map(|presence| copy_or_share(presence)).collect();
         *forking.borrow_mut() = Some(Forking { registry, copies });
         point!("fork: copies made");
     });
+    if prepared.is_err() {
+        // A thread whose thread-locals are being destroyed has no place for copies.
+        registry().live.values().for_each(|presence| presence.is_shared_with_child.store(true, Ordering::Relaxed));
+    }
+}
+
+/// A second description for the child; where there is no room for one, the child shares the first.
+fn copy_or_share(presence: &Presence) -> Option<File> {
+    let copy = copy(presence).ok().flatten();
+    if copy.is_none() {
+        presence.is_shared_with_child.store(true, Ordering::Relaxed);
+    }
+    copy
 }
 
 fn copy(presence: &Presence) -> io::Result<Option<File>> {
@@ -174,6 +197,8 @@ extern "C" fn after_fork_in_child() {
             if let Some(Ok(())) = in_place {
                 point!("fork: copy in place");
                 presence.generation.store(process::generation(), Ordering::Relaxed);
+                // What an earlier fork of the parent made it share is not shared by the new description.
+                presence.is_shared_with_child.store(false, Ordering::Relaxed);
             }
         }
         point!("fork: child has its own");

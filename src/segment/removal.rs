@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use super::create::PRIVATE_PREFIX;
 use super::open::{self, Patience};
@@ -11,7 +10,7 @@ use crate::error::Error;
 use crate::fault::point;
 use crate::layout::{HEADER_LEN, Header};
 use crate::name::Name;
-use crate::os::{file, process};
+use crate::os::{self, file, process};
 
 /// Removes the name if it still leads to this very file. The caller holds the file exclusively, or was asked to.
 ///
@@ -23,6 +22,14 @@ pub(super) fn unlink_exact(file: &File, name: &Name) -> io::Result<bool> {
         return Ok(false);
     }
     point!("unlink: guarded");
+    let unlinked = unlink_guarded(file, name);
+    // By hand, whatever came of it: a child that was forked meanwhile has the description, too, and would go on to guard.
+    let released = file::release_name(file);
+    point!("unlink: guard released");
+    unlinked.and_then(|unlinked| released.map(|()| unlinked))
+}
+
+fn unlink_guarded(file: &File, name: &Name) -> io::Result<bool> {
     let leads_here = match file::status_of(name.as_str()) {
         Ok(there) => there.is_same_file(&file::status(file)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -33,9 +40,15 @@ pub(super) fn unlink_exact(file: &File, name: &Name) -> io::Result<bool> {
         file::unlink(name.as_str())?;
         point!("unlink: unlinked");
     }
-    file::release_name(file)?;
-    point!("unlink: guard released");
     Ok(leads_here)
+}
+
+/// As [`unlink_exact`], for an orphan that the caller holds exclusively only because it is one: gives that lock back, by
+/// hand for the same reason.
+pub(super) fn remove_orphan(file: &File, name: &Name) -> io::Result<bool> {
+    let unlinked = unlink_exact(file, name);
+    let _ = file.unlock();
+    unlinked
 }
 
 /// Removes the name of a segment. Programs that have it open keep it and go on; the next `create` makes a new one.
@@ -114,24 +127,18 @@ pub fn remove_orphans() -> Result<Vec<String>, Error> {
 /// The same in passing, before a creation. To keep creation cheap where there are many segments, it rests for ten times
 /// as long as it took: it costs a tenth of a program's time at most.
 pub(super) fn sweep() {
-    /// When the next sweep is due, in nanoseconds since the first.
+    /// When the next sweep is due, on the clock of `monotonic_nanos`.
     static DUE: AtomicU64 = AtomicU64::new(0);
     const REST: u64 = 10;
-    let start = process_time();
+    let start = os::monotonic_nanos();
     let due = DUE.load(Ordering::Relaxed);
     // Whoever moves the date on does the work.
     if start < due || DUE.compare_exchange(due, start + 1_000_000_000, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         return;
     }
     let _ = remove_orphans(); // a failure must not fail the creation that it precedes
-    let end = process_time();
+    let end = os::monotonic_nanos();
     DUE.store(end + REST * (end - start), Ordering::Relaxed);
-}
-
-/// Nanoseconds since the first call in this process.
-fn process_time() -> u64 {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn remove_if_orphan(name: &str) -> Result<bool, Error> {
@@ -152,7 +159,7 @@ fn remove_if_orphan(name: &str) -> Result<bool, Error> {
         return Ok(false);
     }
     point!("sweep: orphan excluded");
-    let removed = unlink_exact(&file, &name).map_err(|error| open::os_error(&name, "remove", error))?;
+    let removed = remove_orphan(&file, &name).map_err(|error| open::os_error(&name, "remove", error))?;
     point!("sweep: orphan removed");
     Ok(removed)
 }

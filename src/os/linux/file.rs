@@ -127,7 +127,7 @@ pub(crate) fn unlink(name: &str) -> io::Result<()> {
 /// succeed is not begun, lest the pieces that do fit starve the machine in the meantime.
 pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
     const PIECE: u64 = 16 << 20;
-    if len > PIECE && len > available_space() {
+    if len > PIECE && available_space().is_some_and(|available| len > available) {
         return Err(io::Error::from_raw_os_error(libc::ENOSPC));
     }
     let mut start = 0;
@@ -170,15 +170,16 @@ pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG | libc::ENOMEM))
 }
 
-/// Free bytes in the shared-memory directory's file system; 0 when they cannot be asked for.
-pub(crate) fn available_space() -> u64 {
+/// Free bytes in the shared-memory directory's file system; `None` when it does not tell, or knows no limit (ramfs, and
+/// tmpfs with `size=0`, report a size of 0).
+pub(crate) fn available_space() -> Option<u64> {
     let mut found = MaybeUninit::<libc::statvfs>::zeroed();
     let path = c_path(c"");
     // SAFETY: the path ends with NUL; the pointer is to room for the answer.
     let result = unsafe { libc::statvfs(path.as_ptr().cast(), found.as_mut_ptr()) };
     // SAFETY: all-zero bytes are a statvfs, whether or not the call has written one.
     let found = unsafe { found.assume_init() };
-    if result == 0 { found.f_bavail.saturating_mul(found.f_frsize) } else { 0 }
+    (result == 0 && found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Takes or converts to a shared `flock`, without waiting; `false` when somebody holds it exclusively.

@@ -43,9 +43,9 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) 
     }
 }
 
-/// Wakes one sleeper; says whether there was one.
+/// Wakes one sleeper; says whether there was one, as far as is known.
 pub(crate) fn wake_one(word: &AtomicU32) -> bool {
     // SAFETY: `word` is a live, aligned u32; waking touches no memory.
     let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
-    woken > 0
+    woken != 0
 }

@@ -5,15 +5,17 @@ use std::os::unix::fs::MetadataExt;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::layout::PAGE;
-
 /// The fork generation in the first word; 0 means "not numbered yet". A page of its own, so that the kernel can be asked
 /// to empty it in a child (`MADV_WIPEONFORK`), which also catches a raw `clone` that runs no fork handlers. A static and
 /// not a mapping, so that the fast path of a lock reads it with one instruction.
-#[repr(align(4096))]
-struct Page([AtomicU32; PAGE / 4]);
+#[cfg_attr(target_arch = "x86_64", repr(align(4096)))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(align(65536)))]
+struct Page([AtomicU32; PAGE_SIZE / 4]);
 
-static GENERATION: Page = Page([const { AtomicU32::new(0) }; PAGE / 4]);
+/// The largest page that the architecture has: the kernel empties whole ones.
+const PAGE_SIZE: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 64 << 10 };
+
+static GENERATION: Page = Page([const { AtomicU32::new(0) }; PAGE_SIZE / 4]);
 
 /// The highest generation that this process or a forebear was given; a child inherits it, so that its own is another.
 static LAST: AtomicU32 = AtomicU32::new(0);
@@ -34,7 +36,7 @@ fn wipe_on_fork() {
     let page = ptr::from_ref(&GENERATION).cast_mut().cast();
     // A refusal (a kernel before 4.14) leaves it to the fork handler, and raw clones unnoticed.
     // SAFETY: a whole page that holds nothing but the generation, whose loss in a child is the purpose.
-    let _ = unsafe { libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) };
+    let _ = unsafe { libc::madvise(page, PAGE_SIZE, libc::MADV_WIPEONFORK) };
 }
 
 /// The number of this process among its forebears. Compare these and not process ids, which are given out again.
@@ -110,11 +112,13 @@ pub(crate) fn thread_exists(tid: u32) -> bool {
     result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
-/// Does a thread of this id exist in this very process?
+/// Does a thread of this id exist in this very process? Only "no" is certain.
 pub(crate) fn is_own_thread(tid: u32) -> bool {
     let Ok(tid) = libc::pid_t::try_from(tid) else { return false };
     // SAFETY: the call takes integers and, with signal 0, only looks the thread up.
-    unsafe { libc::syscall(libc::SYS_tgkill, std::process::id().cast_signed(), tid, 0) == 0 }
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, std::process::id().cast_signed(), tid, 0) };
+    // A sandbox may refuse to say: then it may be.
+    result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
 /// The process that a thread belongs to, from `/proc`.

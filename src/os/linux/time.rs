@@ -21,6 +21,11 @@ impl Deadline {
         Self { seconds: now.tv_sec, nanos: now.tv_nsec }
     }
 
+    fn nanos_since_boot(self) -> u64 {
+        let second = 1_000_000_000;
+        self.seconds.unsigned_abs().saturating_mul(second).saturating_add(self.nanos.unsigned_abs())
+    }
+
     /// `wait` from now; `None` (no deadline) when that is past what the clock can say, as `Duration::MAX` is.
     pub(crate) fn after(wait: Duration) -> Option<Self> {
         const NANOS_PER_SECOND: libc::c_long = 1_000_000_000;
@@ -44,6 +49,11 @@ impl Deadline {
     pub(super) fn timespec(self) -> libc::timespec {
         libc::timespec { tv_sec: self.seconds, tv_nsec: self.nanos }
     }
+}
+
+/// Nanoseconds on `CLOCK_MONOTONIC`.
+pub(crate) fn monotonic_nanos() -> u64 {
+    Deadline::now().nanos_since_boot()
 }
 
 #[cfg(test)]
