@@ -17,7 +17,8 @@ fn child() {
         ("ten-thousand", ten_thousand_segments),
         ("persistent", persistent_at_the_limit),
         ("fork-at-limit", fork_at_the_limit),
-        ("fork-persistent-at-limit", fork_persistent_at_the_limit),
+        ("share-at-limit", |name| share_at_the_limit(name, false)),
+        ("share-persistent-at-limit", |name| share_at_the_limit(name, true)),
         ("four-waiters", four_waiters),
     ]);
 }
@@ -192,10 +193,10 @@ fn fork_at_the_limit(family: &str) {
 }
 
 /// The child then locks, and its parent leaves: the description that both have still stands for the child.
-fn fork_persistent_at_the_limit(name: &str) {
+fn share_at_the_limit(name: &str, persistent: bool) {
     let (mut from_child, to_parent) = std::io::pipe().unwrap();
     let (mut from_parent, to_child) = std::io::pipe().unwrap();
-    let mut array = Some(SharedArray::<u64, 2>::options().persistent(true).create(name).unwrap());
+    let mut array = Some(SharedArray::<u64, 2>::options().persistent(persistent).create(name).unwrap());
     let devices: Vec<_> = {
         limit_files(40);
         std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect()
@@ -218,13 +219,15 @@ fn fork_persistent_at_the_limit(name: &str) {
     drop(to_child);
     child.join();
     assert!(again.lock().is_ok());
-    robust_shm::remove(name).unwrap();
 }
 
-/// The parent's leaving once let a newcomer take the lock that the child was holding.
+/// The parent's leaving once took the segment along, or, if that was persistent, let a newcomer take the lock that the
+/// child was holding.
 #[test]
-fn a_child_that_shares_its_parents_description_keeps_its_lock() {
-    spawn("fork-persistent-at-limit", &Scratch::new("shared")).join();
+fn a_child_that_shares_its_parents_description_keeps_the_segment_and_its_lock() {
+    for role in ["share-at-limit", "share-persistent-at-limit"] {
+        spawn(role, &Scratch::new("shared")).join();
+    }
 }
 
 #[test]
