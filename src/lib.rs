@@ -36,7 +36,8 @@
 //!   another. A mismatch is [`Error::ForeignPidNamespace`].
 //! * A thread holds at most 2,000 locks at once; the kernel reports the death of a holder for 2,048.
 //! * The kernel does not report the death of a holder that calls `exec` from another thread than the main one. A waiter
-//!   notices within three seconds, if no new thread has been given the same id.
+//!   notices within three seconds, if no new thread has been given the same id; `try_lock` does not look.
+//! * A program that closes descriptors which it did not open (as some daemons do) silently ends being a user.
 //! * A holder that dumps core is released when the dump is written, a stopped one (`SIGSTOP`) not at all:
 //!   `try_lock_for` is the answer to both.
 //! * The copy of a guard in a forked child still gives access to an array, without the lock; its drop does nothing.
