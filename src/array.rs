@@ -20,9 +20,9 @@ pub use guard::ArrayGuard;
 /// `N` elements of type `T` in a named segment, with a lock.
 ///
 /// The elements are changed in place, without a copy, so a holder that dies or panics may leave them half-changed. The
-/// array is then poisoned: `lock` fails until somebody repairs it under [`lock_recover`](Self::lock_recover), under
-/// [`lock_poisoned`](Self::lock_poisoned) and [`ArrayGuard::clear_poison`], or rewrites all of it with
-/// [`copy_from_slice`](Self::copy_from_slice).
+/// array is then poisoned: `lock` fails until somebody repairs it, usually under [`lock_recover`](Self::lock_recover);
+/// or looks without having to repair under [`lock_poisoned`](Self::lock_poisoned), and calls
+/// [`ArrayGuard::clear_poison`]; or rewrites all of it with [`copy_from_slice`](Self::copy_from_slice).
 ///
 /// `T` is any plain data type (`bytemuck::Pod`) that is `Send + Sync`, aligned to at most 4,096 bytes. An array of any
 /// size is created and opened without ever standing on the stack.

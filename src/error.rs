@@ -23,7 +23,7 @@ pub enum Error {
 
     /// No segment of that name exists (one whose users were all killed does not count).
     #[error(
-        "segment {name:?} was not found: expected a program to hold it open, found none; create it first, use open_or_create, or make it persistent so that it outlives its users"
+        "segment {name:?} was not found: expected one that is in use or persistent, found none; to have it, start the program that creates it, use open_or_create, or make it persistent so that it outlives its users"
     )]
     #[non_exhaustive]
     NotFound {
@@ -179,7 +179,9 @@ pub enum Error {
 #[non_exhaustive]
 pub enum LockError {
     /// `try_lock` found the lock held.
-    #[error("lock of segment {name:?} would block: expected it free, found it held; use lock or try_lock_for to wait")]
+    #[error(
+        "lock of segment {name:?} would block: expected it free, found it held; use lock or try_lock_for to wait, unless the holder is this very thread"
+    )]
     #[non_exhaustive]
     WouldBlock {
         /// The segment.
@@ -198,7 +200,7 @@ pub enum LockError {
 
     /// The thread that asks for the lock is the one that holds it.
     #[error(
-        "lock of segment {name:?} would deadlock: expected another holder or none, found this very thread; drop the guard that it holds first"
+        "lock of segment {name:?} would deadlock: expected another holder or none, found that this very thread holds it already, perhaps through another handle; drop that guard first"
     )]
     #[non_exhaustive]
     WouldDeadlock {
@@ -208,7 +210,7 @@ pub enum LockError {
 
     /// A holder died or panicked while it could change the data in place.
     #[error(
-        "lock of segment {name:?} is poisoned: expected whole data, found that a holder died or panicked while it could change them; check and repair them under lock_recover, or under lock_poisoned and clear_poison"
+        "lock of segment {name:?} is poisoned: expected whole data, found that a holder died or panicked while it could change them; check and repair them under lock_recover, or under lock_poisoned and clear_poison, or replace all of an array with copy_from_slice"
     )]
     #[non_exhaustive]
     Poisoned {

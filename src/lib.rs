@@ -3,9 +3,8 @@
 //! ```
 //! use robust_shm::SharedValue;
 //!
-//! # let name = robust_shm::unique_name("front-page");
 //! // Any program of the same user; the lock is inside the value.
-//! let balance = SharedValue::open_or_create(&name, 200i64)?;
+//! let balance = SharedValue::open_or_create("acme-balance", 200i64)?;
 //! *balance.lock()? += 1;
 //! println!("{}", balance.get());
 //! # Ok::<(), robust_shm::Error>(())
@@ -15,6 +14,8 @@
 //!   wait.
 //! * [`SharedArray<T, N>`]: many elements, in place. **Poisoned** when a holder died or panicked.
 //! * [`SharedLock`]: a lock for anything else.
+//!
+//! Structs of your own need a derive, and no padding: see [`Shareable`].
 //!
 //! # Promises
 //!

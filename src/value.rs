@@ -24,6 +24,8 @@ pub(crate) const MAX_SIZE: usize = 64 << 10;
 ///
 /// Nobody implements it directly. It holds for every type that is bytemuck's `NoUninit` and `CheckedBitPattern`: all
 /// integers and floats, `bool`, `char`, arrays of `Pod` types, and your own structs and field-less enums with a derive.
+/// There may be no padding between the fields or behind them: put the largest first, and fill up to a multiple of the
+/// largest with a `_pad`.
 ///
 /// # Examples
 ///
@@ -34,20 +36,25 @@ pub(crate) const MAX_SIZE: usize = 64 << 10;
 /// #[repr(u8)]
 /// enum Light { Red, Amber, Green }
 ///
-/// #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+/// #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 /// #[repr(C)]
 /// struct Point { x: f64, y: f64 }
+///
+/// #[derive(Clone, Copy, NoUninit, CheckedBitPattern)]
+/// #[repr(C)]
+/// struct Crossing { at: Point, cars: u32, light: Light, open: bool, _pad: [u8; 2] }
 ///
 /// fn is_shareable<T: robust_shm::Shareable>() {}
 /// is_shareable::<Light>();
 /// is_shareable::<Point>();
+/// is_shareable::<Crossing>();
 /// is_shareable::<[u8; 64]>();
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be shared between processes",
     label = "not plain data, as far as the compiler knows",
-    note = "for a struct, add `#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)] #[repr(C)]`, without padding between the fields",
-    note = "for an enum without fields, or a struct with `bool`, `char` or enums in it, add `#[derive(Clone, Copy, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]` and a `repr`",
+    note = "for a struct, add `#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)] #[repr(C)]`, without padding between or behind the fields: fill up with a `_pad: [u8; N]`",
+    note = "for an enum without fields add `#[derive(Clone, Copy, bytemuck::NoUninit, bytemuck::CheckedBitPattern)] #[repr(u8)]`, for a struct with `bool`, `char` or enums in it the same with `#[repr(C)]`",
     note = "references, `String`, `Vec` and `Box` point into one process: share their contents, as `[u8; 64]` for a text"
 )]
 pub trait Shareable: NoUninit + CheckedBitPattern + Send + 'static {}
@@ -129,8 +136,9 @@ impl<T> SharedValue<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] when nobody holds such a segment, [`Error::TypeMismatch`] when it holds something else, and
-    /// the errors for files that are not, or not quite, segments of ours: see [`Error`].
+    /// [`Error::NotFound`] when nobody holds such a segment, [`Error::TypeMismatch`] when it holds something else (the
+    /// fields of a struct are not compared: see [`Options::type_tag`]), and the errors for files that are not, or not
+    /// quite, segments of ours: see [`Error`].
     ///
     /// # Examples
     ///
