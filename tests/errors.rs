@@ -64,7 +64,12 @@ fn names_that_cannot_be_files_are_invalid() {
 #[test]
 fn what_nobody_made_is_not_found() {
     let name = Scratch::new("nobody");
-    assert_error!(SharedLock::open(&name), NotFound, &name, ["the program that creates it", "open_or_create", "persistent"]);
+    assert_error!(
+        SharedLock::open(&name),
+        NotFound,
+        &name,
+        ["the program that creates it", "open_or_create", "persistent"]
+    );
     assert_error!(remove(&name), NotFound, &name, []);
     assert_error!(SegmentInfo::of(&name), NotFound, &name, []);
 }
