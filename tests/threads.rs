@@ -3,8 +3,11 @@
 //!
 //! ```sh
 //! export RUSTC_BOOTSTRAP=1   # or a nightly toolchain
+//! TSAN_OPTIONS="suppressions=$PWD/tests/thread_sanitizer.supp" \
 //! RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
-//!     cargo test --target x86_64-unknown-linux-gnu --target-dir target/tsan --test threads
+//!     cargo test --target x86_64-unknown-linux-gnu --target-dir target/tsan --lib --test threads
+//! RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
+//!     cargo test --target x86_64-unknown-linux-gnu --target-dir target/asan --lib --test threads
 //! ```
 
 mod support;
