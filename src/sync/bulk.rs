@@ -61,6 +61,11 @@ pub(super) unsafe fn store(to: &[AtomicU64], from: *const u8) {
 }
 
 /// Copies `rounds` (at least one) times 64 bytes.
+///
+/// # Safety
+///
+/// So many bytes can be read at `from`, and written at `to`, where nobody else looks for them meanwhile but who knows that
+/// they may be half-written.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, rounds: usize) {
@@ -93,6 +98,11 @@ unsafe fn copy(from: *const u8, to: *mut u8, rounds: usize) {
 }
 
 /// Copies `rounds` (at least one) times 64 bytes.
+///
+/// # Safety
+///
+/// So many bytes can be read at `from`, and written at `to`, where nobody else looks for them meanwhile but who knows that
+/// they may be half-written.
 #[cfg(target_arch = "aarch64")]
 #[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, rounds: usize) {
@@ -120,6 +130,11 @@ unsafe fn copy(from: *const u8, to: *mut u8, rounds: usize) {
     }
 }
 
+/// Stands in where no round ever fits.
+///
+/// # Safety
+///
+/// None is needed: it is never called.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 unsafe fn copy(_from: *const u8, _to: *mut u8, _rounds: usize) {
     unreachable!("no slice of words is that long")
