@@ -38,6 +38,8 @@
 //! * A thread holds at most 2,000 locks at once; the kernel reports the death of a holder for 2,048.
 //! * The kernel does not report the death of a holder that calls `exec` from another thread than the main one. A waiter
 //!   notices within three seconds, if no new thread has been given the same id; `try_lock` does not look.
+//! * A fork for whose handles there are no descriptors left leaves parent and child as one user; its segments then go as
+//!   those of a killed user do.
 //! * A program that closes descriptors which it did not open (as some daemons do) silently ends being a user.
 //! * A holder that dumps core is released when the dump is written, a stopped one (`SIGSTOP`) not at all:
 //!   `try_lock_for` is the answer to both.

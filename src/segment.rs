@@ -21,6 +21,7 @@
 //!   it, because a leaver needs none: whoever takes an exclusive lock in that moment is himself a leaver, or found an
 //!   orphan, and removes the name; whoever takes a shared one is a new user, and will leave after us. Two leavers
 //!   cannot both fail, because each drops its shared lock before it looks for the other's.
+//!   A persistent segment is left by closing.
 //! * **Orphans.** An exclusive lock that an opener gets says that no user is left: the last one was killed. The opener
 //!   removes the name, or takes over if the segment is persistent.
 //! * **Removal is guarded.** Who removes a name first takes an open-file-description lock on the file (which does not

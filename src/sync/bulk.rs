@@ -64,8 +64,7 @@ pub(super) unsafe fn store(to: &[AtomicU64], from: *const u8) {
 ///
 /// # Safety
 ///
-/// So many bytes can be read at `from`, and written at `to`, where nobody else looks for them meanwhile but who knows that
-/// they may be half-written.
+/// So many bytes can be read at `from` and written at `to`. Others may be at them meanwhile who know what that means.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, rounds: usize) {
@@ -101,8 +100,7 @@ unsafe fn copy(from: *const u8, to: *mut u8, rounds: usize) {
 ///
 /// # Safety
 ///
-/// So many bytes can be read at `from`, and written at `to`, where nobody else looks for them meanwhile but who knows that
-/// they may be half-written.
+/// As above.
 #[cfg(target_arch = "aarch64")]
 #[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, rounds: usize) {

@@ -21,7 +21,7 @@ pub fn replace(text: &str, figures: &str) -> Option<String> {
 /// What the README shows.
 pub fn brief(saved: &Saved, plots: &str) -> String {
     let mut text = format!(
-        "Medians of interleaved rounds on a shared machine ({}). `{COMMAND} all` measures everything again, the name of a part \
+        "Medians of interleaved rounds, and of their ratios, on a shared machine ({}). `{COMMAND} all` measures everything again, the name of a part \
          that part alone; all figures and what is pinned: [benches/peers/results]({plots}).\n",
         saved.machine
     );
