@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::thread::panicking;
 use std::time::{Duration, Instant};
 
+use super::patience::Patience;
 use super::robust_futex::{self, Failure, Linked};
 use crate::error::LockError;
 use crate::layout::LockLine;
@@ -39,6 +40,7 @@ pub(crate) struct Mutex {
     kind: LockKind,
     name: Arc<str>,
     pid_namespace: u64,
+    patience: Patience,
 }
 
 // SAFETY: the lock line is alive as long as the mutex (see `new`) and is made of atomics, which any thread may use.
@@ -52,7 +54,7 @@ impl Mutex {
     /// `line` must point to a lock line that stays mapped as long as the mutex is used, and whose remaining bytes
     /// nobody but the lock's protocol writes.
     pub(crate) unsafe fn new(line: NonNull<LockLine>, kind: LockKind, name: Arc<str>, pid_namespace: u64) -> Self {
-        Self { line, kind, name, pid_namespace }
+        Self { line, kind, name, pid_namespace, patience: Patience::default() }
     }
 
     #[inline]
@@ -89,7 +91,7 @@ impl Mutex {
             return Err(self.foreign_namespace());
         }
         let locked = match self.kind {
-            LockKind::Futex => robust_futex::lock(self.line(), &me, wait),
+            LockKind::Futex => robust_futex::lock(self.line(), &me, wait, &self.patience),
         };
         let linked = locked.map_err(|failure| self.explain(failure))?;
         Ok(Held::new(self, self.line, &me, linked))

@@ -27,14 +27,15 @@
 //! # Deaths that the kernel does not report
 //!
 //! An `exec` by another thread than the main one changes the id before the list is walked; a list longer than 2,048 is
-//! not walked to its end; a process whose memory the OOM reaper takes may lose its list. Before its first sleep, and
-//! whenever it has slept for [`HEARTBEAT`], a waiter asks whether the holder exists at all, and if not, does what the
-//! kernel would have done.
+//! not walked to its end; a process whose memory the OOM reaper takes may lose its list. Before it sleeps behind a holder
+//! that its handle has not met, and whenever it has slept for [`HEARTBEAT`], a waiter asks whether the holder exists at
+//! all, and if not, does what the kernel would have done.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::patience::Patience;
 use crate::fault::point;
 use crate::layout::LockLine;
 use crate::os::robust_list::RobustList;
@@ -100,14 +101,14 @@ pub(super) fn lock_free(line: &LockLine, me: &Thread) -> bool {
 
 /// Takes the lock in all other cases, or says why not.
 #[cold]
-pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait) -> Result<Linked, Failure> {
+pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait, patience: &Patience) -> Result<Linked, Failure> {
     if me.list.is_full() {
         return Err(too_many());
     }
     let node = RobustList::node(&line.word);
     let was_idle = me.list.is_idle();
     let interrupted = me.list.begin(node);
-    if let Err(failure) = lock_contended(line, me, wait, interrupted) {
+    if let Err(failure) = lock_contended(line, me, wait, patience, interrupted) {
         me.list.end(interrupted);
         return Err(failure);
     }
@@ -129,12 +130,26 @@ fn too_many() -> Failure {
     Failure::Os(io::Error::other(message))
 }
 
-fn lock_contended(line: &LockLine, me: &Thread, wait: Wait, interrupted: usize) -> Result<(), Failure> {
+fn lock_contended(
+    line: &LockLine,
+    me: &Thread,
+    wait: Wait,
+    patience: &Patience,
+    interrupted: usize,
+) -> Result<(), Failure> {
     let node = RobustList::node(&line.word);
-    let mut holder_was_looked_up = false;
+    let mut heartbeat_passed = false;
     let mut time_is_up = false;
     loop {
-        let seen = line.word.load(Ordering::Relaxed);
+        let mut seen = line.word.load(Ordering::Relaxed);
+        if seen & TID != 0 {
+            if matches!(wait, Wait::No) {
+                return Err(Failure::WouldBlock);
+            }
+            if !time_is_up && seen & TID != me.tid {
+                seen = patience.watch(&line.word, wait.deadline());
+            }
+        }
         let holder = seen & TID;
         if holder == 0 {
             if acquire(line, seen, me.tid) {
@@ -142,17 +157,21 @@ fn lock_contended(line: &LockLine, me: &Thread, wait: Wait, interrupted: usize) 
             }
             continue;
         }
-        let Some(sleep_until) = next_deadline(wait) else { return Err(Failure::WouldBlock) };
-        if holder == me.tid && is_own(line, me, interrupted) {
-            return Err(Failure::WouldDeadlock);
-        }
-        if !holder_was_looked_up {
-            holder_was_looked_up = true;
+        if holder == me.tid {
+            if is_own(line, me, interrupted) {
+                return Err(Failure::WouldDeadlock);
+            }
             // A word with our id that is not in our list is a dead namesake's: ids are given out again.
-            if holder == me.tid || !process::thread_exists(holder) {
+            mark_dead(line, seen);
+            continue;
+        }
+        if heartbeat_passed || patience.is_stranger(holder) {
+            heartbeat_passed = false;
+            if !process::thread_exists(holder) {
                 mark_dead(line, seen);
                 continue;
             }
+            patience.meet(holder);
         }
         if time_is_up {
             return Err(Failure::TimedOut { holder });
@@ -161,13 +180,13 @@ fn lock_contended(line: &LockLine, me: &Thread, wait: Wait, interrupted: usize) 
             continue;
         }
         point!("wait: about to sleep");
-        match futex::wait(&line.word, seen | WAITERS, Some(sleep_until)).map_err(Failure::Os)? {
+        match futex::wait(&line.word, seen | WAITERS, Some(wait.sleep_until())).map_err(Failure::Os)? {
             futex::Woken::LookAgain => {}
-            futex::Woken::TimedOut => holder_was_looked_up = false,
+            futex::Woken::TimedOut => heartbeat_passed = true,
         }
         point!("wait: awake");
         // One more try is made after the time is up: a wake-up that came with it must not be lost.
-        time_is_up = matches!(wait, Wait::Until(deadline) if deadline.has_passed());
+        time_is_up = wait.deadline().is_some_and(Deadline::has_passed);
         // A signal handler that used a robust mutex of libc's has overwritten it.
         me.list.begin(node);
     }
@@ -181,13 +200,18 @@ fn is_own(line: &LockLine, me: &Thread, interrupted: usize) -> bool {
     is_amid_operation || me.list.contains(line.node.load(Ordering::Relaxed) as usize)
 }
 
-/// When the next sleep ends: at the deadline or at the next heartbeat. `None`: not to sleep at all.
-fn next_deadline(wait: Wait) -> Option<Deadline> {
-    let heartbeat = Deadline::after(HEARTBEAT).unwrap_or_else(Deadline::now);
-    match wait {
-        Wait::No => None,
-        Wait::Until(deadline) => Some(deadline.min(heartbeat)),
-        Wait::Forever => Some(heartbeat),
+impl Wait {
+    fn deadline(self) -> Option<Deadline> {
+        match self {
+            Self::Until(deadline) => Some(deadline),
+            Self::No | Self::Forever => None,
+        }
+    }
+
+    /// When the next sleep ends: at the deadline or at the next heartbeat.
+    fn sleep_until(self) -> Deadline {
+        let heartbeat = Deadline::after(HEARTBEAT).unwrap_or_else(Deadline::now);
+        self.deadline().map_or(heartbeat, |deadline| deadline.min(heartbeat))
     }
 }
 
