@@ -64,11 +64,7 @@ impl<C> Locked<'_, C> {
     /// Releases the lock, if this thread holds it; poisons first if a panic that began under it is unwinding.
     #[inline(always)]
     pub(crate) fn release_or_poison(&self) {
-        self.held.release(|line, end| {
-            if end == End::Panic {
-                line.poison();
-            }
-        });
+        self.held.release_or_poison();
     }
 }
 

@@ -252,20 +252,42 @@ impl<'a> Held<'a> {
         self.mutex.release_slowly(self.alone_in, self.generation, self.was_panicking, is_simple, before);
     }
 
+    /// [`release`](Self::release), for guards that have nothing to do before it; poisons the lock if a panic that began
+    /// under it is unwinding. The word is looked at once, by the release itself: nothing was done on the strength of it.
+    #[inline(always)]
+    pub(crate) fn release_or_poison(&self) {
+        let is_simple = self.is_in_process_of_lock()
+            && robust_futex::is_linked_alone(self.line().get(), self.alone_in)
+            && !panicking();
+        if is_simple && robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in) {
+            return;
+        }
+        self.mutex.release_slowly(self.alone_in, self.generation, self.was_panicking, is_simple, |line, end| {
+            if end == End::Panic {
+                line.poison();
+            }
+        });
+    }
+
     /// Is this the simple end of a simple critical section: this thread holds the lock, it was linked alone and nothing
     /// was linked since, nobody waits, and no panic is about?
     #[inline(always)]
     fn is_simple(&self) -> bool {
-        // A guard stays on its thread. So in the process that took the lock, the list is this thread's.
-        self.generation == os::process::known_generation() as usize
+        self.is_in_process_of_lock()
             && robust_futex::is_held_alone(self.line().get(), self.tid as u32, self.alone_in)
             && !panicking()
+    }
+
+    /// Is this the process that took the lock? A guard stays on its thread: so then the list is this thread's.
+    #[inline(always)]
+    fn is_in_process_of_lock(&self) -> bool {
+        self.generation == os::process::known_generation() as usize
     }
 }
 
 impl Mutex {
-    /// The end of [`Held::release`] in all but the simplest case. `unlocked_alone`: somebody began to wait while
-    /// [`robust_futex::unlock_alone`] was at it, and all that is left is to wake him.
+    /// The end of [`Held::release`] in all but the simplest case. `unlocked_alone`: [`robust_futex::unlock_alone`] was at
+    /// it and found that somebody waits, and all that is left is to wake him.
     #[cold]
     #[inline(never)]
     fn release_slowly<'a>(
@@ -278,7 +300,7 @@ impl Mutex {
     ) {
         let Some(me) = os::thread::known() else { return };
         if unlocked_alone {
-            return robust_futex::wake_after(self.line(), me.list);
+            return robust_futex::wake_after(self.line(), &me);
         }
         if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), me.tid) {
             return;

@@ -264,10 +264,17 @@ pub(super) fn is_held_by(line: &LockLine, tid: u32) -> bool {
 #[inline(always)]
 pub(super) fn is_held_alone(line: &LockLine, tid: u32, list: RobustList) -> bool {
     // One branch and not two: both are true all but always.
-    (line.word.load(Ordering::Relaxed) == tid) & list.is_alone(RobustList::node(&line.word))
+    (line.word.load(Ordering::Relaxed) == tid) & is_linked_alone(line, list)
 }
 
-/// The fast path of [`unlock`]. `false`: somebody waits now, and [`wake_after`] must follow.
+/// Is the lock, having been linked [`Linked::Alone`], still the only one in the list? Then [`unlock_alone`] releases it
+/// if its holder is `tid`.
+#[inline(always)]
+pub(super) fn is_linked_alone(line: &LockLine, list: RobustList) -> bool {
+    list.is_alone(RobustList::node(&line.word))
+}
+
+/// The fast path of [`unlock`]. `false`: somebody waits, and [`wake_after`] must follow.
 #[inline(always)]
 pub(super) fn unlock_alone(line: &LockLine, tid: u32, list: RobustList) -> bool {
     list.unlink_alone(RobustList::node(&line.word));
@@ -282,9 +289,11 @@ pub(super) fn unlock_alone(line: &LockLine, tid: u32, list: RobustList) -> bool 
 
 /// The end of an [`unlock_alone`] that found the waiters bit.
 #[cold]
-pub(super) fn wake_after(line: &LockLine, list: RobustList) {
-    unlock_and_wake(line);
-    list.end(0);
+pub(super) fn wake_after(line: &LockLine, me: &Thread) {
+    if is_held_by(line, me.tid) {
+        unlock_and_wake(line);
+    }
+    me.list.end(0);
 }
 
 /// Releases the lock, which `me` holds.
