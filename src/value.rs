@@ -10,7 +10,7 @@ use crate::identity::{Kind, Shape, TypeName};
 use crate::options::Options;
 use crate::segment::{Contents, Segment, ValueOf};
 use crate::sync::mutex::Wait;
-use crate::sync::words::Unchecked;
+use crate::sync::words::{Apart, Unchecked};
 
 mod guard;
 mod options;
@@ -181,6 +181,9 @@ impl<T> SharedValue<T> {
     }
 }
 
+/// Up to so many bytes, a copy of a value may stay in registers.
+const IN_REGISTERS: usize = 32;
+
 impl<T: Shareable> SharedValue<T> {
     /// The value: a consistent copy of the last commit. Takes no lock, and never waits for a writer that is slow,
     /// stopped or dead.
@@ -199,7 +202,7 @@ impl<T: Shareable> SharedValue<T> {
     /// ```
     #[inline]
     pub fn get(&self) -> T {
-        match self.snapshot().0.check() {
+        match self.latest().0 {
             Some(value) => value,
             None => panic!("{}", self.invalid_value()),
         }
@@ -220,7 +223,7 @@ impl<T: Shareable> SharedValue<T> {
     /// ```
     #[inline]
     pub fn try_get(&self) -> Result<T, LockError> {
-        self.snapshot().0.check().ok_or_else(|| self.invalid_value())
+        self.latest().0.ok_or_else(|| self.invalid_value())
     }
 
     /// The value, if there has been a commit since the one numbered `seen`; `seen` is then set to its number. `None`
@@ -246,9 +249,9 @@ impl<T: Shareable> SharedValue<T> {
         if self.commits() == *seen {
             return None;
         }
-        let (bytes, commit) = self.snapshot();
+        let (value, commit) = self.latest();
         *seen = commit;
-        match bytes.check() {
+        match value {
             Some(value) => Some(value),
             None => panic!("{}", self.invalid_value()),
         }
@@ -425,23 +428,32 @@ impl<T: Shareable> SharedValue<T> {
         }
     }
 
-    /// A consistent copy of the last commit, and its number.
+    /// The last commit, if it is a value, and its number.
     #[inline(always)]
-    fn snapshot(&self) -> (Unchecked<T>, u64) {
-        let mut bytes = Unchecked::new();
-        match bytes.read(&self.segment.cell()) {
-            Some(commit) => (bytes, commit),
-            // Into other bytes if they are few: those whose address is never taken stay in registers.
-            None if size_of::<T>() <= 32 => {
-                let mut bytes = Unchecked::new();
-                let commit = self.read_among_writers(&mut bytes);
-                (bytes, commit)
-            }
-            None => {
-                let commit = self.read_among_writers(&mut bytes);
-                (bytes, commit)
-            }
+    fn latest(&self) -> (Option<T>, u64) {
+        if size_of::<T>() >= Apart::<T>::SIZE {
+            let mut room = Apart::new();
+            let commit = self.read(&mut room.bytes);
+            return (room.bytes.check(), commit);
         }
+        let mut bytes = Unchecked::new();
+        if size_of::<T>() > IN_REGISTERS {
+            let commit = self.read(&mut bytes);
+            return (bytes.check(), commit);
+        }
+        if let Some(commit) = bytes.read(&self.segment.cell()) {
+            return (bytes.check(), commit);
+        }
+        // Into other bytes: those whose address is never taken stay in registers.
+        let mut bytes = Unchecked::new();
+        let commit = self.read_among_writers(&mut bytes);
+        (bytes.check(), commit)
+    }
+
+    /// A consistent copy of the last commit; returns its number.
+    #[inline(always)]
+    fn read(&self, bytes: &mut Unchecked<T>) -> u64 {
+        bytes.read(&self.segment.cell()).unwrap_or_else(|| self.read_among_writers(bytes))
     }
 
     /// Writers overtook a copy. Copying is tried again and, in turns, `try_lock`: if the lock is free, nobody can
