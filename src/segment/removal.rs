@@ -23,7 +23,10 @@ pub(super) fn unlink_exact(file: &File, name: &Name) -> io::Result<bool> {
     }
     point!("unlink: guarded");
     let unlinked = unlink_guarded(file, name);
-    // By hand, whatever came of it: a child that was forked meanwhile has the description, too, and would go on to guard.
+    if matches!(unlinked, Ok(true)) {
+        return unlinked; // a file without a name needs no guard, and what is left of this one goes with the file
+    }
+    // By hand: a child that was forked meanwhile has the description, too, and would go on to guard.
     let released = file::release_name(file);
     point!("unlink: guard released");
     unlinked.and_then(|unlinked| released.map(|()| unlinked))

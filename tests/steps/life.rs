@@ -83,6 +83,11 @@ pub const ROLES: &[(&str, Body)] = &[
         let value = Value::open_or_create(&main_name(family), WHOLE).unwrap();
         armed(|| drop(value));
     }),
+    ("close what was removed", |family| {
+        let value = Value::create(&main_name(family), WHOLE).unwrap();
+        remove(&main_name(family)).unwrap();
+        armed(|| drop(value));
+    }),
     ("exit", |family| {
         std::mem::forget(Value::open_or_create(&main_name(family), WHOLE).unwrap());
         arm();
@@ -194,6 +199,8 @@ pub const TAKE_OVER: Scenario = scenario("open", held_by_a_dead, has_persisted);
 pub const REFUSE: Scenario = scenario("refuse", held_by_a_dead, has_persisted);
 pub const CLOSE_LAST: Scenario = scenario("close", nothing, can_be_made_anew);
 pub const CLOSE_LAST_AND_BE_REPLACED: Scenario = Scenario { victim: "close", ..REPLACED };
+pub const CLOSE_REMOVED: Scenario =
+    Scenario { goes_on: true, ..scenario("close what was removed", nothing, can_be_made_anew) };
 pub const CLOSE_AMONG_OTHERS: Scenario = Scenario { goes_on: true, ..scenario("close", kept, is_still_used) };
 pub const CLOSE_PERSISTENT: Scenario = scenario("close", persistent, has_persisted);
 pub const EXIT: Scenario = scenario("exit", nothing, can_be_made_anew);
@@ -218,6 +225,7 @@ pub const ALL: &[Scenario] = &[
     REFUSE,
     CLOSE_LAST,
     CLOSE_LAST_AND_BE_REPLACED,
+    CLOSE_REMOVED,
     CLOSE_AMONG_OTHERS,
     CLOSE_PERSISTENT,
     EXIT,

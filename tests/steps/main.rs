@@ -61,6 +61,7 @@ walks! {
     killed_while_refusing_another_type: life::REFUSE;
     killed_while_closing_as_the_last: life::CLOSE_LAST;
     killed_while_closing_as_the_last_and_being_replaced: life::CLOSE_LAST_AND_BE_REPLACED;
+    killed_while_closing_what_was_removed: life::CLOSE_REMOVED;
     killed_while_closing_among_others: life::CLOSE_AMONG_OTHERS;
     killed_while_closing_a_persistent_segment: life::CLOSE_PERSISTENT;
     killed_at_exit: life::EXIT;
