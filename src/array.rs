@@ -425,9 +425,13 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// ```
     pub fn copy_from_slice(&self, source: &[T]) -> Result<(), LockError> {
         check_len(source.len(), N);
-        let mut guard = self.lock_poisoned()?;
-        guard.copy_from_slice(source);
-        ArrayGuard::clear_poison(&mut guard);
+        // Without a guard: one that passes through memory holds the copy up for longer than the lock takes.
+        let mut locked = self.segment.lock(Wait::Forever)?;
+        locked.array_mut().copy_from_slice(source); // cannot panic: the length was checked
+        if locked.is_poisoned() {
+            locked.clear_poison();
+        }
+        locked.release_or_poison();
         Ok(())
     }
 

@@ -38,6 +38,7 @@ impl<C> Locked<'_, C> {
         self.held.is_poisoned()
     }
 
+    #[inline(always)]
     pub(crate) fn clear_poison(&mut self) {
         self.held.clear_poison();
     }

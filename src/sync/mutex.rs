@@ -225,6 +225,7 @@ impl<'a> Held<'a> {
         self.line().get().poison.load(Ordering::Relaxed) != 0 // written by holders only, and this is one
     }
 
+    #[inline(always)]
     pub(crate) fn clear_poison(&mut self) {
         self.line().get().poison.store(0, Ordering::Relaxed);
         crate::fault::point!("poison: cleared");
