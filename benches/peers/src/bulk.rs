@@ -21,8 +21,8 @@ const FLOOR_READ: &str = "memcpy from a shared mapping";
 
 pub fn measure(effort: Effort) -> Part {
     let how = format!(
-        "{} rounds over all contenders, at least {} ms each; processor time; pinned to the second core; all pages are there; the mapping is of \
-         a POSIX shared-memory object too",
+        "{} rounds (small sizes: three times as many) over all contenders, at least {} ms each; processor time; pinned to the second core; new memory in each round, all pages there; the mapping \
+         is of a POSIX shared-memory object too",
         effort.rounds(ROUNDS),
         effort.ms(MS)
     );
@@ -44,32 +44,47 @@ fn size<const N: usize>(part: &mut Part, case: &str, effort: Effort) {
     if !effort.wants(case) {
         return;
     }
-    let array = SharedArray::<u64, N>::create(&unique_name("peers")).expect("a new name");
-    // Alike in where they begin within a page: copies depend on that.
-    let within_page = array.lock().expect("a new array").as_ptr().addr() % PAGE;
-    let (object, mut memory) = (sys::map_object(N * 8 + PAGE), vec![7u64; N + PAGE / 8]);
-    let plain = object.map_addr(|start| start.checked_add(within_page).expect("within the mapping"));
+    let mut memory = vec![7u64; N + PAGE / 8];
     let aligned = memory.as_ptr().align_offset(PAGE);
     let buffer = &mut memory[aligned..][..N];
     let mut rounds = [const { Vec::new() }; 4];
-    for round in 0..=effort.rounds(ROUNDS) {
-        let write = rate(N, effort, || array.copy_from_slice(black_box(&*buffer)).expect("nobody else is here"));
-        let bare_write = rate(N, effort, || copy_in(black_box(&*buffer), plain));
-        let read = rate(N, effort, || array.read_into(black_box(&mut *buffer)).expect("nobody else is here"));
-        let bare_read = rate(N, effort, || copy_out(plain, black_box(&mut *buffer)));
-        // The first round brings the pages.
-        if round > 0 {
-            for (all, one) in rounds.iter_mut().zip([write, bare_write, read, bare_read]) {
-                all.push(one);
-            }
+    for round in 0..effort.rounds(if N < 1 << 18 { 3 * ROUNDS } else { ROUNDS }) {
+        for (all, one) in rounds.iter_mut().zip(measure_once::<N>(buffer, round % 2 == 0, effort)) {
+            all.push(one);
         }
     }
-    sys::unmap(object, N * 8 + PAGE);
     for (who, rounds) in [WRITE, FLOOR_WRITE, READ, FLOOR_READ].into_iter().zip(rounds) {
         part.rows.push(Row { at: Some(N as u64 * 8), ..Row::new(case, who, "GB/s", rounds) });
     }
     part.bar(case, WRITE, FLOOR_WRITE, Limit::AtLeast(0.95));
     part.bar(case, READ, FLOOR_READ, Limit::AtLeast(0.95));
+}
+
+/// With new memory: which physical pages one gets decides about more than is to be measured here.
+fn measure_once<const N: usize>(buffer: &mut [u64], ours_first: bool, effort: Effort) -> [f64; 4] {
+    let bare = || sys::map_object(N * 8 + PAGE);
+    let ours = || SharedArray::<u64, N>::create(&unique_name("peers")).expect("a new name");
+    let (array, object) = if ours_first {
+        let array = ours();
+        (array, bare())
+    } else {
+        let object = bare();
+        (ours(), object)
+    };
+    // Alike in where they begin within a page: copies depend on that.
+    let within_page = array.lock().expect("a new array").as_ptr().addr() % PAGE;
+    let plain = object.map_addr(|start| start.checked_add(within_page).expect("within the mapping"));
+    // Brings the pages.
+    array.copy_from_slice(buffer).expect("nobody else is here");
+    copy_in(buffer, plain);
+    let rates = [
+        rate(N, effort, || array.copy_from_slice(black_box(&*buffer)).expect("nobody else is here")),
+        rate(N, effort, || copy_in(black_box(&*buffer), plain)),
+        rate(N, effort, || array.read_into(black_box(&mut *buffer)).expect("nobody else is here")),
+        rate(N, effort, || copy_out(plain, black_box(&mut *buffer))),
+    ];
+    sys::unmap(object, N * 8 + PAGE);
+    rates
 }
 
 /// Bytes in a nanosecond, which are gigabytes in a second.
