@@ -361,6 +361,22 @@ fn exec_in_another_thread_is_noticed_by_the_heartbeat() {
     child.kill(); // it lived until now
 }
 
+/// A handle asks but once whether a holder exists before it sleeps behind it: after that, the heartbeat is what is left.
+#[test]
+fn the_unnoticed_end_of_a_holder_that_was_met_is_noticed_by_the_heartbeat() {
+    let name = Scratch::new("exec-met");
+    let lock = SharedLock::create(&name).unwrap();
+    let mut child = spawn("exec-other", &name);
+    child.expect("held");
+    let met = lock.try_lock_for(Duration::from_millis(20));
+    assert!(matches!(met, Err(LockError::TimedOut { .. })));
+    child.go_on();
+    let comm = format!("/proc/{}/comm", child.id());
+    support::until("the exec", || (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(()));
+    wait_for_poison(&lock);
+    child.kill(); // it lived until now
+}
+
 // A killed process whose memory is taken before it can run its own end, as the OOM killer's reaper does.
 
 /// Restricts the calling thread to the first processor that it may use.

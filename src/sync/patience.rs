@@ -44,18 +44,18 @@ impl Patience {
     #[cold]
     pub(super) fn watch(&self, word: &AtomicU32, end: Option<Deadline>) -> u32 {
         let spins = self.spinning.is_worth_it();
-        if spins {
-            let seen = looks(word, SHORT, end);
-            if !is_owned(seen) {
-                self.spinning.has_helped();
-                return seen;
+        let mut seen = if spins { looks(word, SHORT, end) } else { word.load(Ordering::Relaxed) };
+        let mut helped = !is_owned(seen);
+        if is_owned(seen) {
+            std::thread::yield_now();
+            seen = word.load(Ordering::Relaxed);
+            if spins && is_owned(seen) {
+                seen = looks(word, LONG, end);
+                helped = !is_owned(seen);
             }
         }
-        std::thread::yield_now();
-        let mut seen = word.load(Ordering::Relaxed);
-        if spins && is_owned(seen) {
-            seen = looks(word, LONG, end);
-            if is_owned(seen) { self.spinning.was_vain() } else { self.spinning.has_helped() }
+        if spins {
+            self.spinning.learn(helped);
         }
         seen
     }
@@ -116,12 +116,8 @@ impl Trust {
         resting == 0
     }
 
-    fn has_helped(&self) {
-        self.vain.store(0, Ordering::Relaxed);
-    }
-
-    fn was_vain(&self) {
-        let vain = (self.vain.load(Ordering::Relaxed) + 1).min(VAIN + LONGEST);
+    fn learn(&self, helped: bool) {
+        let vain = if helped { 0 } else { (self.vain.load(Ordering::Relaxed) + 1).min(VAIN + LONGEST) };
         self.vain.store(vain, Ordering::Relaxed);
         if vain > VAIN {
             self.resting.store(1 << (vain - VAIN), Ordering::Relaxed);
@@ -140,7 +136,7 @@ mod tests {
         for _ in 0..10_000 {
             if trust.is_worth_it() {
                 attempts += 1;
-                trust.was_vain();
+                trust.learn(false);
             }
         }
         assert!((VAIN..2 * VAIN).contains(&attempts), "{attempts}");
@@ -149,11 +145,11 @@ mod tests {
     #[test]
     fn one_success_restores_trust() {
         let trust = Trust::default();
-        (0..1_000).filter(|_| trust.is_worth_it()).for_each(|_| trust.was_vain());
+        (0..1_000).filter(|_| trust.is_worth_it()).for_each(|_| trust.learn(false));
         while !trust.is_worth_it() {}
-        trust.has_helped();
+        trust.learn(true);
         assert!((0..VAIN).all(|_| {
-            trust.was_vain();
+            trust.learn(false);
             trust.is_worth_it()
         }));
     }

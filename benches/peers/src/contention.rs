@@ -21,6 +21,8 @@ const SAMPLE: u64 = 16;
 
 const ROUNDS: usize = 5;
 const MS: u64 = 150;
+/// With many processes on few cores: time slices are milliseconds, and whether all get their share shows after many.
+const MS_OF_MANY: u64 = 400;
 
 /// A noisy figure's verdict: two that are the same are called so.
 const NOISE: f64 = 0.95;
@@ -33,6 +35,10 @@ struct Case {
 }
 
 impl Case {
+    fn ms(self) -> u64 {
+        if self.processes > 4 { MS_OF_MANY } else { MS }
+    }
+
     fn name(self) -> String {
         format!("{} processes, work {}, think {}", self.processes, self.work, self.think)
     }
@@ -86,10 +92,11 @@ fn noise(part: &Part) -> String {
 
 fn how(effort: Effort) -> String {
     format!(
-        "{} rounds over all contenders, {} ms each; process i pinned to core i modulo {}; work (under the lock) and think \
+        "{} rounds over all contenders, {} ms each, {} with 16 processes; process i pinned to core i modulo {}; work (under the lock) and think \
          (between) in steps of dependent arithmetic of {:.2} ns; one wait in {SAMPLE} timed",
         effort.rounds(ROUNDS),
         effort.ms(MS),
+        effort.ms(MS_OF_MANY),
         sys::cores(),
         step_ns()
     )
@@ -112,7 +119,7 @@ fn measure_cell(part: &mut Part, cell: Case, effort: Effort) {
     let mut outcomes: Vec<Vec<Outcome>> = contenders.iter().map(|_| Vec::new()).collect();
     for _ in 0..effort.rounds(ROUNDS) {
         for (which, contender) in contenders.iter().enumerate() {
-            outcomes[which].push((contender.run)(cell, effort.ms(MS)));
+            outcomes[which].push((contender.run)(cell, effort.ms(cell.ms())));
         }
     }
     for (contender, outcomes) in contenders.iter().zip(&outcomes) {
