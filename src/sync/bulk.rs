@@ -18,6 +18,24 @@ const ROUND: usize = 8;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const ROUND: usize = usize::MAX;
 
+/// Asks for the first cache line of the words, which will be read soon.
+#[inline(always)]
+pub(super) fn prefetch(words: &[AtomicU64]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint: it reads nothing that the program sees, and does not fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(words.as_ptr().cast()) };
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) words.as_ptr(), options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = words;
+}
+
 /// Copies all words of `from` to `to`.
 ///
 /// # Safety

@@ -26,6 +26,11 @@ impl<T: Shareable> Unchecked<T> {
     /// Copies the last commit; gives its number, or `None` when writers overtook the copy.
     #[inline(always)]
     pub(crate) fn read(&mut self, cell: &CommitCell<'_>) -> Option<u64> {
+        if cell.begun.is_some() {
+            // Both: which one it will be says a line that may be on its way from a writer's core, and so may the slot.
+            // One after the other, a reader of 64 bytes among writers came to a third.
+            cell.slots.into_iter().for_each(bulk::prefetch);
+        }
         cell.read(|n| self.fill(cell, n))
     }
 
