@@ -62,8 +62,8 @@
 //! # How it works
 //!
 //! The protocols are described where they are implemented: the bytes in `src/layout.rs`, the life of a segment in
-//! `src/segment.rs`, the lock word in `src/sync/robust_futex.rs`, the commit cell in `src/sync/commit.rs`, the kernel's
-//! list in `src/os/linux/robust_list.rs`.
+//! `src/segment.rs`, the lock word in `src/sync/robust_futex.rs`, how a waiter waits (awake for some 10 µs, then asleep) in
+//! `src/sync/patience.rs`, the commit cell in `src/sync/commit.rs`, the kernel's list in `src/os/linux/robust_list.rs`.
 
 mod array;
 mod error;

@@ -295,6 +295,11 @@ fn sleep_instead() -> io::Error {
     Command::new("sleep").arg("60").exec()
 }
 
+fn until_it_sleeps_instead(child: &support::Role) {
+    let comm = format!("/proc/{}/comm", child.id());
+    until("the exec", || (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(()));
+}
+
 fn exec_from_the_main_thread(name: &str) {
     let lock = SharedLock::open(name).unwrap();
     let (mut stay, go) = io::pipe().unwrap();
@@ -368,11 +373,9 @@ fn the_unnoticed_end_of_a_holder_that_was_met_is_noticed_by_the_heartbeat() {
     let lock = SharedLock::create(&name).unwrap();
     let mut child = spawn("exec-other", &name);
     child.expect("held");
-    let met = lock.try_lock_for(Duration::from_millis(20));
-    assert!(matches!(met, Err(LockError::TimedOut { .. })));
+    assert!(times_out(lock.try_lock_for(Duration::from_millis(20))));
     child.go_on();
-    let comm = format!("/proc/{}/comm", child.id());
-    support::until("the exec", || (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(()));
+    until_it_sleeps_instead(&child);
     wait_for_poison(&lock);
     child.kill(); // it lived until now
 }
@@ -558,6 +561,35 @@ fn parked(family: &str) {
     FOR_HANDLER.get_or_init(|| SharedValue::open(&member(family, 1)).unwrap());
     handle(libc::SIGUSR1, hold_for_good);
     interrupt(family, 1);
+}
+
+extern "C" fn ignore(_signal: libc::c_int) {}
+
+/// Each signal ends a sleep. The holder was met before it ended unnoticed, so that only the heartbeat is left.
+#[test]
+fn signals_do_not_put_the_heartbeat_off() {
+    let name = Scratch::new("exec-signals");
+    let lock = SharedLock::create(&name).unwrap();
+    let mut child = spawn("exec-other", &name);
+    child.expect("held");
+    assert!(times_out(lock.try_lock_for(Duration::from_millis(20))));
+    child.go_on();
+    until_it_sleeps_instead(&child);
+    handle(libc::SIGUSR2, ignore);
+    // SAFETY: takes nothing.
+    let waiter = unsafe { libc::pthread_self() } as usize;
+    let (stay, is_over) = std::sync::mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while is_over.recv_timeout(Duration::from_millis(50)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                // SAFETY: that thread waits for the end of this scope.
+                unsafe { libc::pthread_kill(waiter as libc::pthread_t, libc::SIGUSR2) };
+            }
+        });
+        let _stay = stay; // dropped when this thread has the lock, or has panicked
+        wait_for_poison(&lock);
+    });
+    child.kill(); // it lived until now
 }
 
 #[test]

@@ -23,27 +23,34 @@ pub(super) fn unlink_exact(file: &File, name: &Name) -> io::Result<bool> {
     }
     point!("unlink: guarded");
     let unlinked = unlink_guarded(file, name);
-    if matches!(unlinked, Ok(true)) {
-        return unlinked; // a file without a name needs no guard, and what is left of this one goes with the file
+    if matches!(unlinked, Ok(Unlinked::TheLastName)) {
+        return Ok(true); // what has no name needs no guard, and this one goes with the file
     }
     // By hand: a child that was forked meanwhile has the description, too, and would go on to guard.
     let released = file::release_name(file);
     point!("unlink: guard released");
-    unlinked.and_then(|unlinked| released.map(|()| unlinked))
+    released.and(unlinked).map(|unlinked| unlinked != Unlinked::Nothing)
 }
 
-fn unlink_guarded(file: &File, name: &Name) -> io::Result<bool> {
-    let leads_here = match file::status_of(name.as_str()) {
-        Ok(there) => there.is_same_file(&file::status(file)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unlinked {
+    Nothing,
+    OneOfSeveral,
+    TheLastName,
+}
+
+fn unlink_guarded(file: &File, name: &Name) -> io::Result<Unlinked> {
+    let here = match file::status_of(name.as_str()) {
+        Ok(there) => Some(file::status(file)?).filter(|here| there.is_same_file(here)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
     point!("unlink: checked");
-    if leads_here {
-        file::unlink(name.as_str())?;
-        point!("unlink: unlinked");
-    }
-    Ok(leads_here)
+    let Some(here) = here else { return Ok(Unlinked::Nothing) };
+    file::unlink(name.as_str())?;
+    point!("unlink: unlinked");
+    // A file has two names while it is made where there are no unnamed ones, and if somebody has made a hard link.
+    Ok(if here.links > 1 { Unlinked::OneOfSeveral } else { Unlinked::TheLastName })
 }
 
 /// As [`unlink_exact`], for an orphan that the caller holds exclusively only because it is one: gives that lock back, by

@@ -1,21 +1,24 @@
 //! How a waiter waits before it goes to sleep: the one place that decides about spinning.
 //!
-//! What is weighed: a sleep and the wake-up that ends it take some 17 µs when they go from one core to the other (a
-//! virtual machine; 5 µs are usual without), of which the unlocking process pays 1 to 3 for the system call. Looking at
-//! the word costs the holder a transfer of its cache line, about 0.1 µs, and a core that spins is a core that does
-//! nothing else. So:
+//! What is weighed: a sleep and the wake-up that ends it take 17 µs from one core to another on the machine on which
+//! this was chosen (virtual, two cores), and cost the unlocking process 1 to 3 µs. Each look at the word takes its cache
+//! line from the holder, some 0.1 µs. And a core that spins does nothing else.
 //!
-//! * **Few looks.** One in 0.33 µs. With twice as many, a critical section of 50 ns came to 0.8 of the throughput; with
-//!   half as many, one of 0.5 µs with as much between came to 0.8.
-//! * **About 10 µs of them**, as long as going to sleep would take. Sections of 5 µs then pass from process to process
-//!   awake: 1.3 times the throughput, and of 5 processes out of 5 on two cores. With 4 µs, the spinning was for nothing.
-//! * **One `sched_yield`, after the second look.** Whoever shares this core with the holder lets it run; and 16 processes
-//!   on two cores took turns (the least served had 0.9 of the most served instead of 0.2). More of them were worse: the
-//!   waiter is then not at hand when the lock becomes free (20 µs instead of 3 on one core). Yielding at once cost
-//!   sections of 0.5 µs a quarter of their throughput.
-//! * **What keeps failing is left out** ([`Trust`]), because on one core, or behind long sections, it only costs.
+//! * **Few looks**: one in 0.33 µs. Throughput with 0.22 µs, for 50 ns of work under the lock and nothing between: 0.88.
+//!   With 1.1 µs, for 0.5 µs of work and as much between: 0.7.
+//! * **About 10 µs in all**, less than the sleep would take. For 5 µs of work and nothing between, two, four and sixteen
+//!   processes did 0.13, 0.13 and 0.12 million sections a second without spinning, 0.14, 0.15 and 0.13 with 4.4 µs of
+//!   it, 0.18, 0.17 and 0.17 with 9 µs; 0.18 is all that there can be.
+//! * **One `sched_yield`, after the second look**, which lets a holder on the same core run, and whoever else. The least
+//!   served of sixteen processes came to 0.9 of the most served; without it, to 0.2 to 0.6. Yielding at once cost 0.5 µs
+//!   of work a quarter of the throughput. Yielding again and again made a waiter miss the moment when its turn came: 20
+//!   to 50 µs instead of 3 on one core.
+//! * **What is always in vain is left out** ([`Trust`]): three locks that two processes on one core hand to each other
+//!   took 7 to 15 µs a step with spinning, 2.3 with pthread mutexes, 1.5 with the yield alone. It takes many failures:
+//!   with eight, one of two processes on two cores lost its trust by chance, and then lost every race.
 //!
-//! Measured with `benches/peers`, parts `contention` and `pingpong`, on two cores, contenders taking turns.
+//! Measured with `benches/peers`, parts `contention` and `pingpong`, contenders taking turns. Waking two sleepers at once,
+//! longer pauses from look to look, and other spinning after a wake-up than before it were tried, and were not better.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -30,37 +33,44 @@ const SHORT: u32 = 2;
 /// Looks after it.
 const LONG: u32 = 30;
 
+/// How long a yield may take, if others are busy.
+const TIME_SLICES: Duration = Duration::from_millis(10);
+/// More than fit into a gap.
+const MOST_PAUSES: u32 = 400;
+
 /// What a handle has learnt by waiting. Forgetting or mixing up any of it costs time and nothing else, so threads share
 /// it without an order.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     spinning: Trust,
-    /// A holder that was found alive.
+    /// The last holder that was found alive.
     met: AtomicU32,
 }
 
 impl Patience {
-    /// Waits awake, for some microseconds, until nobody owns the lock. Returns the word as last seen.
+    /// Waits awake, for some 10 µs and whatever a yield takes, until nobody owns the lock or the end has come. Returns the
+    /// word as last seen.
     #[cold]
     pub(super) fn watch(&self, word: &AtomicU32, end: Option<Deadline>) -> u32 {
         let spins = self.spinning.is_worth_it();
         let mut seen = if spins { looks(word, SHORT, end) } else { word.load(Ordering::Relaxed) };
         let mut helped = !is_owned(seen);
-        if is_owned(seen) {
+        if !helped && may_yield(end) {
             std::thread::yield_now();
             seen = word.load(Ordering::Relaxed);
-            if spins && is_owned(seen) {
-                seen = looks(word, LONG, end);
-                helped = !is_owned(seen);
-            }
         }
-        if spins {
+        if spins && is_owned(seen) {
+            seen = looks(word, LONG, end);
+            helped = !is_owned(seen);
+        }
+        // What had no time to help proves nothing.
+        if spins && !end.is_some_and(Deadline::has_passed) {
             self.spinning.learn(helped);
         }
         seen
     }
 
-    /// Has this handle not found just this holder alive before?
+    /// Is this another holder than the last that was found alive?
     pub(super) fn is_stranger(&self, holder: u32) -> bool {
         self.met.load(Ordering::Relaxed) != holder
     }
@@ -87,10 +97,19 @@ fn looks(word: &AtomicU32, most: u32, end: Option<Deadline>) -> u32 {
     seen
 }
 
+/// Is the end so far away that others may have the processor until they give it back?
+fn may_yield(end: Option<Deadline>) -> bool {
+    end.is_none_or(|end| Deadline::after(TIME_SLICES).is_some_and(|soon| soon < end))
+}
+
 /// Does nothing for [`GAP`]. By the clock: a processor's pause instruction takes 3 ns on one and 50 on another.
 fn pause() {
     let Some(end) = Deadline::after(GAP) else { return };
-    while !end.has_passed() {
+    // Bounded, because a clock may stand still (simulators).
+    for _ in 0..MOST_PAUSES {
+        if end.has_passed() {
+            return;
+        }
         std::hint::spin_loop();
     }
 }
@@ -152,6 +171,15 @@ mod tests {
             trust.learn(false);
             trust.is_worth_it()
         }));
+    }
+
+    #[test]
+    fn an_end_that_has_come_proves_nothing() {
+        let patience = Patience::default();
+        assert_eq!(patience.watch(&AtomicU32::new(7), Some(Deadline::now())), 7);
+        assert_eq!(patience.spinning.vain.load(Ordering::Relaxed), 0);
+        assert!(!may_yield(Some(Deadline::now())));
+        assert!(may_yield(Deadline::after(Duration::from_secs(60))) && may_yield(None));
     }
 
     #[test]

@@ -21,14 +21,14 @@
 //! meaning is not. Each acquisition of a word with `W` or `D` therefore counts the epoch up while holding, and the
 //! clearing compares word and epoch at once.
 //!
-//! **Release looks before it leaps.** Only a word with exactly the caller's id is released; the copy of a guard in a
-//! forked child fails that test and does nothing.
+//! **Only a word with exactly the caller's id is released.** (The copy of a guard in a forked child does not come so far:
+//! it is of another fork generation, see `mutex.rs`.)
 //!
 //! # Deaths that the kernel does not report
 //!
 //! An `exec` by another thread than the main one changes the id before the list is walked; a list longer than 2,048 is
-//! not walked to its end; a process whose memory the OOM reaper takes may lose its list. Before it sleeps behind a holder
-//! that its handle has not met, and whenever it has slept for [`HEARTBEAT`], a waiter asks whether the holder exists at
+//! not walked to its end; a process whose memory the OOM reaper takes may lose its list. Before it sleeps behind
+//! another holder than the last that its handle met, and whenever [`HEARTBEAT`] has passed, a waiter asks whether the holder exists at
 //! all, and if not, does what the kernel would have done.
 
 use std::io;
@@ -49,7 +49,7 @@ pub(super) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
 /// The owner's thread id.
 pub(super) const TID: u32 = libc::FUTEX_TID_MASK;
 
-/// How long a waiter sleeps before it asks whether the holder still exists. A safety net, not the mechanism.
+/// How long a waiter waits before it asks again whether the holder exists. A safety net, not the mechanism.
 const HEARTBEAT: Duration = Duration::from_secs(3);
 
 /// How long to wait for a lock.
@@ -138,7 +138,8 @@ fn lock_contended(
     interrupted: usize,
 ) -> Result<(), Failure> {
     let node = RobustList::node(&line.word);
-    let mut heartbeat_passed = false;
+    let mut heartbeat = None;
+    let mut looks_up = false;
     let mut time_is_up = false;
     loop {
         let mut seen = line.word.load(Ordering::Relaxed);
@@ -148,6 +149,7 @@ fn lock_contended(
             }
             if !time_is_up && seen & TID != me.tid {
                 seen = patience.watch(&line.word, wait.deadline());
+                me.list.begin(node); // as below
             }
         }
         let holder = seen & TID;
@@ -165,8 +167,8 @@ fn lock_contended(
             mark_dead(line, seen);
             continue;
         }
-        if heartbeat_passed || patience.is_stranger(holder) {
-            heartbeat_passed = false;
+        if looks_up || patience.is_stranger(holder) {
+            looks_up = false;
             if !process::thread_exists(holder) {
                 mark_dead(line, seen);
                 continue;
@@ -180,13 +182,17 @@ fn lock_contended(
             continue;
         }
         point!("wait: about to sleep");
-        match futex::wait(&line.word, seen | WAITERS, Some(wait.sleep_until())).map_err(Failure::Os)? {
-            futex::Woken::LookAgain => {}
-            futex::Woken::TimedOut => heartbeat_passed = true,
-        }
+        let next_beat = *heartbeat.get_or_insert_with(|| Deadline::after(HEARTBEAT).unwrap_or_else(Deadline::now));
+        let until = wait.deadline().map_or(next_beat, |deadline| deadline.min(next_beat));
+        futex::wait(&line.word, seen | WAITERS, until).map_err(Failure::Os)?;
         point!("wait: awake");
+        let now = Deadline::now();
+        // By the clock, and not by what ended the sleep: signals that come again and again must not put it off.
+        if next_beat <= now {
+            (heartbeat, looks_up) = (None, true);
+        }
         // One more try is made after the time is up: a wake-up that came with it must not be lost.
-        time_is_up = wait.deadline().is_some_and(Deadline::has_passed);
+        time_is_up = wait.deadline().is_some_and(|deadline| deadline <= now);
         // A signal handler that used a robust mutex of libc's has overwritten it.
         me.list.begin(node);
     }
@@ -206,12 +212,6 @@ impl Wait {
             Self::Until(deadline) => Some(deadline),
             Self::No | Self::Forever => None,
         }
-    }
-
-    /// When the next sleep ends: at the deadline or at the next heartbeat.
-    fn sleep_until(self) -> Deadline {
-        let heartbeat = Deadline::after(HEARTBEAT).unwrap_or_else(Deadline::now);
-        self.deadline().map_or(heartbeat, |deadline| deadline.min(heartbeat))
     }
 }
 
@@ -274,10 +274,11 @@ pub(super) fn is_linked_alone(line: &LockLine, list: RobustList) -> bool {
     list.is_alone(RobustList::node(&line.word))
 }
 
-/// The fast path of [`unlock`]. `false`: somebody waits, and [`wake_after`] must follow.
+/// The fast path of [`unlock`]. `false`: somebody waits, or the lock is not `tid`'s any more, and [`wake_after`] must
+/// follow.
 #[inline(always)]
 pub(super) fn unlock_alone(line: &LockLine, tid: u32, list: RobustList) -> bool {
-    list.unlink_alone(RobustList::node(&line.word));
+    list.unlink_alone();
     // Release pairs with the Acquire of `lock_free` and `acquire`.
     let released = line.word.compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed).is_ok();
     if released {
@@ -287,7 +288,7 @@ pub(super) fn unlock_alone(line: &LockLine, tid: u32, list: RobustList) -> bool 
     released
 }
 
-/// The end of an [`unlock_alone`] that found the waiters bit.
+/// The end of an [`unlock_alone`] that did not find the word as it is when nobody waits.
 #[cold]
 pub(super) fn wake_after(line: &LockLine, me: &Thread) {
     if is_held_by(line, me.tid) {

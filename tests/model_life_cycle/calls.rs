@@ -205,9 +205,10 @@ impl World {
                 let leads_here = broken == Broken::UnlinksWithoutCheck || self.kernel.leads_to(who);
                 self.to(who, if leads_here { Step::Unlink } else { Step::Release })
             }
+            // The guard stays, and goes with the description: the file has no name any more.
             Step::Unlink => {
                 self.unlink(who);
-                self.to(who, Step::Release)
+                self.to(who, self.after_unlink(who, broken))
             }
             _ => {
                 self.kernel.release_guard(who);

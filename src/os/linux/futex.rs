@@ -6,39 +6,29 @@ use std::sync::atomic::AtomicU32;
 
 use super::Deadline;
 
-/// Why [`wait`] returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Woken {
-    /// A wake-up, a signal, or the word was not `expected`: look again.
-    LookAgain,
-    /// The deadline passed.
-    TimedOut,
-}
-
-/// Sleeps while `word` holds `expected`, until woken or until `deadline` (absolute, `CLOCK_MONOTONIC`).
-pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> io::Result<Woken> {
-    let timeout = deadline.map(Deadline::timespec);
-    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+/// Sleeps while `word` holds `expected`, until woken, interrupted by a signal, or until `deadline` (absolute,
+/// `CLOCK_MONOTONIC`).
+pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> io::Result<()> {
+    let timeout = deadline.timespec();
     // futex(2): with FUTEX_WAIT_BITSET "timeout specifies an absolute time" on CLOCK_MONOTONIC.
-    // SAFETY: `word` is a live, aligned u32, and `timeout` is null or a timespec that outlives the call.
+    // SAFETY: `word` is a live, aligned u32, and `timeout` a timespec that outlives the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex,
             word.as_ptr(),
             libc::FUTEX_WAIT_BITSET,
             expected,
-            timeout,
+            &raw const timeout,
             ptr::null::<u32>(),
             libc::FUTEX_BITSET_MATCH_ANY,
         )
     };
     if result == 0 {
-        return Ok(Woken::LookAgain);
+        return Ok(());
     }
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
-        Some(libc::EAGAIN | libc::EINTR) => Ok(Woken::LookAgain),
-        Some(libc::ETIMEDOUT) => Ok(Woken::TimedOut),
+        Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT) => Ok(()),
         _ => Err(error),
     }
 }

@@ -139,8 +139,7 @@ impl RobustList {
 
     /// [`unlink`](Self::unlink) for a node that [`is_alone`](Self::is_alone).
     #[inline(always)]
-    pub(crate) fn unlink_alone(self, node: Node) {
-        debug_assert_eq!(load(node), self.head.addr());
+    pub(crate) fn unlink_alone(self) {
         compiler_fence(Ordering::SeqCst);
         store(self.first().addr(), self.head.addr());
         compiler_fence(Ordering::SeqCst);
