@@ -17,6 +17,9 @@ pub trait Store<const N: usize>: Sized {
     /// The most writers that it allows.
     const WRITERS: usize = usize::MAX;
 
+    /// A copy may be torn; that is said, and not an error.
+    const MAY_TEAR: bool = false;
+
     fn create() -> Self;
 
     /// To be called in a forked child: how the child reads.
