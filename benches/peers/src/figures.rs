@@ -32,8 +32,8 @@ pub fn brief(saved: &Saved, plots: &str) -> String {
         text += &contended(part);
     }
     text += &beside_best(saved);
-    text += "\nNot every row is to our liking: all of them, and the bars that we set ourselves and do not meet, stand in the full \
-             tables.\n";
+    text += "\nNot every row is to our liking: all of them stand in the full tables; the bars that we set ourselves and do not \
+             meet, with the reasons, in [benches/peers](benches/peers/README.md#bars-that-are-not-met-and-why).\n";
     let _ = writeln!(text, "\n![each figure beside the best peer's]({plots}/ratios.svg)");
     text
 }
