@@ -295,11 +295,6 @@ fn sleep_instead() -> io::Error {
     Command::new("sleep").arg("60").exec()
 }
 
-fn until_it_sleeps_instead(child: &support::Role) {
-    let comm = format!("/proc/{}/comm", child.id());
-    until("the exec", || (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(()));
-}
-
 fn exec_from_the_main_thread(name: &str) {
     let lock = SharedLock::open(name).unwrap();
     let (mut stay, go) = io::pipe().unwrap();
@@ -366,16 +361,23 @@ fn exec_in_another_thread_is_noticed_by_the_heartbeat() {
     child.kill(); // it lived until now
 }
 
+/// A lock that a process held when it ended as the kernel does not report, and the handle had met it before.
+fn behind_one_met_that_ended_unnoticed(name: &str) -> (SharedLock, support::Role) {
+    let lock = SharedLock::create(name).unwrap();
+    let mut child = spawn("exec-other", name);
+    child.expect("held");
+    assert!(times_out(lock.try_lock_for(Duration::from_millis(20))));
+    child.go_on();
+    let comm = format!("/proc/{}/comm", child.id());
+    until("the exec", || (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(()));
+    (lock, child)
+}
+
 /// A handle asks but once whether a holder exists before it sleeps behind it: after that, the heartbeat is what is left.
 #[test]
 fn the_unnoticed_end_of_a_holder_that_was_met_is_noticed_by_the_heartbeat() {
     let name = Scratch::new("exec-met");
-    let lock = SharedLock::create(&name).unwrap();
-    let mut child = spawn("exec-other", &name);
-    child.expect("held");
-    assert!(times_out(lock.try_lock_for(Duration::from_millis(20))));
-    child.go_on();
-    until_it_sleeps_instead(&child);
+    let (lock, child) = behind_one_met_that_ended_unnoticed(&name);
     wait_for_poison(&lock);
     child.kill(); // it lived until now
 }
@@ -569,12 +571,7 @@ extern "C" fn ignore(_signal: libc::c_int) {}
 #[test]
 fn signals_do_not_put_the_heartbeat_off() {
     let name = Scratch::new("exec-signals");
-    let lock = SharedLock::create(&name).unwrap();
-    let mut child = spawn("exec-other", &name);
-    child.expect("held");
-    assert!(times_out(lock.try_lock_for(Duration::from_millis(20))));
-    child.go_on();
-    until_it_sleeps_instead(&child);
+    let (lock, child) = behind_one_met_that_ended_unnoticed(&name);
     handle(libc::SIGUSR2, ignore);
     // SAFETY: takes nothing.
     let waiter = unsafe { libc::pthread_self() } as usize;

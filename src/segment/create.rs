@@ -28,7 +28,7 @@ impl<C: Contents> Segment<C> {
         let name = Name::new(name)?;
         let identity = C::identity(settings);
         removal::sweep();
-        let mut patience = open::Patience::new();
+        let mut retries = open::Retries::new();
         loop {
             if let Some(mapping) = try_create(&name, &identity, settings, initial)? {
                 return Ok(Self::new(mapping));
@@ -37,19 +37,19 @@ impl<C: Contents> Segment<C> {
             if open::is_in_use(&name, &settings.allowed_owners)? {
                 return Err(Error::AlreadyExists { name: name.shared() });
             }
-            patience.wait(&name, "create")?;
+            retries.wait(&name, "create")?;
         }
     }
 
     pub(crate) fn open(name: &str, settings: &Settings) -> Result<Self, Error> {
         let name = Name::new(name)?;
         let identity = C::identity(settings);
-        let mut patience = open::Patience::new();
+        let mut retries = open::Retries::new();
         loop {
             match open::try_open(&name, &identity, settings)? {
                 Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),
                 Attempt::NotThere => return Err(Error::NotFound { name: name.shared() }),
-                Attempt::Busy => patience.wait(&name, "open")?,
+                Attempt::Busy => retries.wait(&name, "open")?,
             }
         }
     }
@@ -57,17 +57,17 @@ impl<C: Contents> Segment<C> {
     pub(crate) fn open_or_create(name: &str, settings: &Settings, initial: Initial<'_>) -> Result<Self, Error> {
         let name = Name::new(name)?;
         let identity = C::identity(settings);
-        let mut patience = open::Patience::new();
+        let mut retries = open::Retries::new();
         loop {
             match open::try_open(&name, &identity, settings)? {
                 Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),
-                Attempt::Busy => patience.wait(&name, "open")?,
+                Attempt::Busy => retries.wait(&name, "open")?,
                 Attempt::NotThere => {
                     removal::sweep();
                     if let Some(mapping) = try_create(&name, &identity, settings, initial)? {
                         return Ok(Self::new(mapping));
                     }
-                    patience.wait(&name, "open or create")?; // somebody was first: open his
+                    retries.wait(&name, "open or create")?; // somebody was first: open his
                 }
             }
         }

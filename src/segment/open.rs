@@ -30,12 +30,12 @@ pub(super) enum Attempt {
 }
 
 /// A bounded readiness to try again.
-pub(super) struct Patience {
+pub(super) struct Retries {
     until: Option<Deadline>,
     pause: Duration,
 }
 
-impl Patience {
+impl Retries {
     const LIMIT: Duration = Duration::from_secs(5);
     const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 

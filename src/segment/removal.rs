@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::create::PRIVATE_PREFIX;
-use super::open::{self, Patience};
+use super::open::{self, Retries};
 use crate::error::Error;
 use crate::fault::point;
 use crate::layout::{HEADER_LEN, Header};
@@ -85,7 +85,7 @@ pub(super) fn remove_orphan(file: &File, name: &Name) -> io::Result<bool> {
 /// ```
 pub fn remove(name: &str) -> Result<(), Error> {
     let name = Name::new(name)?;
-    let mut patience = Patience::new();
+    let mut retries = Retries::new();
     loop {
         let Some((file, status)) = open::open_regular(&name, true)? else {
             return Err(Error::NotFound { name: name.shared() });
@@ -101,7 +101,7 @@ pub fn remove(name: &str) -> Result<(), Error> {
             point!("remove: removed");
             return Ok(());
         }
-        patience.wait(&name, "remove")?;
+        retries.wait(&name, "remove")?;
     }
 }
 

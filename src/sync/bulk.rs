@@ -78,13 +78,13 @@ pub(super) unsafe fn store(to: &[AtomicU64], from: *const u8) {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[inline]
 /// Copies `rounds` (at least one) times 64 bytes.
 ///
 /// # Safety
 ///
 /// So many bytes can be read at `from` and written at `to`. Others may be at them meanwhile who know what that means.
-#[cfg(target_arch = "x86_64")]
-#[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, rounds: usize) {
     // SAFETY: reads and writes just `rounds * 64` bytes at the two places, by the caller's contract.
     unsafe {
@@ -114,13 +114,13 @@ unsafe fn copy(from: *const u8, to: *mut u8, rounds: usize) {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+#[inline]
 /// Copies `rounds` (at least one) times 64 bytes.
 ///
 /// # Safety
 ///
-/// As above.
-#[cfg(target_arch = "aarch64")]
-#[inline]
+/// So many bytes can be read at `from` and written at `to`. Others may be at them meanwhile who know what that means.
 unsafe fn copy(from: *const u8, to: *mut u8, rounds: usize) {
     // SAFETY: reads and writes just `rounds * 64` bytes at the two places, by the caller's contract.
     unsafe {

@@ -1,12 +1,14 @@
 //! The two protocols in shared memory, and the lock that the faces use.
 //!
-//! * [`robust_futex`]: the lock word's state machine, and [`patience`], how a waiter waits before it sleeps;
+//! * [`robust_futex`]: the lock word's state machine, with [`clear_waiters`], its one access to word and epoch together,
+//!   and [`patience`], how a waiter waits before it sleeps;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
 //! * [`words`]: a `T` in and out of that cell, and [`bulk`], many words at once;
 //! * [`mutex`]: which lock kind a segment has, poison, and what every guard is built on.
 #![allow(unsafe_code)]
 
 mod bulk;
+mod clear_waiters;
 pub(crate) mod commit;
 pub(crate) mod mutex;
 mod patience;

@@ -11,7 +11,8 @@
 //!   processes did 0.13, 0.13 and 0.12 million sections a second without spinning, 0.14, 0.15 and 0.13 with 4.4 µs of
 //!   it, 0.18, 0.17 and 0.17 with 9 µs; 0.18 is all that there can be.
 //! * **One `sched_yield`, after the third look**, which lets a holder on the same core run, and whoever else. The least
-//!   served of sixteen processes came to 0.9 of the most served; without it, to 0.2 to 0.6. Yielding at once cost 0.5 µs
+//!   served of sixteen processes with 5 µs of work came to 0.6 to 0.95 of the most served; without it, to 0.1 to 0.7.
+//!   Yielding at once cost 0.5 µs
 //!   of work a quarter of the throughput. Yielding again and again made a waiter miss the moment when its turn came: 20
 //!   to 50 µs instead of 3 on one core.
 //! * **What is always in vain is left out** ([`Trust`]): three locks that two processes on one core hand to each other

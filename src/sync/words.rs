@@ -78,8 +78,8 @@ impl<T: Shareable> Unchecked<T> {
 /// [`Unchecked`], for a large value, at some distance from its neighbours on the stack.
 ///
 /// Whoever returns such a value copies it once more, often to just behind. On processors of AMD's, `rep movsb`, which C
-/// libraries use for some kilobytes, is 27 times slower when the two places are 1 to 15 bytes apart modulo 4,096 (glibc
-/// bug 30994; measured on Zen 4: 4 KiB in 1,150 ns instead of 42).
+/// libraries use for some kilobytes, is 27 times slower when the two places are a few bytes apart modulo 4,096 (measured on
+/// an EPYC: 4 KiB in 1,150 ns instead of 42).
 #[repr(C)]
 pub(crate) struct Apart<T: Shareable> {
     _before: MaybeUninit<[u8; 64]>,

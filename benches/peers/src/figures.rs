@@ -87,7 +87,8 @@ fn contended(part: &Part) -> String {
 
 /// A choice of our other figures beside the best peer's.
 fn beside_best(saved: &Saved) -> String {
-    const SHOWN: [&str; 4] = ["8 bytes", "4096 bytes, 0", "4 MiB", "turns"];
+    const SHOWN: [&str; 7] =
+        ["8 bytes", "64 bytes, 1", "4096 bytes", "1 KiB", "4 MiB", "turns", "hand-over after 1,000 steps"];
     let mut text =
         "\n| | ours | best peer, or floor | our time ÷ theirs (below 1: we are faster) |\n|---|---|---|---|\n"
             .to_owned();

@@ -27,7 +27,7 @@ impl<const N: usize> Store<N> for MmapSync {
     const WRITERS: usize = 1;
 
     /// A reader looks which half is current, and only then says that it reads it: it does not notice two writes in
-    /// between (2.0.4, `Synchronizer::read`). Seen once in some hundred runs.
+    /// between (2.0.4, `Synchronizer::read`).
     const MAY_TEAR: bool = true;
 
     fn create() -> Self {
