@@ -124,6 +124,25 @@ fn by_size(c: &mut Criterion) {
     one::<8_192>(c);
 }
 
+fn bulk(c: &mut Criterion) {
+    fn one<const N: usize>(c: &mut Criterion, name: &str) {
+        let array = match SharedArray::<u64, N>::create(&unique_name("bench")) {
+            Ok(array) => array,
+            Err(error) => return eprintln!("bulk, {name}: {error}"),
+        };
+        let mut buffer = vec![7u64; N];
+        let mut group = c.benchmark_group(format!("bulk, {name}"));
+        group.throughput(Throughput::Bytes(N as u64 * 8));
+        group.bench_function("copy_from_slice", |b| b.iter(|| array.copy_from_slice(black_box(&buffer)).unwrap()));
+        group.bench_function("read_into", |b| b.iter(|| array.read_into(black_box(&mut buffer)).unwrap()));
+        group.finish();
+    }
+    one::<{ 1 << 7 }>(c, "1 KiB");
+    one::<{ 1 << 15 }>(c, "256 KiB");
+    one::<{ 1 << 19 }>(c, "4 MiB");
+    one::<{ 1 << 25 }>(c, "256 MiB");
+}
+
 fn open_and_create(c: &mut Criterion) {
     let mut group = c.benchmark_group("segments");
     let name = unique_name("bench");
@@ -134,5 +153,5 @@ fn open_and_create(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lock_add_unlock, lock_unlock, read, by_size, open_and_create);
+criterion_group!(benches, lock_add_unlock, lock_unlock, read, by_size, bulk, open_and_create);
 criterion_main!(benches);

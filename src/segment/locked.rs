@@ -12,8 +12,8 @@ use crate::sync::mutex::{End, Held, Line, Wait};
 use crate::sync::words;
 use crate::value::Shareable;
 
-/// The lock of a segment with the contents `C`, held by this thread. Whoever has it calls [`release`](Self::release) on
-/// drop.
+/// The lock of a segment with the contents `C`, held by this thread. Whoever has it calls
+/// [`release_or_poison`](Self::release_or_poison), or commits and releases, on drop.
 #[derive(Debug)]
 pub(crate) struct Locked<'a, C> {
     held: Held<'a>,
