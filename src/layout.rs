@@ -12,7 +12,7 @@
 
 use std::cell::UnsafeCell;
 use std::mem::{offset_of, size_of};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use bytemuck::{Pod, Zeroable};
 
@@ -24,7 +24,7 @@ use crate::options::LockKind;
 /// The first bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"rbstSHM\0";
 /// Changes with any change of the layout or of the lock's protocol.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 const BYTE_ORDER: u32 = 0x0102_0304;
 const PERSISTENT: u32 = 1;
 const TAGGED: u32 = 2;
@@ -102,8 +102,12 @@ pub(crate) struct LockLine {
     /// Address of the holder's list node, in the holder's address space.
     pub(crate) node: AtomicU64,
     /// 1 when a holder died or panicked and nobody has repaired the data yet.
-    pub(crate) poison: AtomicU32,
-    _reserved: u32,
+    pub(crate) poison: AtomicU8,
+    /// 1 while a holder may be changing the data.
+    pub(crate) dirty: AtomicU8,
+    _zero: [u8; 2],
+    /// For whom a free lock is kept for a moment: see `sync/reservation.rs`.
+    pub(crate) reservation: AtomicU32,
 }
 
 /// The flag of a process-shared mutex in musl's `_m_type`.
@@ -117,6 +121,8 @@ const _: () = {
     assert!(offset_of!(LockLine, links) == 16);
     assert!(offset_of!(LockLine, node) == 48);
     assert!(offset_of!(LockLine, poison) == 56);
+    assert!(offset_of!(LockLine, dirty) == 57);
+    assert!(offset_of!(LockLine, reservation) == 60);
 };
 
 impl LockLine {

@@ -127,3 +127,20 @@ fn who_comes_in_the_middle_of_a_take_over_waits_for_it() {
     drop(taker.join().unwrap());
     assert_eq!(value.unwrap().get(), 7);
 }
+
+#[test]
+fn a_take_over_keeps_the_lock_for_nobody() {
+    use std::os::unix::fs::FileExt;
+    const RESERVATION: u64 = 572;
+
+    let _alone = alone();
+    let name = Scratch::new("reserved");
+    drop(SharedValue::options().persistent(true).create(&name, 7u64).unwrap());
+    let file = std::fs::File::options().read(true).write(true).open(support::path(&name)).unwrap();
+    file.write_all_at(&u32::MAX.to_ne_bytes(), RESERVATION).unwrap();
+    let value = SharedValue::<u64>::open(&name).unwrap();
+    let mut found = [0; 4];
+    file.read_exact_at(&mut found, RESERVATION).unwrap();
+    assert_eq!(u32::from_ne_bytes(found), 0);
+    assert_eq!(*value.try_lock().unwrap(), 7);
+}

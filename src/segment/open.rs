@@ -223,13 +223,19 @@ fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
 /// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock word is
 /// dead, whatever namespace it was in, and from now on ours counts.
 fn take_over(valid: &Valid) -> io::Result<()> {
-    let word_offset = (LOCK_OFFSET + offset_of!(LockLine, word)) as u64;
-    let mut word = [0; 4];
-    valid.file.read_exact_at(&mut word, word_offset)?;
-    let word = u32::from_ne_bytes(word);
-    point!("take over: word read");
+    let mut line = [0; size_of::<LockLine>()];
+    valid.file.read_exact_at(&mut line, LOCK_OFFSET as u64)?;
+    let word_at = |offset: usize| u32::from_ne_bytes(std::array::from_fn(|i| line[offset + i]));
+    let place = |offset: usize| (LOCK_OFFSET + offset) as u64;
+    let word = word_at(offset_of!(LockLine, word));
+    point!("take over: lock read");
+    // Whoever it was kept for has left, too.
+    if word_at(offset_of!(LockLine, reservation)) != 0 {
+        valid.file.write_all_at(&[0; 4], place(offset_of!(LockLine, reservation)))?;
+        point!("take over: reservation cleared");
+    }
     if after_all_users_left(word) != word {
-        valid.file.write_all_at(&after_all_users_left(word).to_ne_bytes(), word_offset)?;
+        valid.file.write_all_at(&after_all_users_left(word).to_ne_bytes(), place(offset_of!(LockLine, word)))?;
         point!("take over: word written");
     }
     let namespace = os::process::pid_namespace();
@@ -306,7 +312,7 @@ pub(crate) struct Inspection {
     pub(crate) identity: Identity,
     pub(crate) lock_kind: LockKind,
     pub(crate) word: u32,
-    pub(crate) poison: u32,
+    pub(crate) poison: u8,
     pub(crate) commits: u64,
     /// How many handles there are.
     pub(crate) attached: usize,
@@ -325,7 +331,7 @@ pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
         identity: valid.identity,
         lock_kind: valid.lock_kind,
         word: word_at(LOCK_OFFSET + offset_of!(LockLine, word)),
-        poison: word_at(LOCK_OFFSET + offset_of!(LockLine, poison)),
+        poison: start[LOCK_OFFSET + offset_of!(LockLine, poison)],
         commits: u64::from_ne_bytes(std::array::from_fn(|i| start[commits + i])),
         attached,
     }))

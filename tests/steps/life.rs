@@ -165,6 +165,8 @@ fn held_by_a_dead(world: &mut World) {
     file.write_all_at(&1u64.to_ne_bytes(), NAMESPACE).unwrap();
     // As when the machine lost its power: the kernel has not marked the dead holder.
     file.write_all_at(&0x3fff_fff0u32.to_ne_bytes(), LOCK_WORD).unwrap();
+    const RESERVATION: u64 = 572;
+    file.write_all_at(&u32::MAX.to_ne_bytes(), RESERVATION).unwrap();
 }
 
 fn soon_an_orphan(world: &mut World) {
