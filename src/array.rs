@@ -21,8 +21,9 @@ pub use guard::ArrayGuard;
 ///
 /// The elements are changed in place, without a copy, so a holder that dies or panics may leave them half-changed. The
 /// array is then poisoned: `lock` fails until somebody repairs it, usually under [`lock_recover`](Self::lock_recover);
-/// or looks without having to repair under [`lock_poisoned`](Self::lock_poisoned), and calls
-/// [`ArrayGuard::clear_poison`]; or rewrites all of it with [`copy_from_slice`](Self::copy_from_slice).
+/// or takes the lock by one of the forms that ignore the poison ([`lock_ignoring_poison`](Self::lock_ignoring_poison)
+/// and its siblings), looks, and repairs with [`ArrayGuard::recover`] or says [`ArrayGuard::clear_poison`]; or rewrites
+/// all of it with [`copy_from_slice`](Self::copy_from_slice).
 ///
 /// `T` is any plain data type (`bytemuck::Pod`) that is `Send + Sync`, aligned to at most 4,096 bytes. An array of any
 /// size is created and opened without ever standing on the stack.
@@ -72,7 +73,7 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     ///
     /// ```
     /// let array = robust_shm::SharedArray::<f64, 1_000>::create(&robust_shm::unique_name("create"))?;
-    /// assert_eq!(array.load(999)?, 0.0);
+    /// assert_eq!(array.get(999)?, 0.0);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn create(name: &str) -> Result<Self, Error> {
@@ -246,46 +247,70 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// ```
     /// use robust_shm::{ArrayGuard, SharedArray};
     ///
-    /// let array = SharedArray::<i32, 3>::create(&robust_shm::unique_name("lock-poisoned"))?;
-    /// let mut guard = array.lock_poisoned()?;
+    /// let array = SharedArray::<i32, 3>::create(&robust_shm::unique_name("ignoring"))?;
+    /// let mut guard = array.lock_ignoring_poison()?;
     /// if ArrayGuard::is_poisoned(&guard) {
-    ///     guard.fill(0);
-    ///     ArrayGuard::clear_poison(&mut guard);
+    ///     println!("a holder died; what it left: {guard:?}");
     /// }
     /// # drop(guard);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
-    pub fn lock_poisoned(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
+    pub fn lock_ignoring_poison(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_either(Wait::Forever)
     }
 
-    /// As [`lock_poisoned`](Self::lock_poisoned), waiting at most so long.
+    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison), without waiting.
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`]; else as `lock_poisoned`.
+    /// [`LockError::WouldBlock`] when anybody holds the lock; else as `lock_ignoring_poison`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{ArrayGuard, SharedArray};
+    ///
+    /// let array = SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-ignoring"))?;
+    /// let mut guard = array.try_lock_ignoring_poison()?;
+    /// ArrayGuard::recover(&mut guard, |elements| elements.fill(0));
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline(always)]
+    pub fn try_lock_ignoring_poison(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
+        self.lock_either(Wait::No)
+    }
+
+    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison), waiting at most so long.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`]; else as `lock_ignoring_poison`.
     ///
     /// # Examples
     ///
     /// ```
     /// use std::time::Duration;
+    /// use robust_shm::{ArrayGuard, SharedArray};
     ///
-    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-poisoned"))?;
-    /// let guard = array.try_lock_poisoned_for(Duration::from_millis(100))?;
+    /// let array = SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-ignoring-for"))?;
+    /// let mut guard = array.try_lock_ignoring_poison_for(Duration::from_millis(100))?;
+    /// ArrayGuard::recover(&mut guard, |elements| elements.fill(0));
     /// # drop(guard);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    pub fn try_lock_poisoned_for(&self, timeout: Duration) -> Result<ArrayGuard<'_, T, N>, LockError> {
+    pub fn try_lock_ignoring_poison_for(&self, timeout: Duration) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_either(Wait::at_most(timeout))
     }
 
     /// Waits for the lock; if the array is poisoned, runs the closure, which repairs the elements, and then clears the
-    /// poison. If the closure panics, the poison stays.
+    /// poison: [`lock_ignoring_poison`](Self::lock_ignoring_poison), then [`ArrayGuard::recover`]. If the closure
+    /// panics, the poison stays.
     ///
     /// # Errors
     ///
-    /// As [`lock_poisoned`](Self::lock_poisoned).
+    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison).
     ///
     /// # Examples
     ///
@@ -296,11 +321,8 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn lock_recover(&self, repair: impl FnOnce(&mut [T; N])) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        let mut guard = self.lock_poisoned()?;
-        if ArrayGuard::is_poisoned(&guard) {
-            repair(&mut guard);
-            ArrayGuard::clear_poison(&mut guard);
-        }
+        let mut guard = self.lock_ignoring_poison()?;
+        ArrayGuard::recover(&mut guard, repair);
         Ok(guard)
     }
 
@@ -328,12 +350,13 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// # Examples
     ///
     /// ```
-    /// let array = robust_shm::SharedArray::create_from(&robust_shm::unique_name("load"), &[7, 8])?;
-    /// assert_eq!(array.load(1)?, 8);
+    /// let array = robust_shm::SharedArray::create_from(&robust_shm::unique_name("get"), &[7, 8])?;
+    /// assert_eq!(array.get(1)?, 8);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline]
-    pub fn load(&self, index: usize) -> Result<T, LockError> {
+    #[track_caller]
+    pub fn get(&self, index: usize) -> Result<T, LockError> {
         check_index(index, N);
         Ok(self.lock()?[index])
     }
@@ -351,13 +374,14 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// # Examples
     ///
     /// ```
-    /// let array = robust_shm::SharedArray::<u8, 2>::create(&robust_shm::unique_name("store"))?;
-    /// array.store(1, 9)?;
+    /// let array = robust_shm::SharedArray::<u8, 2>::create(&robust_shm::unique_name("set"))?;
+    /// array.set(1, 9)?;
     /// assert_eq!(array.to_vec()?, [0, 9]);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline]
-    pub fn store(&self, index: usize, value: T) -> Result<(), LockError> {
+    #[track_caller]
+    pub fn set(&self, index: usize, value: T) -> Result<(), LockError> {
         check_index(index, N);
         self.lock()?[index] = value;
         Ok(())
@@ -399,6 +423,7 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// assert_eq!(copy, [1, 2]);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[track_caller]
     pub fn read_into(&self, target: &mut [T]) -> Result<(), LockError> {
         check_len(target.len(), N);
         target.copy_from_slice(&*self.lock()?);
@@ -409,7 +434,7 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`lock_poisoned`](Self::lock_poisoned).
+    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison).
     ///
     /// # Panics
     ///
@@ -423,6 +448,7 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// assert_eq!(array.to_vec()?, [5, 6]);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[track_caller]
     pub fn copy_from_slice(&self, source: &[T]) -> Result<(), LockError> {
         check_len(source.len(), N);
         // Without a guard: one that passes through memory holds the copy up for longer than the lock takes.

@@ -210,7 +210,7 @@ pub enum LockError {
 
     /// A holder died or panicked while it could change the data in place.
     #[error(
-        "lock of segment {name:?} is poisoned: expected whole data, found that a holder died or panicked while it could change them; check and repair them under lock_recover, or under lock_poisoned and clear_poison, or replace all of an array with copy_from_slice"
+        "lock of segment {name:?} is poisoned: expected whole data, found that a holder died or panicked while it could change them; check and repair them under lock_recover, or under lock_ignoring_poison and clear_poison, or replace all of an array with copy_from_slice"
     )]
     #[non_exhaustive]
     Poisoned {

@@ -19,8 +19,8 @@ pub use guard::LockGuard;
 /// has none: a file, a device, several segments that must change together.
 ///
 /// A holder that dies or panics leaves the lock poisoned: what it guards may be half-changed. `lock` then fails until
-/// somebody has repaired it under [`lock_recover`](Self::lock_recover), or under
-/// [`lock_poisoned`](Self::lock_poisoned) and [`LockGuard::clear_poison`].
+/// somebody has repaired it: under [`lock_recover`](Self::lock_recover), or with [`LockGuard::recover`] under one of the
+/// forms that ignore the poison ([`lock_ignoring_poison`](Self::lock_ignoring_poison) and its siblings).
 ///
 /// # Examples
 ///
@@ -193,22 +193,72 @@ impl SharedLock {
     /// ```
     /// use robust_shm::{LockGuard, SharedLock};
     ///
-    /// let lock = SharedLock::create(&robust_shm::unique_name("lock-poisoned"))?;
-    /// let guard = lock.lock_poisoned()?;
+    /// let lock = SharedLock::create(&robust_shm::unique_name("ignoring"))?;
+    /// let guard = lock.lock_ignoring_poison()?;
     /// assert!(!LockGuard::is_poisoned(&guard));
     /// # drop(guard);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    pub fn lock_poisoned(&self) -> Result<LockGuard<'_>, LockError> {
-        Ok(LockGuard { locked: self.segment.lock(Wait::Forever)? })
+    #[inline(always)]
+    pub fn lock_ignoring_poison(&self) -> Result<LockGuard<'_>, LockError> {
+        self.lock_either(Wait::Forever)
     }
 
-    /// Waits for the lock; if it is poisoned, runs the closure, which repairs what the lock guards, and then clears the
-    /// poison. If the closure panics, the poison stays.
+    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison), without waiting.
     ///
     /// # Errors
     ///
-    /// As [`lock_poisoned`](Self::lock_poisoned).
+    /// [`LockError::WouldBlock`] when anybody holds the lock; else as `lock_ignoring_poison`.
+    ///
+    /// # Examples
+    ///
+    /// One instance at a time, also after one was killed:
+    ///
+    /// ```
+    /// use robust_shm::{LockError, LockGuard, SharedLock};
+    ///
+    /// let lock = SharedLock::open_or_create(&robust_shm::unique_name("only-instance"))?;
+    /// match lock.try_lock_ignoring_poison() {
+    ///     Ok(mut guard) => {
+    ///         LockGuard::recover(&mut guard, || println!("the last instance died: looking at what it left"));
+    ///         // work, as long as the guard lives
+    ///     }
+    ///     Err(LockError::WouldBlock { .. }) => println!("another instance is running"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline(always)]
+    pub fn try_lock_ignoring_poison(&self) -> Result<LockGuard<'_>, LockError> {
+        self.lock_either(Wait::No)
+    }
+
+    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison), waiting at most so long.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`]; else as `lock_ignoring_poison`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("try-ignoring-for"))?;
+    /// assert!(lock.try_lock_ignoring_poison_for(Duration::from_millis(100)).is_ok());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn try_lock_ignoring_poison_for(&self, timeout: Duration) -> Result<LockGuard<'_>, LockError> {
+        self.lock_either(Wait::at_most(timeout))
+    }
+
+    /// Waits for the lock; if it is poisoned, runs the closure, which repairs what the lock guards, and then clears the
+    /// poison: [`lock_ignoring_poison`](Self::lock_ignoring_poison), then [`LockGuard::recover`]. If the closure
+    /// panics, the poison stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison).
     ///
     /// # Examples
     ///
@@ -219,11 +269,8 @@ impl SharedLock {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn lock_recover(&self, repair: impl FnOnce()) -> Result<LockGuard<'_>, LockError> {
-        let mut guard = self.lock_poisoned()?;
-        if LockGuard::is_poisoned(&guard) {
-            repair();
-            LockGuard::clear_poison(&mut guard);
-        }
+        let mut guard = self.lock_ignoring_poison()?;
+        LockGuard::recover(&mut guard, repair);
         Ok(guard)
     }
 
@@ -246,8 +293,13 @@ impl SharedLock {
     }
 
     #[inline(always)]
+    fn lock_either(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
+        Ok(LockGuard { locked: self.segment.lock(wait)? })
+    }
+
+    #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
-        let guard = LockGuard { locked: self.segment.lock(wait)? };
+        let guard = self.lock_either(wait)?;
         if LockGuard::is_poisoned(&guard) { Err(guard.locked.poisoned_error()) } else { Ok(guard) }
     }
 

@@ -172,7 +172,7 @@ fn emigrates(name: &str) {
         }
         assert!(matches!(value.set(9), Err(LockError::Io { .. })));
         assert!(matches!(value.update(|v| *v += 1), Err(LockError::Io { .. })));
-        assert!(matches!(array.load(0), Err(LockError::Io { .. })));
+        assert!(matches!(array.get(0), Err(LockError::Io { .. })));
         assert_eq!((value.get(), value.commits()), (5, 0), "reading needs no lock");
         // Segments of its own work.
         let own = SharedValue::create(&format!("{name}.own"), 1u64).unwrap();

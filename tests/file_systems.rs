@@ -159,7 +159,7 @@ fn live(family: &str) {
     assert_eq!(private_names(std::process::id()), [""; 0], "after a creation that failed");
     assert_eq!(SharedValue::<u64>::open(&names[0]).unwrap().update(|v| *v += 1).unwrap(), 8);
     assert_eq!(value.get(), 8);
-    assert_eq!(SharedArray::<u8, 10_000>::open(&names[1]).unwrap().load(9_999).unwrap(), 3);
+    assert_eq!(SharedArray::<u8, 10_000>::open(&names[1]).unwrap().get(9_999).unwrap(), 3);
     assert_eq!(fs::metadata(support::path(&names[2])).unwrap().permissions().mode() & 0o777, 0o640);
     remove_orphans().unwrap();
     assert!(names.iter().all(|name| exists(name)));

@@ -69,11 +69,11 @@ fn creates_up_to_the_limit(_: &str) {
         assert_out_of_memory(SharedLock::create("lock"), "lock", (FRONT as u64, 0));
         assert_out_of_memory(SharedValue::create("value", 1u8), "value", (640, 0));
         assert_out_of_memory(SharedValue::create("value", [1u8; 64 << 10]), "value", (640 + (128 << 10), 0));
-        assert_eq!(second.load(pages(128) - 1).unwrap(), 7);
+        assert_eq!(second.get(pages(128) - 1).unwrap(), 7);
         drop(second);
         assert!(SharedLock::create("lock").is_ok());
     }
-    half.store(pages(128) - 1, 1).unwrap();
+    half.set(pages(128) - 1, 1).unwrap();
     drop(half);
     // All of it, in values: each takes 33 pages.
     let values: Vec<_> =
@@ -113,7 +113,7 @@ fn fills_up(_: &str) {
     }
     drop(lock.lock().unwrap());
     let also = SharedArray::<u8, { pages(50) }>::open("array").unwrap();
-    assert_eq!(also.load(pages(50) - 1).unwrap(), 3);
+    assert_eq!(also.get(pages(50) - 1).unwrap(), 3);
     drop(SharedLock::open("kept").unwrap().lock().unwrap());
     assert_eq!(SegmentInfo::of("array").unwrap().attached(), 2);
     let child = spawn("touches", "array");
@@ -175,7 +175,7 @@ fn creates_without_reserving(_: &str) {
     });
     assert_eq!(end_of(forked), libc::SIGBUS);
     assert!(array.is_poisoned());
-    assert_eq!(array.lock_poisoned().unwrap()[0], 2);
+    assert_eq!(array.lock_ignoring_poison().unwrap()[0], 2);
     assert_eq!(value.update(|v| *v += 1).unwrap(), 8);
     // Without room for its first page, it is an error here, too.
     let lock = SharedLock::options().reserve(false).create("lock");

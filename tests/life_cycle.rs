@@ -136,7 +136,7 @@ fn sixty_four_mebibytes_never_stand_on_the_stack() {
     let array = SharedArray::<u64, N>::create(&name).unwrap();
     array.lock().unwrap()[N - 1] = 7;
     let other = SharedArray::<u64, N>::open(&name).unwrap();
-    assert_eq!(other.load(N - 1).unwrap(), 7);
+    assert_eq!(other.get(N - 1).unwrap(), 7);
     let copy = other.to_vec().unwrap();
     other.copy_from_slice(&copy).unwrap();
     assert_eq!(other.update(|elements| elements.iter().sum::<u64>()).unwrap(), 7);

@@ -15,7 +15,7 @@ fn child() {
 
 fn hold_array(name: &str) {
     let array = SharedArray::<u32, 4>::open(name).unwrap();
-    let mut guard = array.lock_poisoned().unwrap();
+    let mut guard = array.lock_ignoring_poison().unwrap();
     guard[0] = 99;
     ready_to_die();
 }
@@ -46,10 +46,10 @@ fn a_killed_holder_poisons_an_array_until_it_is_repaired() {
     assert!(is_poisoned(array.lock()));
     assert!(is_poisoned(array.try_lock()));
     assert!(is_poisoned(array.try_lock_for(Duration::from_secs(1))));
-    assert!(is_poisoned(array.load(0)) && is_poisoned(array.store(0, 1)) && is_poisoned(array.to_vec()));
+    assert!(is_poisoned(array.get(0)) && is_poisoned(array.set(0, 1)) && is_poisoned(array.to_vec()));
 
     // A guard that is dropped without clearing leaves the poison, and the array usable for repair.
-    let guard = array.lock_poisoned().unwrap();
+    let guard = array.lock_ignoring_poison().unwrap();
     assert!(ArrayGuard::is_poisoned(&guard));
     assert_eq!(*guard, [99, 1, 1, 1]);
     drop(guard);
@@ -82,7 +82,7 @@ fn poison_survives_three_generations_of_deaths_and_a_repair_that_panics() {
     let repair = catch_unwind(AssertUnwindSafe(|| array.lock_recover(|_| panic!("not repairable")).map(drop)));
     assert!(repair.is_err());
     assert!(is_poisoned(array.lock()));
-    let mut guard = array.try_lock_poisoned_for(Duration::from_secs(1)).unwrap();
+    let mut guard = array.try_lock_ignoring_poison_for(Duration::from_secs(1)).unwrap();
     ArrayGuard::clear_poison(&mut guard);
     drop(guard);
     assert!(array.lock().is_ok());
@@ -100,10 +100,46 @@ fn a_lock_is_poisoned_by_a_kill_and_by_a_panic() {
 
     assert!(catch_unwind(AssertUnwindSafe(|| lock.with(|| panic!("inside")))).is_err());
     assert!(is_poisoned(lock.lock()));
-    let mut guard = lock.lock_poisoned().unwrap();
+    let mut guard = lock.lock_ignoring_poison().unwrap();
     LockGuard::clear_poison(&mut guard);
     drop(guard);
     assert!(lock.lock().is_ok());
+}
+
+/// "Leave if another instance runs" was written with `try_lock`, and said `Poisoned` for ever after a kill.
+#[test]
+fn recovery_can_be_bounded_by_any_form_of_locking() {
+    let name = Scratch::new("bounded");
+    let lock = SharedLock::create(&name).unwrap();
+    let child = spawn("lock", &name);
+    child.expect("ready");
+    assert!(matches!(lock.try_lock_ignoring_poison(), Err(LockError::WouldBlock { .. })));
+    let patience = Duration::from_millis(1);
+    assert!(matches!(lock.try_lock_ignoring_poison_for(patience), Err(LockError::TimedOut { .. })));
+    child.kill();
+    drop(lock.try_lock_ignoring_poison_for(Duration::MAX).unwrap());
+    assert!(is_poisoned(lock.lock()), "looked at, and not repaired");
+    let mut repairs = 0;
+    for _ in 0..2 {
+        let mut guard = lock.try_lock_ignoring_poison().unwrap();
+        LockGuard::recover(&mut guard, || repairs += 1);
+        assert!(!LockGuard::is_poisoned(&guard));
+    }
+    assert_eq!(repairs, 1, "only if poisoned");
+    assert!(lock.lock().is_ok());
+
+    let name = Scratch::new("bounded");
+    let array = SharedArray::create_from(&name, &[1u32; 4]).unwrap();
+    kill_a_holder("array", &name);
+    let mut guard = array.try_lock_ignoring_poison().unwrap();
+    let repair = catch_unwind(AssertUnwindSafe(|| ArrayGuard::recover(&mut guard, |_| panic!("not repairable"))));
+    assert!(repair.is_err() && ArrayGuard::is_poisoned(&guard));
+    for _ in 0..2 {
+        ArrayGuard::recover(&mut guard, |elements| elements[0] += 1);
+    }
+    assert_eq!(*guard, [100, 1, 1, 1]);
+    drop(guard);
+    assert_eq!(array.get(0).unwrap(), 100);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn each_way_of_locking_is_undone_by_the_end_of_its_guard() {
         drop(lock.try_lock().unwrap());
         drop(lock.try_lock_for(BASE).unwrap());
         drop(lock.try_lock_until(Instant::now() + BASE).unwrap());
-        drop(lock.lock_poisoned().unwrap());
+        drop(lock.lock_ignoring_poison().unwrap());
     }
     // Boost's scoped_lock, moved about: one owner, one release.
     let first = lock.lock().unwrap();
@@ -105,7 +105,7 @@ fn a_recursive_lock_is_refused_in_every_form() {
     let lock = SharedLock::create(&Scratch::new("recursive")).unwrap();
     let guard = lock.lock().unwrap();
     assert!(matches!(lock.lock(), Err(LockError::WouldDeadlock { .. })));
-    assert!(matches!(lock.lock_poisoned(), Err(LockError::WouldDeadlock { .. })));
+    assert!(matches!(lock.lock_ignoring_poison(), Err(LockError::WouldDeadlock { .. })));
     assert!(matches!(lock.try_lock_for(BASE), Err(LockError::WouldDeadlock { .. })));
     assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock { .. })));
     drop(guard);
@@ -118,8 +118,8 @@ fn rival(family: &str) {
     for _ in 0..500 {
         let _guard = lock.lock().unwrap();
         // Two reads and two writes apart: without the lock, some would be lost.
-        let seen = count.load(0).unwrap();
-        count.store(0, seen + 1).unwrap();
+        let seen = count.get(0).unwrap();
+        count.set(0, seen + 1).unwrap();
     }
 }
 
@@ -130,7 +130,7 @@ fn many_processes_at_one_lock_lose_nothing() {
     let count = SharedArray::<u64, 64>::create(&family.member(1)).unwrap();
     let rivals: Vec<_> = (0..8).map(|_| spawn("rival", family.name())).collect();
     rivals.into_iter().for_each(support::Role::join);
-    assert_eq!(count.load(0).unwrap(), 8 * 500);
+    assert_eq!(count.get(0).unwrap(), 8 * 500);
 }
 
 // robust_mutex_test: a child takes two mutexes and dies.
@@ -151,14 +151,14 @@ fn two_locks_of_the_dead_are_recovered_or_left_poisoned_each_for_itself() {
 
     // The first by a timed lock and repaired, as Boost's `consistent()`.
     assert!(matches!(locks[0].try_lock_for(BASE), Err(LockError::Poisoned { .. })));
-    let mut guard = locks[0].lock_poisoned().unwrap();
+    let mut guard = locks[0].lock_ignoring_poison().unwrap();
     LockGuard::clear_poison(&mut guard);
     drop(guard);
     assert!(locks[0].try_lock().is_ok());
 
     // The second is unlocked without repair. Boost: "not recoverable", for ever. Here: until somebody repairs it.
     assert!(locks[1].is_poisoned());
-    drop(locks[1].lock_poisoned().unwrap());
+    drop(locks[1].lock_ignoring_poison().unwrap());
     assert!(matches!(locks[1].try_lock(), Err(LockError::Poisoned { .. })));
     assert!(!locks[0].is_poisoned(), "the first one has nothing to do with it");
     let child = spawn("dies-holding-two", family.name());

@@ -262,7 +262,7 @@ fn array_from_size_starts_with_zeros_also_after_another_of_its_name() {
 #[test]
 #[should_panic = "index"]
 fn array_index_outside_panics() {
-    let _ = SharedArray::<i32, 10>::create(&unique_name("outside")).unwrap().load(10);
+    let _ = SharedArray::<i32, 10>::create(&unique_name("outside")).unwrap().get(10);
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn array_getobj_getlock_holds_off_writers() {
     assert_eq!(*guard, SEQUENCE);
     drop(guard);
     writer.join();
-    assert_eq!(second.load(9).unwrap(), SEQUENCE.iter().sum::<i32>());
+    assert_eq!(second.get(9).unwrap(), SEQUENCE.iter().sum::<i32>());
 }
 
 // _TestSharedMemory
@@ -296,7 +296,7 @@ fn create(name: &str) {
 fn shout(name: &str) {
     let array = SharedArray::<u8, 512>::create(name).unwrap();
     let _reader = SharedArray::<u8, 512>::open(name).unwrap();
-    array.store(0, b'!').unwrap();
+    array.set(0, b'!').unwrap();
     panic!("as intended by the test");
 }
 
@@ -305,20 +305,20 @@ fn shared_memory_basics() {
     let name = Scratch::new("basics");
     let memory = SharedArray::<u8, 512>::create(&name).unwrap();
     assert_eq!((memory.name(), memory.len()), (&*name, 512));
-    memory.store(0, 42).unwrap();
+    memory.set(0, 42).unwrap();
     memory.lock().unwrap()[22] = 22;
 
     let same = SharedArray::<u8, 512>::open(&name).unwrap();
-    assert_eq!((same.load(0).unwrap(), same.load(22).unwrap()), (42, 22));
-    same.store(0, 7).unwrap();
-    assert_eq!(memory.load(0).unwrap(), 7);
+    assert_eq!((same.get(0).unwrap(), same.get(22).unwrap()), (42, 22));
+    same.set(0, 7).unwrap();
+    assert_eq!(memory.get(0).unwrap(), 7);
 
     // CPython: FileExistsError, and the first one is unharmed.
     assert!(matches!(SharedArray::<u8, 512>::create(&name), Err(Error::AlreadyExists { .. })));
     // CPython attaches with any size; here the length is part of the type.
     assert!(matches!(SharedArray::<u8, 511>::open(&name), Err(Error::TypeMismatch { .. })));
     drop(memory);
-    assert_eq!(same.load(0).unwrap(), 7, "closing one handle ends no other");
+    assert_eq!(same.get(0).unwrap(), 7, "closing one handle ends no other");
     drop(same);
     // CPython: FileNotFoundError after unlink; a second unlink as well.
     assert!(matches!(SharedArray::<u8, 512>::open(&name), Err(Error::NotFound { .. })));
@@ -368,7 +368,7 @@ fn shared_memory_untracking_an_attached_process_that_ends_takes_nothing_along() 
         spawn("attach", &name).join();
         assert!(exists(&name));
     }
-    assert_eq!(memory.load(0).unwrap(), b'p');
+    assert_eq!(memory.get(0).unwrap(), b'p');
     assert!(SharedArray::<u8, 512>::open(&name).is_ok());
 }
 
@@ -402,7 +402,7 @@ fn shared_memory_survives_the_interrupted_creator_while_somebody_is_attached() {
     child.signal(libc::SIGINT);
     child.wait_for_end();
     assert!(exists(&name));
-    memory.store(1, 1).unwrap();
+    memory.set(1, 1).unwrap();
     assert_eq!(SegmentInfo::of(&name).unwrap().attached(), 1);
     drop(memory);
     assert!(!exists(&name));

@@ -45,7 +45,7 @@ fn repair(lock: &SharedLock) {
 
 fn hold(name: &str) {
     let lock = SharedLock::open(name).unwrap();
-    let _guard = lock.lock_poisoned().unwrap();
+    let _guard = lock.lock_ignoring_poison().unwrap();
     ready_to_die();
 }
 
@@ -66,7 +66,7 @@ fn hold_both(name: &str) {
 fn heir(name: &str) {
     let lock = SharedLock::open(name).unwrap();
     say("waiting");
-    let guard = lock.lock_poisoned().unwrap();
+    let guard = lock.lock_ignoring_poison().unwrap();
     say(if LockGuard::is_poisoned(&guard) { "inherited" } else { "clean" });
     ready_to_die();
 }
@@ -176,7 +176,7 @@ fn recovered_without_repair_stays_poisoned_and_usable() {
     holder.expect("ready");
     holder.kill();
     for _ in 0..3 {
-        let guard = lock.lock_poisoned().unwrap();
+        let guard = lock.lock_ignoring_poison().unwrap();
         assert!(LockGuard::is_poisoned(&guard));
         drop(guard);
         assert!(is_poisoned(lock.lock()) && is_poisoned(lock.try_lock()) && is_poisoned(lock.try_lock_for(SHORT)));
@@ -259,7 +259,7 @@ fn nine_threads_killed_among_a_hundred_locks_leave_each_of_them_usable() {
         assert!((KEPT..=KEPT + 8 * THREADS).contains(&poisoned), "{poisoned} of {LOCKS}");
         assert!(arrays.iter().all(|array| array.try_lock().is_ok()));
     }
-    assert!(arrays.iter().any(|array| array.load(0).unwrap() > 0), "nothing was ever changed");
+    assert!(arrays.iter().any(|array| array.get(0).unwrap() > 0), "nothing was ever changed");
 }
 
 // tst-robust9 and 10: a timeout while the owner lives.

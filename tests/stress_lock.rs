@@ -245,8 +245,8 @@ fn hammer(counts: &Counts, i: usize, end: Instant) {
     while Instant::now() < end {
         for _ in 0..32 {
             let locked = match random.below(16) {
-                0 => counts.try_lock_poisoned_for(Duration::from_micros(random.below(100) as u64)),
-                _ => counts.lock_poisoned(),
+                0 => counts.try_lock_ignoring_poison_for(Duration::from_micros(random.below(100) as u64)),
+                _ => counts.lock_ignoring_poison(),
             };
             let mut guard = match locked {
                 Ok(guard) => guard,

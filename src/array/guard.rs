@@ -36,7 +36,7 @@ impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
     ///
     /// ```
     /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
-    /// let mut guard = array.lock_poisoned()?;
+    /// let mut guard = array.lock_ignoring_poison()?;
     /// guard.fill(0);
     /// robust_shm::ArrayGuard::clear_poison(&mut guard);
     /// # drop(guard);
@@ -44,6 +44,29 @@ impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
     /// ```
     pub fn clear_poison(guard: &mut Self) {
         guard.locked.clear_poison();
+    }
+
+    /// If the array is poisoned: runs the closure, which repairs the elements, and then clears the poison. If the
+    /// closure panics, the poison stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use robust_shm::{ArrayGuard, SharedArray};
+    ///
+    /// let array = SharedArray::<u8, 4>::create(&robust_shm::unique_name("recover"))?;
+    /// let mut guard = array.try_lock_ignoring_poison_for(Duration::from_secs(1))?;
+    /// ArrayGuard::recover(&mut guard, |elements| elements.fill(0));
+    /// guard[0] = 1; // whole, whoever died before
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn recover(guard: &mut Self, repair: impl FnOnce(&mut [T; N])) {
+        if Self::is_poisoned(guard) {
+            repair(&mut *guard);
+            Self::clear_poison(guard);
+        }
     }
 }
 

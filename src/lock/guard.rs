@@ -34,13 +34,34 @@ impl LockGuard<'_> {
     /// use robust_shm::{LockGuard, SharedLock};
     ///
     /// let lock = SharedLock::create(&robust_shm::unique_name("clear-poison"))?;
-    /// let mut guard = lock.lock_poisoned()?;
+    /// let mut guard = lock.lock_ignoring_poison()?;
     /// LockGuard::clear_poison(&mut guard);
     /// # drop(guard);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn clear_poison(guard: &mut Self) {
         guard.locked.clear_poison();
+    }
+
+    /// If the lock is poisoned: runs the closure, which repairs what the lock guards, and then clears the poison. If the
+    /// closure panics, the poison stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{LockGuard, SharedLock};
+    ///
+    /// let lock = SharedLock::create(&robust_shm::unique_name("recover"))?;
+    /// let mut guard = lock.try_lock_ignoring_poison()?;
+    /// LockGuard::recover(&mut guard, || println!("a holder died: checking the file"));
+    /// # drop(guard);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn recover(guard: &mut Self, repair: impl FnOnce()) {
+        if Self::is_poisoned(guard) {
+            repair();
+            Self::clear_poison(guard);
+        }
     }
 }
 

@@ -43,18 +43,18 @@ fn use_large(value: &Large) {
 }
 
 fn use_points(array: &Points) {
-    let mut guard = array.lock_poisoned().unwrap();
+    let mut guard = array.lock_ignoring_poison().unwrap();
     guard[8] = [1.0, 2.0];
     robust_shm::ArrayGuard::clear_poison(&mut guard);
 }
 
 fn use_bytes(array: &Bytes) {
     array.copy_from_slice(&[7; 5000]).unwrap();
-    assert_eq!(array.load(4999).unwrap(), 7);
+    assert_eq!(array.get(4999).unwrap(), 7);
 }
 
 fn use_lock(lock: &SharedLock) {
-    drop(lock.lock_poisoned().unwrap());
+    drop(lock.lock_ignoring_poison().unwrap());
 }
 
 macro_rules! face {

@@ -62,14 +62,14 @@ pub const ROLES: &[(&str, Body)] = &[
     ("array locker", |family| {
         let array = array(family);
         say("begins");
-        drop(array.lock_poisoned().unwrap());
+        drop(array.lock_ignoring_poison().unwrap());
         say("got it");
         pause();
     }),
     ("locks locker", |family| {
         let locks = locks(family);
         say("begins");
-        locks.iter().for_each(|lock| drop(lock.lock_poisoned().unwrap()));
+        locks.iter().for_each(|lock| drop(lock.lock_ignoring_poison().unwrap()));
         say("got it");
         pause();
     }),
@@ -112,7 +112,7 @@ pub const ROLES: &[(&str, Body)] = &[
     }),
     ("take from a dead", |family| {
         let array = array(family);
-        armed(|| drop(array.lock_poisoned().unwrap()));
+        armed(|| drop(array.lock_ignoring_poison().unwrap()));
     }),
     ("run with a lock", |family| {
         let [lock, ..] = locks(family);
@@ -287,7 +287,7 @@ fn is_poisoned(case: &Case) {
 
 fn check_array(case: &Case, poisoned: bool, content: u64) {
     let array = Array::open(&case.name()).unwrap();
-    let mut guard = array.try_lock_poisoned_for(BOUND).unwrap();
+    let mut guard = array.try_lock_ignoring_poison_for(BOUND).unwrap();
     assert_eq!(ArrayGuard::is_poisoned(&guard), poisoned);
     if poisoned {
         guard.fill(content);
@@ -302,7 +302,7 @@ fn locks_are_poisoned_if_held(case: &Case) {
     let (acquired, released) = (case.count(ACQUIRED), case.count(RELEASED));
     for which in 0..3 {
         let lock = SharedLock::open(&case.world.family.member(which)).unwrap();
-        let guard = lock.lock_poisoned().unwrap();
+        let guard = lock.lock_ignoring_poison().unwrap();
         let is_released = released == acquired || RELEASES[..released].contains(&which);
         assert_eq!(LockGuard::is_poisoned(&guard), which < acquired && !is_released, "lock {which}");
     }

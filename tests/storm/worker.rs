@@ -199,7 +199,7 @@ impl<'a> Worker<'a> {
         let array = &self.stage.array;
         if self.random.below(4) == 0 {
             // Who does not clear the poison leaves it to the next.
-            let guard = array.lock_poisoned().unwrap();
+            let guard = array.lock_ignoring_poison().unwrap();
             if !ArrayGuard::is_poisoned(&guard) {
                 Elements::check(&*guard);
             }
@@ -235,7 +235,7 @@ impl<'a> Worker<'a> {
 
     fn repair_file(&mut self) {
         self.slot().count(Tally::Poisonings, 1);
-        let mut guard = self.stage.lock.lock_poisoned().unwrap();
+        let mut guard = self.stage.lock.lock_ignoring_poison().unwrap();
         if LockGuard::is_poisoned(&guard) {
             self.scene.counters.repair();
             self.scene.ledger.enter(Place::File, false);

@@ -95,7 +95,7 @@ fn elements(part: &mut Part, effort: Effort) {
         let array = SharedArray::<u64, N>::create(&unique_name("peers")).expect("a new name");
         let add = || black_box(&array).lock().expect("nobody died")[N / 2] += 1;
         point(part, &format!("elements in the array: {LOCK}"), N, TIMES, effort, add);
-        let load = || _ = black_box(black_box(&array).load(N / 2).expect("nobody died"));
+        let load = || _ = black_box(black_box(&array).get(N / 2).expect("nobody died"));
         point(part, "elements in the array: load", N, TIMES, effort, load);
     }
     one::<1>(part, effort);
