@@ -9,7 +9,7 @@ use crate::saved::Saved;
 pub const BEGIN: &str = "<!-- figures: begin -->";
 pub const END: &str = "<!-- figures: end -->";
 
-const COMMAND: &str = "cargo run --release --manifest-path benches/peers/Cargo.toml --";
+const COMMAND: &str = "cargo run --release -p robust-shm-peers --";
 
 /// Replaces what stands between the markers.
 pub fn replace(text: &str, figures: &str) -> Option<String> {

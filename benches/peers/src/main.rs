@@ -1,6 +1,6 @@
 //! robust-shm beside other locks and shared memories, in one run.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- all` measures everything, writes JSON, and prints
+//! `cargo run --release -p robust-shm-peers -- all` measures everything, writes JSON, and prints
 //! figures and verdicts; each part also runs alone, by its name. Contenders always take turns within a round, a figure
 //! is the median over the rounds, and a ratio is the median of the rounds' ratios: compare those, not the times of
 //! different machines.
@@ -96,7 +96,7 @@ fn render(effort: Effort) -> ExitCode {
 /// Where the figures go: those of a quick or a partial run do not replace real ones.
 fn results(effort: Effort) -> PathBuf {
     let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    package.join(if effort.usual() { "results" } else { "target/partial" })
+    package.join(if effort.usual() { "results" } else { "../../target/peers" })
 }
 
 fn usage(error: &str) -> ExitCode {

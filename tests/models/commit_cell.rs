@@ -14,7 +14,7 @@ use loom::thread;
 
 use crate::atomic::{AtomicU64, Ordering, fence};
 
-#[path = "../src/sync/commit.rs"]
+#[path = "../../src/sync/commit.rs"]
 mod commit;
 
 mod atomic {

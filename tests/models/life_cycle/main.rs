@@ -14,13 +14,9 @@ use model::{LifeCycle, representative};
 use program::{Broken, Op};
 use stateright::{Checker, HasDiscoveries, Model};
 
-#[path = "model_life_cycle/calls.rs"]
 mod calls;
-#[path = "model_life_cycle/kernel.rs"]
 mod kernel;
-#[path = "model_life_cycle/model.rs"]
 mod model;
-#[path = "model_life_cycle/program.rs"]
 mod program;
 
 const THREADS: usize = 2;

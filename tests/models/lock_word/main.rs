@@ -10,7 +10,7 @@
 //! is, and that the properties can fail.
 //!
 //! `-- --nocapture` prints the number of states, and the shortest way to each failure. The largest worlds take longer:
-//! `cargo test --release --test model_lock_word -- --ignored`.
+//! `cargo test --release -p robust-shm-models --test lock_word -- --ignored`.
 #![allow(missing_docs, reason = "a test")]
 
 mod check;

@@ -1,6 +1,6 @@
 //! What a lock costs that nobody else wants, beside the same in other locks, in one run.
 //!
-//! `cargo bench --bench uncontended` prints times; compare the ratios between the rows of a group, not the times between
+//! `cargo bench -p robust-shm-criterion` prints times; compare the ratios between the rows of a group, not the times between
 //! machines. Locks inside one process (`std`, `parking_lot`) are the bar; process-shared ones are the peers.
 #![allow(unsafe_code, missing_docs)]
 
