@@ -1,0 +1,89 @@
+//! A raw `clone`: a fork of which no handler hears.
+#![allow(unsafe_code)]
+
+#[path = "support/deaths.rs"]
+mod deaths;
+mod support;
+
+use std::time::{Duration, Instant};
+
+use deaths::robust_list_is_empty;
+use robust_shm::{LockError, SharedLock, SharedValue};
+use support::{Family, Forked, Scratch, end_with, exists, member, play, spawn, until};
+
+#[test]
+fn child() {
+    play(&[("clone-drops", clone_drops), ("clone-locks", clone_locks)]);
+}
+
+/// `clone` as `fork` does it, past libc.
+fn raw_clone(body: impl FnOnce()) -> Forked {
+    // SAFETY: SIGCHLD and zeros for all else is a plain fork; the child runs little and ends with `_exit`.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    assert!(pid >= 0);
+    if pid == 0 {
+        end_with(body);
+    }
+    Forked::adopt(pid as libc::pid_t)
+}
+
+fn clone_drops(name: &str) {
+    let mut value = Some(Box::new(SharedValue::create(name, 1u64).unwrap()));
+    {
+        let value = value.as_ref().unwrap();
+        let mut guard = Some(value.lock().unwrap());
+        **guard.as_mut().unwrap() = 2;
+        raw_clone(|| {
+            drop(guard.take());
+            assert_eq!(value.get(), 1);
+        })
+        .join();
+        assert_eq!(value.get(), 1, "the child's guard committed nothing");
+        assert!(matches!(value.lock(), Err(LockError::WouldDeadlock { .. })), "and released nothing");
+    }
+    assert_eq!(value.as_ref().unwrap().get(), 2);
+    raw_clone(|| drop(value.take())).join();
+    assert!(exists(name), "the child's handle removed nothing");
+    // SAFETY: `exit` runs the exit hooks of a process that forgets no promise: that is what is tested.
+    raw_clone(|| unsafe { libc::exit(0) }).join();
+    assert!(exists(name), "nor did its exit");
+    let second = SharedValue::<u64>::open(name).unwrap();
+    second.set(3).unwrap();
+    assert_eq!(value.as_ref().unwrap().update(|v| *v += 1).unwrap(), 4);
+    drop((value, second));
+    assert!(!exists(name));
+}
+
+#[test]
+fn what_a_raw_clone_drops_does_no_harm_to_its_parent() {
+    spawn("clone-drops", &Scratch::new("clone")).join();
+}
+
+/// The parent's list has a lock in it when the clone is made; so has the clone's copy of libc's list, although the clone
+/// holds nothing. Whatever the clone attempts, it must not write there.
+fn clone_locks(family: &str) {
+    let [held, free] = [0, 1].map(|which| SharedLock::create(&member(family, which)).unwrap());
+    let mut guard = Some(held.lock().unwrap());
+    let mut clone = raw_clone(|| {
+        let end = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < end {
+            assert!(held.try_lock().is_err(), "its parent's lock, or one that it cannot take either");
+            assert!(free.try_lock().is_err(), "a raw clone cannot lock: its death could not be handed over");
+        }
+    });
+    until("the clone", || {
+        for _ in 0..1_000 {
+            drop(guard.take());
+            guard = Some(held.lock().unwrap());
+        }
+        clone.try_wait()
+    });
+    drop(guard);
+    assert!(robust_list_is_empty(), "the clone wrote into its parent's list");
+}
+
+#[test]
+fn what_a_raw_clone_tries_to_lock_does_no_harm_to_its_parent() {
+    let family = Family::new("clone-locks");
+    spawn("clone-locks", family.name()).join();
+}
