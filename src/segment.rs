@@ -96,8 +96,7 @@ struct Mapping {
     mutex: Mutex,
     name: Name,
     was_created: bool,
-    /// Last, so that leaving is the last thing that happens.
-    _presence: Registered,
+    presence: ManuallyDrop<Registered>,
 }
 
 // SAFETY: the mapping belongs to the process and not to a thread; all access to it goes through atomics, or through
@@ -117,20 +116,32 @@ impl Mapping {
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
         // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.
         let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), header.pid_namespace) };
-        Self { memory: ManuallyDrop::new(memory), base, mutex, name, was_created: false, _presence: presence }
+        Self {
+            memory: ManuallyDrop::new(memory),
+            base,
+            mutex,
+            name,
+            was_created: false,
+            presence: ManuallyDrop::new(presence),
+        }
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
         // A leaked guard has left its node in its thread's robust list: libc and the kernel will write to it. So a lock
-        // that may be held is never unmapped.
+        // that may be held is never unmapped. Nor is it left: whoever found no user would take its holder for dead, and
+        // have the node put into his own list.
         let start = self.base.addr().get();
-        if !self.mutex.is_held_within(start..start + self.memory.len()) {
-            // SAFETY: dropped once, here, and nothing uses the mapping any more.
-            unsafe { ManuallyDrop::drop(&mut self.memory) };
-            crate::fault::point!("close: unmapped");
+        if self.mutex.is_held_within(start..start + self.memory.len()) {
+            return;
         }
+        // SAFETY: dropped once, here, and nothing uses the mapping any more.
+        unsafe { ManuallyDrop::drop(&mut self.memory) };
+        crate::fault::point!("close: unmapped");
+        // The last thing that happens.
+        // SAFETY: dropped once, here.
+        unsafe { ManuallyDrop::drop(&mut self.presence) };
     }
 }
 

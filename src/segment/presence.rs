@@ -41,14 +41,24 @@ impl Presence {
     /// Leaves; the last one out takes the name along. Errors have nobody to go to: what remains is an orphan, and goes
     /// when its name is used, or with the next sweep.
     fn leave(&self) {
+        if self.take_name_along() && process::has_forked() {
+            // Explicitly, because a child in the middle of its fork may have the description, too.
+            let _ = file::stop_attending(&self.file);
+            point!("close: left");
+        }
+    }
+
+    /// The first part of leaving, and all of it at exit: other threads are still there then, and may hold the lock, so the
+    /// process stays in the visitors' book until its end. `false`: leaving is somebody else's business.
+    fn take_name_along(&self) -> bool {
         // After a raw `clone`, which runs no handlers, the description is the parent's: leaving is its business.
         if self.generation.load(Ordering::Relaxed) != process::generation() {
-            return;
+            return false;
         }
         // While a child uses the same description, its lock is the child's, too: then the last one to close it leaves for
         // both, and what remains of the name is an orphan.
         if self.is_shared_with_child.load(Ordering::Relaxed) {
-            return;
+            return false;
         }
         // A persistent segment is left by closing. No sooner: other threads may still hold its lock, and whoever finds
         // no user left takes that for a dead holder's.
@@ -59,11 +69,7 @@ impl Presence {
             let _ = removal::unlink_exact(&self.file, &self.name);
         }
         point!("close: no user any more");
-        if process::has_forked() {
-            // Explicitly, because a child in the middle of its fork may have the description, too.
-            let _ = file::stop_attending(&self.file);
-            point!("close: left");
-        }
+        true
     }
 }
 
@@ -208,13 +214,16 @@ extern "C" fn after_fork_in_child() {
 /// Leaves for the handles that no destructor reaches: those in statics, and those of threads that are still running.
 extern "C" fn at_exit() {
     point!("exit: begun");
+    let take_names_along = |registry: MutexGuard<'_, Registry>| {
+        for presence in registry.live.values() {
+            presence.take_name_along();
+        }
+    };
     // Never wait for good: `exit` may have been called by a signal handler that interrupted a registration.
     for _ in 0..1_000 {
         match REGISTRY.try_lock() {
-            Ok(registry) => return registry.live.values().for_each(|presence| presence.leave()),
-            Err(TryLockError::Poisoned(poisoned)) => {
-                return poisoned.into_inner().live.values().for_each(|presence| presence.leave());
-            }
+            Ok(registry) => return take_names_along(registry),
+            Err(TryLockError::Poisoned(poisoned)) => return take_names_along(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => std::thread::yield_now(),
         }
     }
