@@ -39,7 +39,7 @@ use super::clear_waiters::clear_waiters;
 use super::patience::Patience;
 use crate::fault::point;
 use crate::layout::LockLine;
-use crate::os::robust_list::RobustList;
+use crate::os::robust_list::{Interrupted, RobustList};
 use crate::os::thread::Thread;
 use crate::os::{Deadline, futex, process};
 
@@ -90,7 +90,7 @@ pub(super) fn lock_free(line: &LockLine, me: &Thread) -> bool {
     me.list.begin(node);
     // Acquire pairs with the Release of `unlock_alone`, `unlock`, `unlock_and_wake` and the kernel's marking of a dead owner.
     if line.word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        me.list.end(0);
+        me.list.end();
         return false;
     }
     point!("lock: acquired");
@@ -107,20 +107,20 @@ pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait, patience: &Patience
         return Err(too_many());
     }
     let node = RobustList::node(&line.word);
-    let was_idle = me.list.is_idle();
-    let interrupted = me.list.begin(node);
-    if let Err(failure) = lock_contended(line, me, wait, patience, interrupted) {
-        me.list.end(interrupted);
+    let interrupted = me.list.interrupt(me.tid);
+    me.list.begin(node);
+    if let Err(failure) = lock_contended(line, me, wait, patience, &interrupted) {
+        me.list.resume(interrupted);
         return Err(failure);
     }
     line.node.store(node as u64, Ordering::Relaxed); // as above
     point!("lock slowly: node noted");
-    if was_idle {
+    if interrupted.is_nothing() && me.list.is_empty() {
         me.list.link_alone(node);
         return Ok(Linked::Alone);
     }
     me.list.link(node);
-    me.list.end(interrupted);
+    me.list.resume(interrupted);
     Ok(Linked::AmongOthers)
 }
 
@@ -136,7 +136,7 @@ fn lock_contended(
     me: &Thread,
     wait: Wait,
     patience: &Patience,
-    interrupted: usize,
+    interrupted: &Interrupted,
 ) -> Result<(), Failure> {
     let node = RobustList::node(&line.word);
     let mut heartbeat = None;
@@ -201,10 +201,9 @@ fn lock_contended(
 
 /// Is the lock, whose word has our id, one that this thread holds or is taking?
 #[cold]
-fn is_own(line: &LockLine, me: &Thread, interrupted: usize) -> bool {
-    // Something that is going in or out, and not in the list: a signal handler has interrupted this very operation.
-    let is_amid_operation = interrupted != 0 && !me.list.contains(interrupted);
-    is_amid_operation || me.list.contains(line.node.load(Ordering::Relaxed) as usize)
+fn is_own(line: &LockLine, me: &Thread, interrupted: &Interrupted) -> bool {
+    // A signal handler has interrupted an operation on a lock that this thread holds: maybe this one.
+    interrupted.is_held() || me.list.contains(line.node.load(Ordering::Relaxed) as usize)
 }
 
 impl Wait {
@@ -284,7 +283,7 @@ pub(super) fn unlock_alone(line: &LockLine, tid: u32, list: RobustList) -> bool 
     let released = line.word.compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed).is_ok();
     if released {
         point!("unlock: released");
-        list.end(0);
+        list.end();
     }
     released
 }
@@ -295,13 +294,18 @@ pub(super) fn wake_after(line: &LockLine, me: &Thread) {
     if is_held_by(line, me.tid) {
         unlock_and_wake(line);
     }
-    me.list.end(0);
+    me.list.end();
 }
 
 /// Releases the lock, which `me` holds.
 pub(super) fn unlock(line: &LockLine, me: &Thread, linked: Linked) {
     let node = RobustList::node(&line.word);
-    let pending = me.list.begin(node);
+    // Alone, what is pending is this very node, or what a libc has left there: nothing was when it was linked.
+    let interrupted = match linked {
+        Linked::Alone => Interrupted::NOTHING,
+        Linked::AmongOthers => me.list.interrupt(me.tid),
+    };
+    me.list.begin(node);
     me.list.unlink(node);
     // Release: as in `unlock_alone`.
     if line.word.compare_exchange(me.tid, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
@@ -309,8 +313,7 @@ pub(super) fn unlock(line: &LockLine, me: &Thread, linked: Linked) {
     } else {
         unlock_and_wake(line);
     }
-    // Alone, what was pending is this very node, or something that a libc forgot there: nothing was when it was linked.
-    me.list.end(if linked == Linked::Alone { 0 } else { pending });
+    me.list.resume(interrupted);
 }
 
 #[cold]

@@ -39,3 +39,11 @@ pub(crate) fn wake_one(word: &AtomicU32) -> bool {
     let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
     woken != 0
 }
+
+/// Wakes one sleeper on the word at this address, if there is a word; `false` where there is none.
+pub(crate) fn wake_one_at(address: usize) -> bool {
+    // SAFETY: the kernel checks the address, and waking touches no memory.
+    let woken = unsafe { libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAKE, 1) };
+    // EINVAL for an aligned word: priority-inheriting sleepers, which the kernel wakes by itself.
+    woken >= 0 || address.is_multiple_of(4) && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
+}

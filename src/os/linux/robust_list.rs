@@ -7,8 +7,8 @@
 //!
 //! * a node lies `futex_offset` bytes in front of its futex word (the offset is negative: behind it), a number that
 //!   libc chose and the head tells; bit 0 of a link marks a priority-inheriting futex of libc's;
-//! * the word in front of a node is its back pointer, in glibc and in musl. Whoever links in front writes it, so that of
-//!   the first node is never read;
+//! * the word in front of a node is its back pointer, in glibc and in musl. That of the first node is written by whoever
+//!   links in front of it, and leads nowhere until then: it is kept, and never followed;
 //! * while a node goes in or out, `list_op_pending` names it, so that a death in the middle is handled as well. It may
 //!   name a node that is in the list: the kernel then handles it once.
 //!
@@ -16,18 +16,37 @@
 //! spares the fast path from clearing the slot and setting it again. If libc's mutexes use the slot in between, releasing
 //! notices, and names the node again.
 //!
-//! Other threads never touch the list; a signal handler on the same thread may, in balanced pairs. Compiler fences keep
-//! the order of the steps, which is all that the kernel needs: it looks when the thread has stopped.
+//! Other threads never touch the list. Compiler fences keep the order of the steps, which is all that the kernel needs: it
+//! looks when the thread has stopped.
+//!
+//! # Signal handlers
+//!
+//! A handler may interrupt any step, of ours or of libc's, with operations of its own. What it locks it releases, in any
+//! order, before it returns; so it puts nodes in front of the first one and takes them out again, and must leave all as
+//! it was:
+//!
+//! * **the first node's back pointer.** libc's own linking sets it before the head leads to the new node, and relies on
+//!   it afterwards. Whoever links in front of a node moves what is there to the back pointer of his own, and moves it
+//!   back when he goes. At our own steps no such pointer is relied on: the head leads to the new node first. So even a
+//!   handler that uses libc's mutexes, which is not allowed to and restores nothing, leaves the list whole (but empties
+//!   the slot, so that a death before the interrupted operation ends may go unnoticed);
+//! * **the slot.** What it names is put back. While it names the handler's lock, the interrupted one may be held and in
+//!   no list, or its wake-up may be under way: see `robust_list/nested.rs`.
 //!
 //! On musl the offset is -28, so that nodes are not 8-aligned: every access is unaligned.
 
 use std::io;
-use std::mem::{MaybeUninit, size_of};
+use std::mem::size_of;
 use std::ptr;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use crate::fault::point;
 use crate::layout::LockLine;
+
+mod nested;
+mod proof;
+
+pub(crate) use nested::Interrupted;
 
 /// `struct robust_list_head` of `linux/futex.h`.
 #[repr(C)]
@@ -95,29 +114,36 @@ impl RobustList {
         unsafe { &raw mut (*self.head).first }
     }
 
-    /// Step 1 of taking or releasing: names the node as pending. Returns what was pending before: a signal handler may
-    /// interrupt a lock operation and lock something else.
+    /// Step 1 of taking or releasing: names the node as pending.
     #[inline(always)]
-    pub(crate) fn begin(self, node: Node) -> Node {
-        let before = load(self.pending().addr());
+    pub(crate) fn begin(self, node: Node) {
         store(self.pending().addr(), node);
         compiler_fence(Ordering::SeqCst);
         point!("list: named as pending");
-        before
     }
 
     /// The last step of taking or releasing.
     #[inline(always)]
-    pub(crate) fn end(self, before: Node) {
-        compiler_fence(Ordering::SeqCst);
-        store(self.pending().addr(), before);
+    pub(crate) fn end(self) {
+        self.name(0);
         point!("list: pending no more");
+    }
+
+    #[inline(always)]
+    fn name(self, pending: Node) {
+        compiler_fence(Ordering::SeqCst);
+        store(self.pending().addr(), pending);
     }
 
     /// Is nothing in the list, and nothing going in or out?
     #[inline(always)]
     pub(crate) fn is_idle(self) -> bool {
-        (load(self.pending().addr()) == 0) & (load(self.first().addr()) == self.head.addr())
+        (load(self.pending().addr()) == 0) & self.is_empty()
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        load(self.first().addr()) == self.head.addr()
     }
 
     /// [`link`](Self::link) for a list that is empty.
@@ -146,34 +172,45 @@ impl RobustList {
         point!("list: empty");
     }
 
-    /// Puts the node at the head of the list.
-    pub(crate) fn link(self, node: Node) {
+    /// Puts a node at the head of the list, with the bit that a link to it has.
+    pub(crate) fn link(self, link: usize) {
+        let node = link & !PI;
         let next = load(self.first().addr());
         store(node, next);
+        if let Some(next) = self.node_in(next) {
+            store(node - WORD, load(next - WORD)); // what the first node has there is kept by the first
+        }
         compiler_fence(Ordering::SeqCst);
         point!("list: points to the next");
-        if next & !PI != self.head.addr() {
-            store((next & !PI) - WORD, node);
-            point!("list: next points back");
-        }
-        store(self.first().addr(), node);
+        store(self.first().addr(), link);
         compiler_fence(Ordering::SeqCst);
         point!("list: in front");
+        if let Some(next) = self.node_in(next) {
+            store(next - WORD, node);
+            compiler_fence(Ordering::SeqCst);
+            point!("list: next points back");
+        }
     }
 
     /// Takes the node out of the list.
     pub(crate) fn unlink(self, node: Node) {
         let next = load(node);
-        let is_first = load(self.first().addr()) & !PI == node;
+        let back = load(node - WORD);
         // The head begins with its link, as a node does.
-        let previous = if is_first { self.first().addr() } else { load(node - WORD) & !PI };
-        if next & !PI != self.head.addr() {
-            store((next & !PI) - WORD, previous);
+        let previous = if load(self.first().addr()) & !PI == node { self.first().addr() } else { back & !PI };
+        if let Some(next) = self.node_in(next) {
+            store(next - WORD, back);
+            compiler_fence(Ordering::SeqCst);
             point!("list: next points back past it");
         }
         store(previous, next);
         compiler_fence(Ordering::SeqCst);
         point!("list: taken out");
+    }
+
+    /// The node that a link leads to; `None` at the end of the list.
+    fn node_in(self, link: usize) -> Option<Node> {
+        Some(link & !PI).filter(|node| *node != self.head.addr())
     }
 
     /// Is the node in the list? It is only compared, never followed.
@@ -186,9 +223,14 @@ impl RobustList {
         self.nodes().nth(MAX_HELD - 1).is_some()
     }
 
+    fn futex_offset(self) -> isize {
+        // SAFETY: as in `pending`; the kernel was given a head of just this size.
+        unsafe { (*self.head).futex_offset as isize }
+    }
+
     fn nodes(self) -> impl Iterator<Item = Node> {
-        let step = move |link: usize| Some(link & !PI).filter(|node| *node != self.head.addr());
-        std::iter::successors(step(load(self.first().addr())), move |node| step(load(*node))).take(WALK_LIMIT)
+        let first = self.node_in(load(self.first().addr()));
+        std::iter::successors(first, move |node| self.node_in(load(*node))).take(WALK_LIMIT)
     }
 }
 
@@ -205,6 +247,14 @@ fn load(address: usize) -> usize {
     unsafe { ptr::read_unaligned(link) }
 }
 
+/// The thread id in the futex word that belongs to a node. Callers have found out that the word is there.
+fn owner(node: Node) -> u32 {
+    let word = ptr::with_exposed_provenance::<u32>(node.wrapping_add_signed(FUTEX_OFFSET));
+    // SAFETY: the word is mapped and aligned, by the rule above.
+    let word = unsafe { ptr::read_volatile(word) };
+    word & libc::FUTEX_TID_MASK
+}
+
 #[inline(always)]
 fn store(address: usize, value: usize) {
     let link = ptr::with_exposed_provenance_mut::<usize>(address);
@@ -217,14 +267,14 @@ pub(super) fn of_this_thread(tid: u32) -> io::Result<RobustList> {
     let mut list = registered()?;
     if list.is_none() {
         // musl registers a thread's list when the thread first locks a robust mutex.
-        Mutexes::<1>::new()?.with(|mutexes| mutexes.lock(0).and_then(|()| mutexes.unlock(0)))?;
+        proof::touch()?;
         list = registered()?;
     }
     let list = list.ok_or_else(|| unsupported("the C library has registered no robust list for this thread"))?;
     if list.futex_offset() != FUTEX_OFFSET {
         return Err(unsupported("the C library keeps its robust list nodes at an unusual place"));
     }
-    prove_once(list, tid)?;
+    proof::prove_once(list, tid)?;
     Ok(list)
 }
 
@@ -246,114 +296,6 @@ fn registered() -> io::Result<Option<RobustList>> {
     }
     head.expose_provenance();
     Ok(Some(RobustList { head }))
-}
-
-/// Proves, once in each process, that libc keeps the list as described: real robust mutexes are locked, and the list is
-/// read. Two threads that prove at once do no harm.
-fn prove_once(list: RobustList, tid: u32) -> io::Result<()> {
-    const UNKNOWN: u8 = 0;
-    const GOOD: u8 = 1;
-    const BAD: u8 = 2;
-    static VERDICT: AtomicU8 = AtomicU8::new(UNKNOWN);
-    let mut verdict = VERDICT.load(Ordering::Relaxed);
-    if verdict == UNKNOWN {
-        verdict = if Mutexes::<2>::new()?.with(|mutexes| prove(list, tid, mutexes))? { GOOD } else { BAD };
-        VERDICT.store(verdict, Ordering::Relaxed);
-    }
-    if verdict == GOOD { Ok(()) } else { Err(unsupported("the C library's robust list is not as documented")) }
-}
-
-fn prove(list: RobustList, tid: u32, mutexes: &Mutexes<2>) -> io::Result<bool> {
-    let first = || load(list.first().addr());
-    let before = first();
-    mutexes.lock(0)?;
-    let one = first();
-    // Only a node that lies in the mutex may be followed.
-    let mut good = mutexes.holds_node(0, one) && load(one) == before && RobustList::owner(one) == tid;
-    mutexes.lock(1)?;
-    let two = first();
-    good = good && mutexes.holds_node(1, two) && load(two) == one && load(one - WORD) == two;
-    mutexes.unlock(1)?;
-    good = good && first() == one;
-    mutexes.unlock(0)?;
-    Ok(good && first() == before && load(list.pending().addr()) == 0)
-}
-
-impl RobustList {
-    fn futex_offset(self) -> isize {
-        // SAFETY: as in `pending`; the kernel was given a head of just this size.
-        unsafe { (*self.head).futex_offset as isize }
-    }
-
-    /// The thread id in the futex word that belongs to a node.
-    fn owner(node: Node) -> u32 {
-        let word = ptr::with_exposed_provenance::<u32>(node.wrapping_add_signed(FUTEX_OFFSET));
-        // SAFETY: `Mutexes::holds_node` has checked that the word lies in a live mutex, aligned.
-        let word = unsafe { ptr::read_volatile(word) };
-        word & libc::FUTEX_TID_MASK
-    }
-}
-
-/// Throw-away robust mutexes of libc's. Boxed: a pthread mutex must not move once it is in use.
-struct Mutexes<const N: usize>(Box<[MaybeUninit<libc::pthread_mutex_t>; N]>);
-
-impl<const N: usize> Mutexes<N> {
-    fn new() -> io::Result<Self> {
-        let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
-        // SAFETY: the pointer is to room for the attributes.
-        check(unsafe { libc::pthread_mutexattr_init(attributes.as_mut_ptr()) })?;
-        // SAFETY: the attributes were initialised above.
-        check(unsafe { libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST) })?;
-        let mut mutexes = Box::new([const { MaybeUninit::uninit() }; N]);
-        for mutex in mutexes.iter_mut() {
-            // SAFETY: room for a mutex, and attributes that were initialised above.
-            check(unsafe { libc::pthread_mutex_init(mutex.as_mut_ptr(), attributes.as_ptr()) })?;
-        }
-        // SAFETY: initialised above, not used again.
-        check(unsafe { libc::pthread_mutexattr_destroy(attributes.as_mut_ptr()) })?;
-        Ok(Self(mutexes))
-    }
-
-    /// Runs `use_them`; the mutexes are freed only when it succeeded, which it does only with all of them unlocked: a
-    /// locked one is in the thread's list for good.
-    fn with<R>(self, use_them: impl FnOnce(&Self) -> io::Result<R>) -> io::Result<R> {
-        let result = use_them(&self);
-        if result.is_err() {
-            std::mem::forget(self);
-        }
-        result
-    }
-
-    fn mutex(&self, which: usize) -> *mut libc::pthread_mutex_t {
-        self.0[which].as_ptr().cast_mut()
-    }
-
-    fn lock(&self, which: usize) -> io::Result<()> {
-        // SAFETY: an initialised mutex that only this thread knows; pthread mutexes are made to be changed through
-        // shared pointers.
-        check(unsafe { libc::pthread_mutex_lock(self.mutex(which)) })
-    }
-
-    fn unlock(&self, which: usize) -> io::Result<()> {
-        // SAFETY: as in `lock`, and this thread holds it.
-        check(unsafe { libc::pthread_mutex_unlock(self.mutex(which)) })
-    }
-
-    /// Do the node, its back pointer and its futex word all lie in this mutex?
-    fn holds_node(&self, which: usize, node: Node) -> bool {
-        let start = self.mutex(which).expose_provenance();
-        let end = start + size_of::<libc::pthread_mutex_t>();
-        let word = node.wrapping_add_signed(FUTEX_OFFSET);
-        node.wrapping_sub(WORD) >= start
-            && node <= end - WORD
-            && word >= start
-            && word <= end - 4
-            && word.is_multiple_of(4)
-    }
-}
-
-fn check(errno: libc::c_int) -> io::Result<()> {
-    if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
 }
 
 /// In a forked child, which holds no robust lock: empties what libc does not.

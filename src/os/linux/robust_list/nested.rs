@@ -1,0 +1,88 @@
+//! Operations that a signal handler nests in an operation that it has interrupted.
+//!
+//! There is one slot, and the kernel relies on it for what is in no list: a lock that has been taken and is not yet
+//! linked, or is no longer linked and not yet released, and a wake-up that has been received, or is still to be given.
+//! While the slot names the handler's lock, a death would strand the interrupted one. So before a nested operation takes
+//! the slot, it does for the interrupted lock what the kernel would do now:
+//!
+//! * it wakes one sleeper: a wake-up that this thread has consumed, or owes, is passed on before it can be lost. Later none
+//!   can get to this thread, because it does not sleep on that lock while the handler runs;
+//! * if the thread holds the lock, it puts its node into the list until the slot names it again. What the interrupted
+//!   operation has written in the node, and in its neighbours, is kept and put back.
+//!
+//! The interrupted operation may be libc's: then all this is the same. It may also be none at all: glibc leaves the slot
+//! set when a timed lock times out, and the mutex may be gone since; the wake-up finds that out.
+
+use std::sync::atomic::{Ordering, compiler_fence};
+
+use super::{FUTEX_OFFSET, Node, PI, RobustList, WORD, load, owner, store};
+use crate::fault::point;
+use crate::os::futex;
+
+/// What an operation found in the slot, and puts back at its end.
+#[derive(Debug)]
+pub(crate) struct Interrupted {
+    pending: usize,
+    /// What stood in the pending node before it was put into the list.
+    links: Option<[usize; 2]>,
+}
+
+impl Interrupted {
+    pub(crate) const NOTHING: Self = Self { pending: 0, links: None };
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.pending == 0
+    }
+
+    /// Is it an operation on a lock that this thread holds, and that is not in its list by itself?
+    pub(crate) fn is_held(&self) -> bool {
+        self.links.is_some()
+    }
+}
+
+impl RobustList {
+    /// Before [`begin`](Self::begin), where the slot may be in use: by a lock that stands alone in the list, or by an
+    /// operation that is interrupted.
+    pub(crate) fn interrupt(self, tid: u32) -> Interrupted {
+        let pending = load(self.pending().addr());
+        let is_amid = pending != 0 && !self.contains(pending & !PI);
+        Interrupted { pending, links: if is_amid { self.lend_place(pending, tid) } else { None } }
+    }
+
+    /// In the place of [`end`](Self::end).
+    pub(crate) fn resume(self, interrupted: Interrupted) {
+        self.name(interrupted.pending);
+        point!("list: as it was pending");
+        if let Some(links) = interrupted.links {
+            self.take_back_place(interrupted.pending & !PI, links);
+        }
+    }
+
+    /// Puts what is pending into the list if this thread holds it; gives what the node held.
+    #[cold]
+    fn lend_place(self, pending: usize, tid: u32) -> Option<[usize; 2]> {
+        let node = pending & !PI;
+        if !futex::wake_one_at(node.wrapping_add_signed(FUTEX_OFFSET)) {
+            return None;
+        }
+        point!("list: interrupted, woke one");
+        // Where the word has this thread's id, nobody else writes the node: so the thread may do so before it is known
+        // to hold the lock.
+        if owner(node) != tid {
+            return None;
+        }
+        let links = [load(node), load(node - WORD)];
+        compiler_fence(Ordering::SeqCst);
+        self.link(pending);
+        point!("list: interrupted, linked");
+        Some(links)
+    }
+
+    #[cold]
+    fn take_back_place(self, node: Node, [next, back]: [usize; 2]) {
+        self.unlink(node);
+        store(node, next);
+        store(node - WORD, back);
+        point!("list: interrupted, as it was");
+    }
+}
