@@ -9,7 +9,7 @@ use crate::error::{Error, LockError};
 use crate::identity::{Kind, Shape, TypeName};
 use crate::layout;
 use crate::options::Options;
-use crate::segment::{ArrayOf, Contents, Segment};
+use crate::segment::{ArrayOf, Contents, Locked, Segment};
 use crate::sync::mutex::Wait;
 
 mod guard;
@@ -40,6 +40,22 @@ pub use guard::ArrayGuard;
 /// }
 /// let elsewhere = SharedArray::<i32, 4>::open(&name)?; // usually in another program
 /// assert_eq!(elsewhere.to_vec()?, [25, 36, 49, 64]);
+/// # Ok::<(), robust_shm::Error>(())
+/// ```
+///
+/// **Counters** cannot be half-changed: each is right by itself, whoever dies between two of them. So they are made
+/// without [poison](Options::poison), and a worker that is killed ends nobody else:
+///
+/// ```
+/// use robust_shm::SharedArray;
+///
+/// const REQUESTS: usize = 0;
+/// const ERRORS: usize = 1;
+/// let name = robust_shm::unique_name("counters");
+/// let counters = SharedArray::<u64, 2>::options().poison(false).open_or_create(&name)?;
+/// counters.update(|count| count[REQUESTS] += 1)?;
+/// counters.update(|count| count[ERRORS] += 1)?;
+/// println!("{} of {}", counters.get(ERRORS)?, counters.get(REQUESTS)?);
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
 #[must_use = "dropping the last handle removes the segment"]
@@ -328,13 +344,36 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
 
     #[inline(always)]
     fn lock_either(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        Ok(ArrayGuard { locked: self.segment.lock(wait)? })
+        let mut locked = self.segment.lock(wait)?;
+        locked.begin_changes();
+        Ok(ArrayGuard { locked })
     }
 
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        let guard = self.lock_either(wait)?;
-        if ArrayGuard::is_poisoned(&guard) { Err(guard.locked.poisoned_error()) } else { Ok(guard) }
+        let mut locked = self.lock_whole(wait)?;
+        locked.begin_changes();
+        Ok(ArrayGuard { locked })
+    }
+
+    /// Takes the lock if the elements are whole.
+    #[inline(always)]
+    fn lock_whole(&self, wait: Wait) -> Result<Locked<'_, ArrayOf<T, N>>, LockError> {
+        let locked = self.segment.lock(wait)?;
+        if locked.is_poisoned() {
+            locked.release_or_poison();
+            return Err(self.segment.mutex().poisoned_error());
+        }
+        Ok(locked)
+    }
+
+    /// Copies something out, under the lock. A death in it poisons nothing.
+    #[inline(always)]
+    fn read<R>(&self, wait: Wait, copy: impl FnOnce(&[T; N]) -> R) -> Result<R, LockError> {
+        let locked = self.lock_whole(wait)?;
+        let result = copy(locked.array()); // only copies, and so cannot panic
+        locked.release_or_poison();
+        Ok(result)
     }
 
     /// One element, read under the lock.
@@ -358,7 +397,7 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     #[track_caller]
     pub fn get(&self, index: usize) -> Result<T, LockError> {
         check_index(index, N);
-        Ok(self.lock()?[index])
+        self.read(Wait::Forever, |elements| elements[index])
     }
 
     /// Writes one element under the lock.
@@ -401,7 +440,9 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn to_vec(&self) -> Result<Vec<T>, LockError> {
-        Ok(self.lock()?.to_vec())
+        let mut copy = Vec::with_capacity(N); // before the lock: memory may take its time
+        self.read(Wait::Forever, |elements| copy.extend_from_slice(elements))?;
+        Ok(copy)
     }
 
     /// Copies all elements into `target`, under the lock.
@@ -426,8 +467,7 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     #[track_caller]
     pub fn read_into(&self, target: &mut [T]) -> Result<(), LockError> {
         check_len(target.len(), N);
-        target.copy_from_slice(&*self.lock()?);
-        Ok(())
+        self.read(Wait::Forever, |elements| target.copy_from_slice(elements))
     }
 
     /// Replaces all elements, under the lock. Since nothing old remains, this clears poison.
@@ -453,11 +493,12 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
         check_len(source.len(), N);
         // Without a guard: one that passes through memory holds the copy up for longer than the lock takes.
         let mut locked = self.segment.lock(Wait::Forever)?;
+        locked.begin_changes();
         locked.array_mut().copy_from_slice(source); // cannot panic: the length was checked
         if locked.is_poisoned() {
             locked.clear_poison();
         }
-        locked.release_or_poison();
+        locked.release_changed();
         Ok(())
     }
 
@@ -480,7 +521,7 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// ```
     #[inline]
     pub fn update<R>(&self, change: impl FnOnce(&mut [T; N]) -> R) -> Result<R, LockError> {
-        Ok(change(&mut *self.lock()?))
+        Ok(self.lock_whole(Wait::Forever)?.run(change))
     }
 
     /// Did a holder die or panic, and nobody has repaired the elements? The picture of a moment, without the lock.

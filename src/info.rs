@@ -10,6 +10,7 @@ use crate::options::LockKind;
 use crate::os::process;
 use crate::segment::{self, Inspection};
 use crate::sync::mutex::{holder_in, says_owner_died};
+use crate::sync::poison::Poison;
 
 mod list;
 
@@ -44,6 +45,7 @@ pub struct SegmentInfo {
     creator: u32,
     persistent: bool,
     commits: Option<u64>,
+    has_poison: bool,
     poisoned: bool,
     holder_thread: Option<u32>,
     holder_process: Option<u32>,
@@ -74,8 +76,9 @@ impl SegmentInfo {
     }
 
     fn new(name: &Name, found: Inspection) -> Self {
-        let Inspection { status, header, identity, lock_kind, word, poison, commits, attached } = found;
+        let Inspection { status, header, identity, lock_kind, word, poison, dirty, commits, attached } = found;
         let kind = identity.shape.kind;
+        let poison_rule = Poison::of(kind, header.poisons());
         let holder_thread = holder_in(word);
         // Ids of another PID namespace would name strangers here.
         let same_namespace = header.pid_namespace == process::pid_namespace();
@@ -92,7 +95,8 @@ impl SegmentInfo {
             creator: header.creator_pid,
             persistent: header.persistent(),
             commits: (kind == Kind::Value).then_some(commits),
-            poisoned: kind != Kind::Value && (poison != 0 || says_owner_died(word)),
+            has_poison: poison_rule != Poison::Never,
+            poisoned: poison_rule.is_told_by(says_owner_died(word), poison, dirty),
             holder_thread,
             holder_process: holder_thread.filter(|_| same_namespace).and_then(process::process_of),
             attached,
@@ -311,7 +315,24 @@ impl SegmentInfo {
         self.commits
     }
 
-    /// Did a holder die or panic, and nobody has repaired the data yet? Never true of a value.
+    /// Is the segment poisoned when a holder dies or panics? Values never are, and arrays and locks are not when they
+    /// were created with [`poison(false)`](crate::Options::poison).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let lock = robust_shm::SharedLock::options().poison(false).create(&name)?;
+    /// assert!(!robust_shm::SegmentInfo::of(&name)?.has_poison());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[must_use]
+    pub fn has_poison(&self) -> bool {
+        self.has_poison
+    }
+
+    /// Did a holder die or panic, and nobody has repaired the data yet? Never true of what has no
+    /// [poison](Self::has_poison).
     ///
     /// # Examples
     ///
@@ -415,7 +436,13 @@ impl fmt::Display for SegmentInfo {
             (Some(thread), None) => write!(f, ", held by thread {thread}")?,
             (None, _) => {}
         }
-        for (is, word) in [(self.persistent, "persistent"), (self.poisoned, "poisoned"), (self.is_orphan(), "orphan")] {
+        let without_poison = self.kind != Kind::Value && !self.has_poison;
+        for (is, word) in [
+            (self.persistent, "persistent"),
+            (without_poison, "without poison"),
+            (self.poisoned, "poisoned"),
+            (self.is_orphan(), "orphan"),
+        ] {
             if is {
                 write!(f, ", {word}")?;
             }

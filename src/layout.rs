@@ -28,6 +28,7 @@ pub(crate) const FORMAT_VERSION: u32 = 2;
 const BYTE_ORDER: u32 = 0x0102_0304;
 const PERSISTENT: u32 = 1;
 const TAGGED: u32 = 2;
+const POISON_OFF: u32 = 4;
 
 /// The alignment that a mapping has: no element can ask for more.
 pub(crate) const PAGE: usize = 4096;
@@ -191,6 +192,8 @@ pub(crate) struct Birth {
     pub(crate) id: [u64; 2],
     pub(crate) lock_kind: LockKind,
     pub(crate) persistent: bool,
+    /// Is there poison, where there is something to poison?
+    pub(crate) poison: bool,
     pub(crate) pid_namespace: u64,
     pub(crate) created: u64,
     pub(crate) creator_pid: u32,
@@ -215,7 +218,9 @@ impl Header {
             id: birth.id,
             kind: shape.kind as u32,
             lock_kind: birth.lock_kind.stored(),
-            flags: if birth.persistent { PERSISTENT } else { 0 } | if identity.type_name.is_tag { TAGGED } else { 0 },
+            flags: [(birth.persistent, PERSISTENT), (identity.type_name.is_tag, TAGGED), (!birth.poison, POISON_OFF)]
+                .into_iter()
+                .fold(0, |flags, (is_set, flag)| if is_set { flags | flag } else { flags }),
             type_name_len: text.len() as u32,
             elem_size: shape.elem_size,
             elem_align: shape.elem_align,
@@ -241,6 +246,11 @@ impl Header {
 
     pub(crate) fn persistent(&self) -> bool {
         self.flags & PERSISTENT != 0
+    }
+
+    /// Does a death or a panic poison, where there is something to poison?
+    pub(crate) fn poisons(&self) -> bool {
+        self.flags & POISON_OFF == 0
     }
 
     /// Reads a header from the first bytes of a file of `file_len` bytes. Each field is checked before anybody uses it.
@@ -294,8 +304,11 @@ impl Header {
     fn check_contents(&self, name: &Name) -> Result<Identity, Error> {
         let odd = |found: String| not_a_segment(name, format!("a damaged header with {found}"));
         let kind = Kind::from_stored(self.kind).ok_or_else(|| odd(format!("kind {}", self.kind)))?;
-        if self.flags & !(PERSISTENT | TAGGED) != 0 {
-            return Err(unsupported(name, "flags that this build knows (1, 2)", format!("flags {:#x}", self.flags)));
+        if self.flags & !(PERSISTENT | TAGGED | POISON_OFF) != 0 {
+            return Err(unsupported(name, "flags that this build knows (1, 2, 4)", format!("flags {:#x}", self.flags)));
+        }
+        if kind == Kind::Value && !self.poisons() {
+            return Err(odd("a value that is not to be poisoned, which none ever is".to_owned()));
         }
         if self.reserved.iter().any(|byte| *byte != 0) {
             return Err(unsupported(name, "reserved bytes that are zero", "others"));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, LockError};
 use crate::identity::{Kind, Shape, TypeName};
 use crate::options::Options;
-use crate::segment::{Contents, Nothing, Segment};
+use crate::segment::{Contents, Locked, Nothing, Segment};
 use crate::sync::mutex::Wait;
 
 mod guard;
@@ -35,6 +35,23 @@ pub use guard::LockGuard;
 /// lock.with(|| println!("the same, for one call"))?;
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
+///
+/// **One leads, the others stand by.** The lock guards nothing here: it only says who leads. So it is made without
+/// [poison](Options::poison), and when the leader ends, in whatever way, one of the others goes on at once:
+///
+/// ```
+/// use robust_shm::SharedLock;
+///
+/// let leader = SharedLock::options().poison(false).open_or_create("acme-leader")?;
+/// let _lead = leader.lock()?; // waits, for days if need be, until the leader has left or was killed
+/// println!("process {} leads", std::process::id());
+/// // the work of the leader, as long as `_lead` lives
+/// # Ok::<(), robust_shm::Error>(())
+/// ```
+///
+/// `examples/leader.rs` does so with three processes, of which two are killed. A program that is to end when another
+/// instance runs asks with [`try_lock`](Self::try_lock) in place of `lock`, and ends at `WouldBlock`; where there is
+/// something to repair after a kill, with [`try_lock_ignoring_poison`](Self::try_lock_ignoring_poison).
 #[must_use = "dropping the last handle removes the segment"]
 pub struct SharedLock {
     segment: Segment<Nothing>,
@@ -288,8 +305,7 @@ impl SharedLock {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn with<R>(&self, action: impl FnOnce() -> R) -> Result<R, LockError> {
-        let _guard = self.lock()?;
-        Ok(action())
+        Ok(self.lock_whole(Wait::Forever)?.run(action))
     }
 
     #[inline(always)]
@@ -299,8 +315,18 @@ impl SharedLock {
 
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
-        let guard = self.lock_either(wait)?;
-        if LockGuard::is_poisoned(&guard) { Err(guard.locked.poisoned_error()) } else { Ok(guard) }
+        Ok(LockGuard { locked: self.lock_whole(wait)? })
+    }
+
+    /// Takes the lock if it is not poisoned.
+    #[inline(always)]
+    fn lock_whole(&self, wait: Wait) -> Result<Locked<'_, Nothing>, LockError> {
+        let locked = self.segment.lock(wait)?;
+        if locked.is_poisoned() {
+            locked.release_or_poison();
+            return Err(self.segment.mutex().poisoned_error());
+        }
+        Ok(locked)
     }
 
     /// Did a holder die or panic, and nobody has repaired what it left? The picture of a moment, without the lock.
@@ -358,6 +384,25 @@ impl SharedLock {
 }
 
 impl Options<SharedLock> {
+    /// Whether a lock that is created is poisoned when a holder dies or panics. `true` by default; `false` is for a lock
+    /// that guards nothing which could be left half-done: it says who leads, or keeps others out for a while.
+    /// [`lock`](SharedLock::lock) then never says `Poisoned`, and the lock of a dead holder is handed over as ever. The
+    /// segment records it, and openers follow.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedLock;
+    ///
+    /// let turn = SharedLock::options().poison(false).open_or_create(&robust_shm::unique_name("turn"))?;
+    /// let _mine = turn.lock()?; // also when the last one was killed in his turn
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn poison(mut self, poison: bool) -> Self {
+        self.settings.poison = Some(poison);
+        self
+    }
+
     /// See [`SharedLock::create`].
     ///
     /// # Errors

@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) allowed_owners: Vec<u32>,
     pub(crate) type_tag: Option<String>,
     pub(crate) reserve: bool,
+    /// As stated; an opener that states nothing follows the segment.
+    pub(crate) poison: Option<bool>,
 }
 
 impl<H> Options<H> {
@@ -66,6 +68,7 @@ impl<H> Options<H> {
             allowed_owners: Vec::new(),
             type_tag: None,
             reserve: true,
+            poison: None,
         };
         Self { settings, handle: PhantomData }
     }

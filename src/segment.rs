@@ -42,12 +42,13 @@ use std::sync::atomic::AtomicU64;
 
 use shared_memory::Shmem;
 
-use crate::identity::{Identity, Shape, TypeName};
+use crate::identity::{Identity, Kind, Shape, TypeName};
 use crate::layout::{self, CommitLine, Header};
 use crate::name::Name;
 use crate::options::{LockKind, Settings};
 use crate::sync::commit::CommitCell;
 use crate::sync::mutex::Mutex;
+use crate::sync::poison::Poison;
 
 mod create;
 mod locked;
@@ -114,8 +115,9 @@ impl Mapping {
         let base = NonNull::new(memory.as_ptr()).unwrap_or_else(|| unreachable!("mmap never maps at address 0"));
         // SAFETY: the mapping is at least `header.total_len` bytes, which includes the lock line.
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
+        let poison = Kind::from_stored(header.kind).map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
         // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.
-        let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), header.pid_namespace) };
+        let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), header.pid_namespace, poison) };
         Self {
             memory: ManuallyDrop::new(memory),
             base,

@@ -295,7 +295,8 @@ impl<T: Shareable> SharedValue<T> {
     #[inline]
     pub fn update(&self, change: impl FnOnce(&mut T)) -> Result<T, LockError> {
         let mut guard = self.lock()?;
-        change(&mut guard);
+        change(&mut guard.copy);
+        guard.changed = 1; // only now: whatever unwinds the closure commits nothing
         Ok(guard.copy)
     }
 
@@ -323,10 +324,8 @@ impl<T: Shareable> SharedValue<T> {
     #[inline]
     pub fn try_update<R, E: From<LockError>>(&self, change: impl FnOnce(&mut T) -> Result<R, E>) -> Result<R, E> {
         let mut guard = self.lock()?;
-        let result = change(&mut guard);
-        if result.is_err() {
-            guard.changed = 0;
-        }
+        let result = change(&mut guard.copy);
+        guard.changed = usize::from(result.is_ok()); // only now, as in `update`
         result
     }
 

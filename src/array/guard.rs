@@ -73,7 +73,7 @@ impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
 impl<T: Pod + Send + Sync, const N: usize> Drop for ArrayGuard<'_, T, N> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.locked.release_or_poison();
+        self.locked.release_changed();
     }
 }
 

@@ -8,6 +8,26 @@ use crate::options::Options;
 use crate::segment::Segment;
 
 impl<T: Pod + Send + Sync, const N: usize> Options<SharedArray<T, N>> {
+    /// Whether an array that is created is poisoned when a holder dies or panics amid changes. `true` by default;
+    /// `false` is for elements that mean something each by itself, as counters do: a death between two of them leaves
+    /// nothing half-done. [`lock`](SharedArray::lock) then never says `Poisoned`, and the lock of a dead holder is
+    /// handed over as ever. The segment records it, and openers follow.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// // Hits per minute, counted by workers that may be killed at any time.
+    /// let hits = SharedArray::<u64, 60>::options().poison(false).open_or_create(&robust_shm::unique_name("hits"))?;
+    /// hits.lock()?[17] += 1;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn poison(mut self, poison: bool) -> Self {
+        self.settings.poison = Some(poison);
+        self
+    }
+
     /// See [`SharedArray::create`].
     ///
     /// # Errors

@@ -4,11 +4,11 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use super::{ArrayOf, Segment, ValueOf};
+use super::{ArrayOf, Nothing, Segment, ValueOf};
 use crate::error::LockError;
 use crate::layout;
 use crate::sync::commit::CommitCell;
-use crate::sync::mutex::{End, Held, Line, Wait};
+use crate::sync::mutex::{End, Held, Line, Section, Wait};
 use crate::sync::words;
 use crate::value::Shareable;
 
@@ -43,10 +43,6 @@ impl<C> Locked<'_, C> {
         self.held.clear_poison();
     }
 
-    pub(crate) fn poisoned_error(&self) -> LockError {
-        self.held.poisoned_error()
-    }
-
     /// Runs something that is not ours, before there is a guard: if it panics, the lock is released.
     #[inline(always)]
     pub(crate) fn or_release<R>(&self, foreign: impl FnOnce() -> R) -> R {
@@ -65,7 +61,40 @@ impl<C> Locked<'_, C> {
     /// Releases the lock, if this thread holds it; poisons first if a panic that began under it is unwinding.
     #[inline(always)]
     pub(crate) fn release_or_poison(&self) {
-        self.held.release_or_poison();
+        self.held.release_or_poison(Section { changes: false, was_broken_off: false });
+    }
+}
+
+/// Runs a closure that is not ours under a lock, and then `leave`, which is told whether the closure was broken off. That
+/// is so whatever unwinds it: a panic, also one within another panic, or what is none of Rust's, as a C++ exception or
+/// `pthread_exit`, of which `panicking` knows nothing.
+#[inline(always)]
+fn run<L, R>(locked: L, leave: impl Fn(&L, bool), action: impl FnOnce(&mut L) -> R) -> R {
+    struct Leave<L, F: Fn(&L, bool)> {
+        locked: L,
+        leave: F,
+        was_broken_off: bool,
+    }
+    impl<L, F: Fn(&L, bool)> Drop for Leave<L, F> {
+        #[inline(always)]
+        fn drop(&mut self) {
+            (self.leave)(&self.locked, self.was_broken_off);
+        }
+    }
+    let mut section = Leave { locked, leave, was_broken_off: true };
+    let result = action(&mut section.locked);
+    section.was_broken_off = false;
+    result
+}
+
+impl Locked<'_, Nothing> {
+    /// Runs the closure and releases the lock; poisons it first unless the closure returns.
+    #[inline(always)]
+    pub(crate) fn run<R>(self, action: impl FnOnce() -> R) -> R {
+        let leave = |this: &Self, was_broken_off| {
+            this.held.release_or_poison(Section { changes: false, was_broken_off });
+        };
+        run(self, leave, |_| action())
     }
 }
 
@@ -132,6 +161,28 @@ impl<T: bytemuck::Pod, const N: usize> Locked<'_, ArrayOf<T, N>> {
     pub(crate) fn array(&self) -> &[T; N] {
         // SAFETY: the lock is held, and mutable access needs a `&mut self`: nobody writes meanwhile.
         unsafe { &*self.cell().get() }
+    }
+
+    /// To be called before the first [`array_mut`](Self::array_mut); [`release_changed`](Self::release_changed) follows.
+    #[inline(always)]
+    pub(crate) fn begin_changes(&mut self) {
+        self.held.begin_changes();
+    }
+
+    /// [`release_or_poison`](Self::release_or_poison) after [`begin_changes`](Self::begin_changes).
+    #[inline(always)]
+    pub(crate) fn release_changed(&self) {
+        self.held.release_or_poison(Section { changes: true, was_broken_off: false });
+    }
+
+    /// Runs the closure on the elements and releases the lock; poisons it first unless the closure returns.
+    #[inline(always)]
+    pub(crate) fn run<R>(mut self, change: impl FnOnce(&mut [T; N]) -> R) -> R {
+        self.begin_changes();
+        let leave = |this: &Self, was_broken_off| {
+            this.held.release_or_poison(Section { changes: true, was_broken_off });
+        };
+        run(self, leave, |this| change(this.array_mut()))
     }
 
     /// The elements, for writing.

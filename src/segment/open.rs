@@ -313,6 +313,7 @@ pub(crate) struct Inspection {
     pub(crate) lock_kind: LockKind,
     pub(crate) word: u32,
     pub(crate) poison: u8,
+    pub(crate) dirty: u8,
     pub(crate) commits: u64,
     /// How many handles there are.
     pub(crate) attached: usize,
@@ -332,6 +333,7 @@ pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
         lock_kind: valid.lock_kind,
         word: word_at(LOCK_OFFSET + offset_of!(LockLine, word)),
         poison: start[LOCK_OFFSET + offset_of!(LockLine, poison)],
+        dirty: start[LOCK_OFFSET + offset_of!(LockLine, dirty)],
         commits: u64::from_ne_bytes(std::array::from_fn(|i| start[commits + i])),
         attached,
     }))

@@ -4,7 +4,8 @@
 //!   and [`patience`], how a waiter waits before it sleeps;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
 //! * [`words`]: a `T` in and out of that cell, and [`bulk`], many words at once;
-//! * [`mutex`]: which lock kind a segment has, poison, and what every guard is built on.
+//! * [`mutex`]: which lock kind a segment has, and what every guard is built on; [`poison`]: how the next holder learns
+//!   that data in place may be torn.
 #![allow(unsafe_code)]
 
 mod bulk;
@@ -12,6 +13,7 @@ mod clear_waiters;
 pub(crate) mod commit;
 pub(crate) mod mutex;
 mod patience;
+pub(crate) mod poison;
 mod robust_futex;
 pub(crate) mod words;
 

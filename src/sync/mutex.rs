@@ -1,4 +1,4 @@
-//! The lock of a segment: its kind, its poison, and [`Held`], which every guard is built on.
+//! The lock of a segment: its kind, and [`Held`], which every guard is built on.
 //!
 //! Nothing above this file knows which kind of lock a segment has.
 
@@ -14,6 +14,7 @@ use std::thread::panicking;
 use std::time::{Duration, Instant};
 
 use super::patience::Patience;
+use super::poison::{self, Poison};
 use super::robust_futex::{self, Failure, Linked};
 use crate::error::LockError;
 use crate::layout::LockLine;
@@ -40,6 +41,7 @@ pub(crate) struct Mutex {
     kind: LockKind,
     name: Arc<str>,
     pid_namespace: u64,
+    poison: Poison,
     patience: Patience,
 }
 
@@ -53,8 +55,14 @@ impl Mutex {
     ///
     /// `line` must point to a lock line that stays mapped as long as the mutex is used, and whose remaining bytes
     /// nobody but the lock's protocol writes.
-    pub(crate) unsafe fn new(line: NonNull<LockLine>, kind: LockKind, name: Arc<str>, pid_namespace: u64) -> Self {
-        Self { line, kind, name, pid_namespace, patience: Patience::default() }
+    pub(crate) unsafe fn new(
+        line: NonNull<LockLine>,
+        kind: LockKind,
+        name: Arc<str>,
+        pid_namespace: u64,
+        poison: Poison,
+    ) -> Self {
+        Self { line, kind, name, pid_namespace, poison, patience: Patience::default() }
     }
 
     #[inline]
@@ -91,7 +99,7 @@ impl Mutex {
             return Err(self.foreign_namespace());
         }
         let locked = match self.kind {
-            LockKind::Futex => robust_futex::lock(self.line(), &me, wait, &self.patience),
+            LockKind::Futex => robust_futex::lock(self.line(), &me, wait, &self.patience, self.poison),
         };
         let linked = locked.map_err(|failure| self.explain(failure))?;
         Ok(Held::new(self, self.line, &me, linked))
@@ -127,7 +135,9 @@ impl Mutex {
     /// Did a holder die or panic, and nobody has repaired the data since? A moment's picture unless the lock is held.
     #[inline]
     pub(crate) fn is_poisoned(&self) -> bool {
-        robust_futex::owner_died(self.line()) || self.line().poison.load(Ordering::Relaxed) != 0
+        let line = self.line();
+        let (poison, dirty) = (line.poison.load(Ordering::Relaxed), line.dirty.load(Ordering::Relaxed));
+        self.poison.is_told_by(robust_futex::owner_died(line), poison, dirty)
     }
 
     /// Is the lock held through a mapping at these addresses, by a guard that was leaked?
@@ -178,6 +188,15 @@ pub(crate) enum End {
     Panic,
 }
 
+/// A critical section in which data are changed in place, or only looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Section {
+    /// Did it [begin changes](Held::begin_changes)?
+    pub(crate) changes: bool,
+    /// Was it left by something that unwinds, so that it did not come to its end? Asked of closures, which know exactly.
+    pub(crate) was_broken_off: bool,
+}
+
 /// The lock line of a lock that is held.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line<'a>(NonNull<LockLine>, PhantomData<&'a LockLine>);
@@ -193,11 +212,6 @@ impl Line<'_> {
     fn get(&self) -> &LockLine {
         // SAFETY: alive while the lock is held, by the contract of `Mutex::new`.
         unsafe { self.0.as_ref() }
-    }
-
-    pub(crate) fn poison(self) {
-        self.get().poison.store(1, Ordering::Relaxed); // written by holders only
-        crate::fault::point!("poison: set by a panic");
     }
 }
 
@@ -222,17 +236,20 @@ impl<'a> Held<'a> {
 
     #[inline]
     pub(crate) fn is_poisoned(&self) -> bool {
-        self.line().get().poison.load(Ordering::Relaxed) != 0 // written by holders only, and this is one
+        // Written by holders only, and this is one.
+        self.line().get().poison.load(Ordering::Relaxed) != 0 && self.mutex.poison != Poison::Never
+    }
+
+    /// From now on the data may be half-changed: to be called before the first change in place.
+    #[inline(always)]
+    pub(crate) fn begin_changes(&mut self) {
+        poison::begin_changes(self.line().get());
     }
 
     #[inline(always)]
     pub(crate) fn clear_poison(&mut self) {
         self.line().get().poison.store(0, Ordering::Relaxed);
         crate::fault::point!("poison: cleared");
-    }
-
-    pub(crate) fn poisoned_error(&self) -> LockError {
-        self.mutex.poisoned_error()
     }
 
     /// Runs `before`, then releases the lock. Does nothing at all unless this thread holds it: the copy of a guard in a
@@ -253,19 +270,31 @@ impl<'a> Held<'a> {
         self.mutex.release_slowly(self.alone_in, self.generation, self.was_panicking, is_simple, before);
     }
 
-    /// [`release`](Self::release), for guards that have nothing to do before it; poisons the lock if a panic that began
-    /// under it is unwinding. The word is looked at once, by the release itself: nothing was done on the strength of it.
+    /// [`release`](Self::release), for what is changed in place: poisons the lock if `section` was broken off, or if a
+    /// panic that began under it is unwinding. The word is looked at once, by the release itself: what is done before
+    /// asks only whether this process has taken the lock, and has nothing else in its list.
     #[inline(always)]
-    pub(crate) fn release_or_poison(&self) {
-        let is_simple = self.is_in_process_of_lock()
+    pub(crate) fn release_or_poison(&self, section: Section) {
+        let is_simple = !section.was_broken_off
+            && self.is_in_process_of_lock()
             && robust_futex::is_linked_alone(self.line().get(), self.alone_in)
             && !panicking();
-        if is_simple && robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in) {
-            return;
+        if is_simple {
+            if section.changes {
+                poison::end_changes(self.line().get());
+            }
+            if robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in) {
+                return;
+            }
         }
-        self.mutex.release_slowly(self.alone_in, self.generation, self.was_panicking, is_simple, |line, end| {
-            if end == End::Panic {
-                line.poison();
+        let poison = self.mutex.poison;
+        self.mutex.release_slowly(self.alone_in, self.generation, self.was_panicking, is_simple, move |line, end| {
+            if (section.was_broken_off || end == End::Panic) && poison != Poison::Never {
+                line.get().poison.store(1, Ordering::Relaxed); // written by holders only
+                crate::fault::point!("poison: set by a panic");
+            }
+            if section.changes {
+                poison::end_changes(line.get());
             }
         });
     }

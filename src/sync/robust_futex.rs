@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use super::clear_waiters::clear_waiters;
 use super::patience::Patience;
+use super::poison::Poison;
 use crate::fault::point;
 use crate::layout::LockLine;
 use crate::os::robust_list::{Interrupted, RobustList};
@@ -102,14 +103,20 @@ pub(super) fn lock_free(line: &LockLine, me: &Thread) -> bool {
 
 /// Takes the lock in all other cases, or says why not.
 #[cold]
-pub(super) fn lock(line: &LockLine, me: &Thread, wait: Wait, patience: &Patience) -> Result<Linked, Failure> {
+pub(super) fn lock(
+    line: &LockLine,
+    me: &Thread,
+    wait: Wait,
+    patience: &Patience,
+    poison: Poison,
+) -> Result<Linked, Failure> {
     if me.list.is_full() {
         return Err(too_many());
     }
     let node = RobustList::node(&line.word);
     let interrupted = me.list.interrupt(me.tid);
     me.list.begin(node);
-    if let Err(failure) = lock_contended(line, me, wait, patience, &interrupted) {
+    if let Err(failure) = lock_contended(line, me, wait, patience, poison, &interrupted) {
         me.list.resume(interrupted);
         return Err(failure);
     }
@@ -136,6 +143,7 @@ fn lock_contended(
     me: &Thread,
     wait: Wait,
     patience: &Patience,
+    poison: Poison,
     interrupted: &Interrupted,
 ) -> Result<(), Failure> {
     let node = RobustList::node(&line.word);
@@ -155,7 +163,7 @@ fn lock_contended(
         }
         let holder = seen & TID;
         if holder == 0 {
-            if acquire(line, seen, me.tid) {
+            if acquire(line, seen, me.tid, poison) {
                 return Ok(());
             }
             continue;
@@ -218,7 +226,7 @@ impl Wait {
 /// Takes a word without an owner. From `W` and `D` the waiters bit is set, and the epoch counts; from `D`, poison comes
 /// before anything else: if this thread dies too, the kernel writes `D` again and the next one sets it.
 #[inline]
-fn acquire(line: &LockLine, seen: u32, tid: u32) -> bool {
+fn acquire(line: &LockLine, seen: u32, tid: u32, poison: Poison) -> bool {
     let marked = seen & (WAITERS | OWNER_DIED) != 0;
     let held = if marked { tid | WAITERS } else { tid };
     // Acquire: as in `lock_free`.
@@ -227,12 +235,10 @@ fn acquire(line: &LockLine, seen: u32, tid: u32) -> bool {
     }
     point!("lock slowly: acquired");
     if seen & OWNER_DIED != 0 {
-        // Relaxed: published by the Release of whichever unlock follows.
-        line.poison.store(1, Ordering::Relaxed);
-        point!("lock slowly: poisoned");
+        poison.inherit(line);
     }
     if marked {
-        // Only the holder writes the epoch; published as above.
+        // Only the holder writes the epoch; published by the Release of whichever unlock follows.
         line.epoch.store(line.epoch.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         point!("lock slowly: counted");
     }

@@ -51,6 +51,9 @@ pub const ROLES: &[(&str, Body)] = &[
         let _guard = array.lock().unwrap();
         ready_to_die();
     }),
+    ("keep counters", |family| {
+        stay(Array::options().poison(false).create_from(&member(family, 0), &[OLD; 8]).unwrap());
+    }),
     ("value locker", |family| {
         let value = value(family);
         assert_whole(value.get());
@@ -101,6 +104,16 @@ pub const ROLES: &[(&str, Body)] = &[
             })
         });
         assert!(result.is_err());
+    }),
+    ("rewrite", |family| {
+        let array = array(family);
+        armed(|| array.copy_from_slice(&[NEW; 8]).unwrap());
+    }),
+    ("read", |family| {
+        let array = array(family);
+        let mut copy = [0; 8];
+        armed(|| array.read_into(&mut copy).unwrap());
+        assert_eq!(copy, [OLD; 8]);
     }),
     ("repair", |family| {
         let array = array(family);
@@ -163,12 +176,19 @@ fn poisoned_array(world: &mut World) {
     world.kill("die holding an array");
 }
 
+fn counters(world: &mut World) {
+    world.keep("keep counters");
+    world.kill("die holding an array");
+}
+
 /// The kernel has not been able to mark the dead holder.
 fn unmarked_array(world: &mut World) {
     world.keep("keep an array");
     let file = std::fs::File::options().write(true).open(path(&world.family.member(0))).unwrap();
     const LOCK_WORD: u64 = 520;
+    const DIRTY: u64 = 569;
     file.write_all_at(&0x3fff_fff0u32.to_ne_bytes(), LOCK_WORD).unwrap();
+    file.write_all_at(&[1], DIRTY).unwrap();
 }
 
 fn kept_locks(world: &mut World) {
@@ -211,9 +231,12 @@ pub const CHANGE_LITTLE: Scenario = Scenario {
 pub const CHANGE_AFTER_WAIT: Scenario = of_value("change", held_value, release);
 pub const CHANGE_BEFORE_WAITER: Scenario = of_value("change", held_value, value_waiter_behind);
 pub const CHANGE_OVERTAKEN: Scenario = of_value("change, overtaken", kept_value, value_waiter_comes);
-pub const WRITE: Scenario = of_array("write", kept_array, nothing, is_poisoned_if_held);
-pub const WRITE_BEFORE_WAITER: Scenario = of_array("write", held_array, array_waiter_behind, is_poisoned_if_held);
-pub const WRITE_AND_PANIC: Scenario = of_array("write and panic", kept_array, nothing, is_poisoned_once_taken);
+pub const WRITE: Scenario = of_array("write", kept_array, nothing, is_poisoned_if_changing);
+pub const WRITE_BEFORE_WAITER: Scenario = of_array("write", held_array, array_waiter_behind, is_poisoned_if_changing);
+pub const WRITE_AND_PANIC: Scenario = of_array("write and panic", kept_array, nothing, is_poisoned_once_changed);
+pub const WRITE_COUNTERS: Scenario = of_array("write", counters, nothing, is_never_poisoned);
+pub const READ: Scenario = of_array("read", kept_array, nothing, is_whole);
+pub const REWRITE: Scenario = of_array("rewrite", poisoned_array, nothing, is_poisoned_until_repaired);
 pub const REPAIR: Scenario = of_array("repair", poisoned_array, nothing, is_poisoned_until_repaired);
 pub const FIND_POISON: Scenario = of_array("find poison", poisoned_array, nothing, is_poisoned);
 pub const TAKE_FROM_UNMARKED: Scenario = of_array("take from a dead", unmarked_array, nothing, is_poisoned);
@@ -237,6 +260,9 @@ pub const ALL: &[Scenario] = &[
     WRITE,
     WRITE_BEFORE_WAITER,
     WRITE_AND_PANIC,
+    WRITE_COUNTERS,
+    READ,
+    REWRITE,
     REPAIR,
     FIND_POISON,
     TAKE_FROM_UNMARKED,
@@ -247,6 +273,10 @@ pub const ALL: &[Scenario] = &[
 /// After one of these, the victim holds the lock, until one of those.
 const ACQUIRED: &[&str] = &["lock: acquired", "lock slowly: acquired"];
 const RELEASED: &[&str] = &["unlock: released", "unlock slowly: released", "wake: released"];
+
+/// Between these, elements may be half-changed.
+const CHANGING: &str = "changes: begun";
+const CHANGED: &str = "changes: ended";
 
 /// New exactly when the commit was made.
 fn is_old_or_new(case: &Case) {
@@ -268,17 +298,34 @@ fn little_is_old_or_new(case: &Case) {
     assert_eq!(*value.try_lock_for(BOUND).unwrap(), expected);
 }
 
-fn is_poisoned_if_held(case: &Case) {
-    let (acquired, released) = (case.count(ACQUIRED), case.count(RELEASED));
-    check_array(case, acquired > released, if released > 0 { NEW } else { OLD });
+fn is_poisoned_if_changing(case: &Case) {
+    check_array(case, is_changing(case), if case.is_past(CHANGED) { NEW } else { OLD });
 }
 
-fn is_poisoned_once_taken(case: &Case) {
-    check_array(case, case.count(ACQUIRED) > 0, OLD);
+fn is_poisoned_once_changed(case: &Case) {
+    check_array(case, case.is_past(CHANGING), OLD);
 }
 
+/// As long as the first poison stands, and as long as whoever has cleared it may still be changing the elements.
 fn is_poisoned_until_repaired(case: &Case) {
-    check_array(case, case.count(RELEASED) == 0, NEW);
+    check_array(case, !case.is_past("poison: cleared") || is_changing(case), NEW);
+}
+
+fn is_whole(case: &Case) {
+    check_array(case, false, OLD);
+}
+
+fn is_never_poisoned(case: &Case) {
+    let array = Array::open(&case.name()).unwrap();
+    assert!(!array.is_poisoned());
+    let elements = array.try_lock_for(BOUND).unwrap();
+    let expected: &[u64] = if case.is_past(CHANGED) { &[NEW] } else { &[OLD, NEW] };
+    assert!(elements.iter().all(|element| expected.contains(element)));
+}
+
+/// May its death have left the elements half-changed?
+fn is_changing(case: &Case) -> bool {
+    case.is_past(CHANGING) && !case.is_past(CHANGED)
 }
 
 fn is_poisoned(case: &Case) {

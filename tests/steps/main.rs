@@ -77,6 +77,9 @@ walks! {
     killed_while_writing_an_array: locks::WRITE;
     killed_while_writing_an_array_before_a_waiter: locks::WRITE_BEFORE_WAITER;
     killed_while_panicking_over_an_array: locks::WRITE_AND_PANIC;
+    killed_while_counting: locks::WRITE_COUNTERS;
+    killed_while_reading_an_array: locks::READ;
+    killed_while_rewriting_a_poisoned_array: locks::REWRITE;
     killed_while_repairing: locks::REPAIR;
     killed_while_finding_poison: locks::FIND_POISON;
     killed_while_taking_from_an_unmarked_dead: locks::TAKE_FROM_UNMARKED;
