@@ -50,20 +50,18 @@ fn parent() -> Result<()> {
     result
 }
 
-/// Kills whoever leads, three times.
-fn three_leaders(candidates: &mut Vec<Child>, heard: &mpsc::Receiver<String>) -> Result<()> {
-    let mut killed = None;
-    while !candidates.is_empty() {
+/// Kills whoever leads, until nobody is left.
+fn three_leaders(candidates: &mut [Child], heard: &mpsc::Receiver<String>) -> Result<()> {
+    let mut killed: Option<Instant> = None;
+    for _ in 0..candidates.len() {
         let leader: u32 = heard.recv_timeout(Duration::from_secs(10))?.parse()?;
         match killed {
-            None => println!("process {leader} leads, {} stand by", candidates.len() - 1),
-            Some(at) => println!("killed; {:.1?} later process {leader} leads", Instant::elapsed(&at)),
+            None => println!("process {leader} leads, the others stand by"),
+            Some(killed) => println!("killed; {:.1?} later process {leader} leads", killed.elapsed()),
         }
-        let place = candidates.iter().position(|child| child.id() == leader).ok_or("a stranger leads")?;
-        let mut leader = candidates.remove(place);
+        let leader = candidates.iter_mut().find(|child| child.id() == leader).ok_or("a stranger leads")?;
         killed = Some(Instant::now());
         leader.kill()?; // SIGKILL: it cannot say that it leaves
-        leader.wait()?;
     }
     Ok(())
 }

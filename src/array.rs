@@ -19,7 +19,8 @@ pub use guard::ArrayGuard;
 
 /// `N` elements of type `T` in a named segment, with a lock.
 ///
-/// The elements are changed in place, without a copy, so a holder that dies or panics may leave them half-changed. The
+/// The elements are changed in place, without a copy, so a writer that dies or panics may leave them half-changed. (Who
+/// only reads, with [`get`](Self::get), [`to_vec`](Self::to_vec) or [`read_into`](Self::read_into), leaves nothing.) The
 /// array is then poisoned: `lock` fails until somebody repairs it, usually under [`lock_recover`](Self::lock_recover);
 /// or takes the lock by one of the forms that ignore the poison ([`lock_ignoring_poison`](Self::lock_ignoring_poison)
 /// and its siblings), looks, and repairs with [`ArrayGuard::recover`] or says [`ArrayGuard::clear_poison`]; or rewrites
@@ -502,7 +503,8 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
         Ok(())
     }
 
-    /// Runs the closure on the elements, in place, under the lock. There is no way back: a panic in it poisons.
+    /// Runs the closure on the elements, in place, under the lock. There is no way back: the array is poisoned unless the
+    /// closure returns, whether it panics or anything else unwinds it.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@
 //!
 //! * [`SharedValue<T>`]: one value. Guards work on a copy and commit it at once: it is **never torn**. Readers never
 //!   wait.
-//! * [`SharedArray<T, N>`]: many elements, in place. **Poisoned** when a holder died or panicked.
+//! * [`SharedArray<T, N>`]: many elements, in place. **Poisoned** when a writer died or panicked.
 //! * [`SharedLock`]: a lock for anything else.
 //!
 //! Structs of your own need a derive, and no padding: see [`Shareable`].
@@ -24,7 +24,8 @@
 //! 2. **A value is never torn.** A holder that is killed or panics commits nothing. An early `return` or `?` commits, as
 //!    with any mutex; [`SharedValue::try_update`] rolls back on `Err`.
 //! 3. **Reading a value never blocks**, even while a writer is hung, stopped or dead.
-//! 4. **Data in place say when they may be torn**: [`LockError::Poisoned`], until somebody repairs under the lock.
+//! 4. **Data in place say when they may be torn**: [`LockError::Poisoned`], until somebody repairs under the lock. Readers
+//!    that die tear nothing, and what cannot be torn is made with [`poison(false)`](Options::poison).
 //! 5. **Opening is safe.** Nobody sees a half-made segment; a wrong type, a foreign, truncated or hostile file is a clear
 //!    error before anything is dereferenced.
 //! 6. **No litter.** A segment goes when its last user closes it or exits. If the last user was killed, it goes when its
@@ -48,6 +49,8 @@
 //!   uses it meanwhile; a waiter that is killed just then, and just after it was woken, takes the wake-up with it, and the
 //!   next one notices within three seconds.
 //! * After a raw `clone` (not `fork`), parent and child count as one user, and the child can read values but not lock.
+//! * A guard takes a C++ exception, `pthread_exit`, and a panic that is caught in a destructor during another one for its
+//!   regular end: see [`ValueGuard`]. The forms that take a closure do not.
 //! * Relocking by the same thread is [`LockError::WouldDeadlock`], also through a second handle; deadlocks between
 //!   threads are not detected.
 //!

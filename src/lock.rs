@@ -291,7 +291,8 @@ impl SharedLock {
         Ok(guard)
     }
 
-    /// Runs the closure under the lock.
+    /// Runs the closure under the lock. The lock is poisoned unless the closure returns, whether it panics or anything
+    /// else unwinds it.
     ///
     /// # Errors
     ///

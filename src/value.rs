@@ -279,7 +279,8 @@ impl<T: Shareable> SharedValue<T> {
         Ok(())
     }
 
-    /// Changes the value under the lock, and returns what was committed. If the closure panics, nothing is.
+    /// Changes the value under the lock, and returns what was committed. Unless the closure returns, nothing is: not if it
+    /// panics, nor if anything else unwinds it.
     ///
     /// # Errors
     ///
@@ -300,7 +301,7 @@ impl<T: Shareable> SharedValue<T> {
         Ok(guard.copy)
     }
 
-    /// Changes the value under the lock if the closure succeeds; an `Err` rolls back.
+    /// Changes the value under the lock if the closure succeeds; an `Err` rolls back, and so does whatever unwinds it.
     ///
     /// # Errors
     ///

@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use robust_shm::{ArrayGuard, LockError, LockGuard, SegmentInfo, SharedArray, SharedLock};
-use support::{Scratch, play, ready_to_die, spawn};
+use support::{Scratch, play, ready_to_die, say, spawn, until};
 
 #[test]
 fn child() {
-    play(&[("array", hold_array), ("lock", hold_lock)]);
+    play(&[("array", hold_array), ("lock", hold_lock), ("read", read_for_ever), ("count", count_for_ever)]);
 }
 
 fn hold_array(name: &str) {
@@ -25,6 +25,35 @@ fn hold_lock(name: &str) {
     let _guard = lock.lock().unwrap();
     ready_to_die();
 }
+
+/// Holds the lock for most of the time, and only reads.
+fn read_for_ever(name: &str) {
+    let array = SharedArray::<u64, LARGE>::open(name).unwrap();
+    let mut copy = vec![0; LARGE];
+    say("ready");
+    loop {
+        array.read_into(&mut copy).unwrap();
+        assert_eq!(array.to_vec().unwrap(), copy);
+        assert_eq!(array.get(1).unwrap(), 0);
+        assert!(!format!("{array:?}").contains("poisoned"));
+    }
+}
+
+fn count_for_ever(name: &str) {
+    let (counters, turn) =
+        (SharedArray::<u64, 4>::open(name).unwrap(), SharedLock::open(&format!("{name}.lock")).unwrap());
+    let mut said = false;
+    loop {
+        let _turn = turn.lock().unwrap();
+        let mut counters = counters.lock().unwrap();
+        counters.iter_mut().for_each(|counter| *counter += 1);
+        if !std::mem::replace(&mut said, true) {
+            say("ready");
+        }
+    }
+}
+
+const LARGE: usize = 32 << 10;
 
 fn kill_a_holder(role: &str, name: &str) {
     let child = spawn(role, name);
@@ -166,4 +195,70 @@ fn a_handle_dropped_with_a_leaked_guard_keeps_the_lock_mapped() {
     for _ in 0..1_000 {
         drop(other.lock().unwrap());
     }
+}
+
+/// Monitors that only read were killed, and every counting worker then ended with `Poisoned`.
+#[test]
+fn a_killed_reader_poisons_nothing() {
+    let name = Scratch::new("reader");
+    let array = SharedArray::<u64, LARGE>::create(&name).unwrap();
+    let mut killed_with_the_lock = 0;
+    until("readers that died with the lock", || {
+        let child = spawn("read", &name);
+        child.expect("ready");
+        child.signal(libc::SIGSTOP);
+        // Stopped, it holds the lock for as long as we like.
+        let holds_it = matches!(array.try_lock(), Err(LockError::WouldBlock { .. }));
+        killed_with_the_lock += u32::from(holds_it);
+        child.kill();
+        assert!(!array.is_poisoned() && !SegmentInfo::of(&name).unwrap().is_poisoned());
+        assert!(array.lock().is_ok(), "nothing was written");
+        (killed_with_the_lock == 5).then_some(())
+    });
+}
+
+#[test]
+fn what_has_no_poison_goes_on_after_kills_and_panics() {
+    let name = Scratch::new("no-poison");
+    let of_lock = Scratch(format!("{}.lock", &*name));
+    let counters = SharedArray::<u64, 4>::options().poison(false).create(&name).unwrap();
+    let turn = SharedLock::options().poison(false).create(&of_lock).unwrap();
+    for _ in 0..20 {
+        let child = spawn("count", &name);
+        child.expect("ready");
+        child.kill();
+        assert!(!counters.is_poisoned() && !turn.is_poisoned());
+    }
+    // Openers follow the segment, whether they state the same or nothing.
+    let same = SharedArray::<u64, 4>::options().poison(false).open(&name).unwrap();
+    assert!(same.get(0).unwrap() >= 20);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _turn = turn.lock().unwrap();
+        let _counters = same.lock().unwrap();
+        panic!("under both guards");
+    }));
+    assert!(panicked.is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| turn.with(|| panic!("inside")))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| same.update(|_| panic!("inside")))).is_err());
+    drop(turn.lock_recover(|| panic!("there is nothing to repair")).unwrap());
+    let guard = same.lock().unwrap();
+    assert!(!ArrayGuard::is_poisoned(&guard));
+    drop(guard);
+    for name in [&name, &of_lock] {
+        let info = SegmentInfo::of(name).unwrap();
+        assert!(!info.has_poison() && !info.is_poisoned());
+        assert!(info.to_string().contains("without poison"), "{info}");
+    }
+}
+
+#[test]
+fn poison_is_there_unless_its_creator_wants_none() {
+    let name = Scratch::new("wanted");
+    let array = SharedArray::<u32, 4>::options().poison(true).create(&name).unwrap();
+    assert!(SegmentInfo::of(&name).unwrap().has_poison());
+    assert!(catch_unwind(AssertUnwindSafe(|| array.update(|_| panic!("inside")))).is_err());
+    assert!(is_poisoned(array.lock()));
+    let name = Scratch::new("wanted");
+    let _value = robust_shm::SharedValue::create(&name, 1u8).unwrap();
+    assert!(!SegmentInfo::of(&name).unwrap().has_poison(), "a value is whole whoever dies");
 }

@@ -8,7 +8,13 @@ use bytemuck::Pod;
 use super::Shortened;
 use crate::segment::{ArrayOf, Locked};
 
-/// The elements of a [`SharedArray`](crate::SharedArray), in place, while its lock is held; dropping the guard releases it.
+/// The elements of a [`SharedArray`](crate::SharedArray), in place, while its lock is held; dropping the guard releases it,
+/// and poisons the array if a panic that began under the guard is unwinding.
+///
+/// That is told from [`std::thread::panicking`], when the guard is made and when it is dropped. So two kinds of unwinding
+/// count as a regular end: a second panic under a guard that was made while a first one was unwinding already, in a
+/// destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception or `pthread_exit`.
+/// [`update`](crate::SharedArray::update) is exact: it poisons unless its closure has returned.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct ArrayGuard<'a, T: Pod + Send + Sync, const N: usize> {
     pub(super) locked: Locked<'a, ArrayOf<T, N>>,

@@ -4,7 +4,13 @@ use std::fmt;
 
 use crate::segment::{Locked, Nothing};
 
-/// A [`SharedLock`](crate::SharedLock) that is held; dropping the guard releases it.
+/// A [`SharedLock`](crate::SharedLock) that is held; dropping the guard releases it, and poisons it if a panic that began
+/// under the guard is unwinding.
+///
+/// That is told from [`std::thread::panicking`], when the guard is made and when it is dropped. So two kinds of unwinding
+/// count as a regular end: a second panic under a guard that was made while a first one was unwinding already, in a
+/// destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception or `pthread_exit`.
+/// [`with`](crate::SharedLock::with) is exact: it poisons unless its closure has returned.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct LockGuard<'a> {
     pub(super) locked: Locked<'a, Nothing>,
