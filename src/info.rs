@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::identity::{Kind, TypeName};
 use crate::name::Name;
 use crate::options::LockKind;
-use crate::os::process;
+use crate::os::{namespace, process};
 use crate::segment::{self, Inspection};
 use crate::sync::mutex::{holder_in, says_owner_died};
 use crate::sync::poison::Poison;
@@ -81,7 +81,7 @@ impl SegmentInfo {
         let poison_rule = Poison::of(kind, header.poisons());
         let holder_thread = holder_in(word);
         // Ids of another PID namespace would name strangers here.
-        let same_namespace = header.pid_namespace == process::pid_namespace();
+        let same_namespace = header.pid_namespace == namespace::pid_namespace();
         Self {
             name: name.as_str().to_owned(),
             kind,

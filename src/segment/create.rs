@@ -88,7 +88,7 @@ fn try_create(
         lock_kind: settings.lock_kind,
         persistent: settings.persistent,
         poison: settings.poison.unwrap_or(true),
-        pid_namespace: os::process::pid_namespace(),
+        pid_namespace: os::namespace::pid_namespace(),
         created: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64),
         creator_pid: std::process::id(),
         creator_uid: os::process::effective_uid(),

@@ -199,7 +199,7 @@ fn check_namespace(name: &Name, memory: &Shmem) -> Result<u64, Error> {
     let field = memory.as_ptr().wrapping_add(offset_of!(Header, pid_namespace)).cast::<u64>();
     // SAFETY: `map` has checked that a whole header is mapped, page-aligned; only a taker-over writes the field.
     let found = unsafe { ptr::read_volatile(field) };
-    let expected = os::process::pid_namespace();
+    let expected = os::namespace::pid_namespace();
     if found == expected { Ok(found) } else { Err(Error::ForeignPidNamespace { name: name.shared(), expected, found }) }
 }
 
@@ -238,7 +238,7 @@ fn take_over(valid: &Valid) -> io::Result<()> {
         valid.file.write_all_at(&after_all_users_left(word).to_ne_bytes(), place(offset_of!(LockLine, word)))?;
         point!("take over: word written");
     }
-    let namespace = os::process::pid_namespace();
+    let namespace = os::namespace::pid_namespace();
     if valid.header.pid_namespace != namespace {
         valid.file.write_all_at(&namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
         point!("take over: namespace written");

@@ -15,7 +15,7 @@ use super::removal;
 use crate::fault::point;
 use crate::name::Name;
 use crate::os::file::Status;
-use crate::os::{file, process};
+use crate::os::{file, generation, process};
 
 /// One handle's place among the users of its segment. The description in it holds a shared lock, and stands in the
 /// visitors' book.
@@ -33,7 +33,7 @@ pub(super) struct Presence {
 
 impl Presence {
     pub(super) fn new(file: File, name: Name, persistent: bool) -> Self {
-        let generation = AtomicU32::new(process::generation());
+        let generation = AtomicU32::new(generation::generation());
         let [keeps_name, is_shared_with_child] = [persistent, false].map(AtomicBool::new);
         Self { file, name, keeps_name, generation, is_shared_with_child }
     }
@@ -52,7 +52,7 @@ impl Presence {
     /// process stays in the visitors' book until its end. `false`: leaving is somebody else's business.
     fn take_name_along(&self) -> bool {
         // After a raw `clone`, which runs no handlers, the description is the parent's: leaving is its business.
-        if self.generation.load(Ordering::Relaxed) != process::generation() {
+        if self.generation.load(Ordering::Relaxed) != generation::generation() {
             return false;
         }
         // While a child uses the same description, its lock is the child's, too: then the last one to close it leaves for
@@ -202,7 +202,7 @@ extern "C" fn after_fork_in_child() {
             let in_place = copy.map(|copy| file::put_in_place(copy, presence.file.as_raw_fd()));
             if let Some(Ok(())) = in_place {
                 point!("fork: copy in place");
-                presence.generation.store(process::generation(), Ordering::Relaxed);
+                presence.generation.store(generation::generation(), Ordering::Relaxed);
                 // What an earlier fork of the parent made it share is not shared by the new description.
                 presence.is_shared_with_child.store(false, Ordering::Relaxed);
             }

@@ -311,7 +311,7 @@ impl<'a> Held<'a> {
     /// Is this the process that took the lock? A guard stays on its thread: so then the list is this thread's.
     #[inline(always)]
     fn is_in_process_of_lock(&self) -> bool {
-        self.generation == os::process::known_generation() as usize
+        self.generation == os::generation::known_generation() as usize
     }
 }
 

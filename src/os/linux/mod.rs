@@ -1,7 +1,10 @@
 //! Linux: robust futexes, `/dev/shm`, `flock` and open-file-description locks, fork and exit hooks.
 
 pub(crate) mod file;
+pub(crate) mod fork;
 pub(crate) mod futex;
+pub(crate) mod generation;
+pub(crate) mod namespace;
 pub(crate) mod process;
 pub(crate) mod robust_list;
 pub(crate) mod thread;
@@ -37,8 +40,9 @@ pub(crate) fn random_place() -> u64 {
 pub(crate) fn random_id() -> [u64; 2] {
     let mut id = [0u64; 2];
     let wanted = size_of_val(&id);
+    // Past libc: glibc has the function since 2.25 only.
     // SAFETY: the pointer and the length describe `id`, which is plain old data.
-    let got = unsafe { libc::getrandom(id.as_mut_ptr().cast(), wanted, 0) };
+    let got = unsafe { libc::syscall(libc::SYS_getrandom, id.as_mut_ptr(), wanted, 0) };
     if usize::try_from(got) == Ok(wanted) {
         return id;
     }

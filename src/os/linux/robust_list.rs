@@ -303,8 +303,8 @@ fn registered() -> io::Result<Option<RobustList>> {
 /// No libc clears the pending slot. glibc's `fork` empties the list. musl's keeps the parent's links, and the child's
 /// next lock would write into lock lines that the parent still holds. The kernel forgets the registration in a child;
 /// the list that the parent's thread had cached stands in for it.
-pub(super) fn empty_inherited() {
-    if let Some(list) = registered().ok().flatten().or_else(super::thread::inherited_list) {
+pub(super) fn empty_inherited(cached: Option<RobustList>) {
+    if let Some(list) = registered().ok().flatten().or(cached) {
         store(list.pending().addr(), 0);
         if cfg!(target_env = "musl") {
             store(list.first().addr(), list.head.addr());

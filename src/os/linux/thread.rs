@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::io;
 
-use super::process;
 use super::robust_list::{self, RobustList};
+use super::{generation, namespace};
 
 /// A thread that can hold robust futexes.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +48,13 @@ thread_local! {
 /// another look at the namespace.
 #[inline(always)]
 pub(crate) fn fast() -> Option<Thread> {
-    let generation = process::known_generation();
+    let generation = generation::known_generation();
     CACHE.with(|cache| (generation == cache.fast.get()).then(|| cache.thread(generation)))
 }
 
 /// The calling thread, if it has been looked up in this fork generation.
 pub(crate) fn known() -> Option<Thread> {
-    let generation = process::known_generation();
+    let generation = generation::generation_if_numbered();
     CACHE.with(|cache| (generation == cache.looked_up.get()).then(|| cache.thread(generation)))
 }
 
@@ -85,18 +85,19 @@ impl Cache {
 #[cold]
 #[inline(never)]
 fn look_up(cache: &Cache) -> io::Result<u32> {
-    let generation = process::generation();
-    if process::is_raw_clone() {
+    let generation = generation::generation();
+    if generation::is_raw_clone() {
         let message = "a child of a raw clone inherits its parent's list of held locks: use fork, or exec";
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }
+    // Past libc: glibc has the function since 2.30 only.
     // SAFETY: takes nothing, cannot fail.
-    let tid = unsafe { libc::gettid() }.unsigned_abs();
+    let tid = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
     cache.list.set(robust_list::of_this_thread(tid)?);
     cache.tid.set(tid);
-    cache.pid_namespace.set(process::pid_namespace());
+    cache.pid_namespace.set(namespace::pid_namespace());
     cache.looked_up.set(generation);
-    cache.fast.set(if process::is_at_home() { generation } else { NEVER });
+    cache.fast.set(if namespace::is_at_home() { generation } else { NEVER });
     Ok(generation)
 }
 
