@@ -111,15 +111,19 @@ pub enum Error {
 
     /// The segment's futex lock was made in another PID namespace, where thread ids mean something else.
     #[error(
-        "segment {name:?} was created in another PID namespace: expected namespace {expected}, found {found} (0: unknown); its lock holds thread ids, which mean nothing across namespaces: run both programs in one PID namespace"
+        "segment {name:?} was created in another PID namespace: expected {expected}, found {found}; its lock holds thread ids, which mean nothing across namespaces: run both programs in one PID namespace{advice}",
+        expected = describe_namespace(*.expected),
+        found = describe_namespace(*.found),
+        advice = namespace_advice(*.expected, *.found),
     )]
     #[non_exhaustive]
     ForeignPidNamespace {
         /// The segment.
         name: Arc<str>,
-        /// The inode of this process's PID namespace.
+        /// The inode of this process's PID namespace; more than 32 bits stand for one that could not be found out (without
+        /// `/proc`, before Linux 6.11).
         expected: u64,
-        /// The inode of the creator's PID namespace.
+        /// The same of whoever created the segment, or took it over.
         found: u64,
     },
 
@@ -266,6 +270,27 @@ impl fmt::Display for Holder {
         match self.0 {
             Some(tid) => write!(f, "thread {tid}"),
             None => f.write_str("an unknown thread"),
+        }
+    }
+}
+
+/// Inodes of namespaces have 32 bits.
+fn is_known(namespace: u64) -> bool {
+    namespace != 0 && u32::try_from(namespace).is_ok()
+}
+
+fn describe_namespace(namespace: u64) -> String {
+    if is_known(namespace) { format!("namespace {namespace}") } else { "one that could not be found out".to_owned() }
+}
+
+fn namespace_advice(expected: u64, found: u64) -> &'static str {
+    match (is_known(expected), is_known(found)) {
+        (true, true) => ", or create the segment with LockKind::OsMutex",
+        (false, _) => {
+            " that can be told: mount /proc here (mount -t proc proc /proc), or create the segment with LockKind::OsMutex"
+        }
+        (true, false) => {
+            " that can be told: mount /proc where the creator runs, or create the segment with LockKind::OsMutex"
         }
     }
 }

@@ -61,7 +61,8 @@ pub(crate) struct Header {
     pub(crate) elem_align: u64,
     pub(crate) len: u64,
     pub(crate) data_offset: u64,
-    /// Inode of the creator's PID namespace, 0 when unknown.
+    /// Inode of the creator's PID namespace, or a number of more than 32 bits when that could not be found out: then only
+    /// the creator and its children have the same.
     pub(crate) pid_namespace: u64,
     /// Nanoseconds since the Unix epoch.
     pub(crate) created: u64,

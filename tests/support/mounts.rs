@@ -7,9 +7,11 @@ use std::process::{Command, Stdio};
 
 use crate::support::spawn_through;
 
+#[allow(dead_code, reason = "each test binary uses its own part")]
 const NAMESPACE: [&str; 4] = ["unshare", "--mount", "--propagation", "private"];
 
 /// Lets a child play a role where it can mount what it likes. Does nothing, and says so, where that is not allowed.
+#[allow(dead_code, reason = "as above")]
 pub(crate) fn join_apart(role: &str) {
     let mut attempt = Command::new(NAMESPACE[0]);
     attempt.args(&NAMESPACE[1..]).arg("true").stdin(Stdio::null()).stderr(Stdio::null());

@@ -1,0 +1,240 @@
+//! PID namespaces where nothing tells which one it is: without `/proc`, and before Linux 6.11. Unknown is not a value: two
+//! that are unknown are not the same. Needs the right to make namespaces; skips itself without it.
+#![allow(unsafe_code)]
+
+#[path = "support/mounts.rs"]
+mod mounts;
+#[path = "support/seccomp.rs"]
+mod seccomp;
+mod support;
+
+use std::io;
+use std::process::{Command, Stdio};
+
+use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue};
+use seccomp::{Refused, refuse};
+use support::{Role, Scratch, fork, pause, play, say, spawn_through};
+
+#[test]
+fn child() {
+    play(&[
+        ("holds", holds),
+        ("holds-unknown", |name| unknown(|| holds(name))),
+        ("refused", refused),
+        ("refused-unknown", |name| unknown(|| refused(name))),
+        ("serves-unknown", |name| unknown(|| serves(name))),
+        ("moves", moves),
+        ("jail", jail),
+        ("looks-with-outer-proc", looks_with_outer_proc),
+    ]);
+}
+
+/// A shell's way into new PID and mount namespaces, in which `/proc` is the old one at first.
+const CONTAINER: [&str; 7] = ["unshare", "--pid", "--fork", "--mount", "--propagation", "private", "--kill-child"];
+
+fn spawn_in_container(role: &str, name: &str) -> Option<Role> {
+    let mut attempt = Command::new(CONTAINER[0]);
+    attempt.args(&CONTAINER[1..]).arg("true").stdin(Stdio::null()).stderr(Stdio::null());
+    if attempt.status().is_ok_and(|status| status.success()) {
+        return Some(spawn_through(&CONTAINER, role, name));
+    }
+    eprintln!("skipped: `{} true` does not work here (it needs root)", CONTAINER.join(" "));
+    None
+}
+
+/// Puts an empty directory in the place of `/proc`.
+fn hide_proc() {
+    mounts::mount("tmpfs", "/proc", 0, "size=1m").unwrap();
+    assert!(std::fs::read_link("/proc/self").is_err());
+}
+
+/// As before Linux 6.11.
+fn forget_descriptors_of_processes() {
+    refuse(&[Refused::always(libc::SYS_pidfd_open, libc::ENOSYS)]);
+}
+
+/// Runs something where nothing tells the namespace.
+fn unknown(body: impl FnOnce()) {
+    hide_proc();
+    forget_descriptors_of_processes();
+    body();
+}
+
+fn holds(name: &str) {
+    if std::fs::read_link("/proc/self").is_ok() {
+        hide_proc();
+    }
+    let lock = SharedLock::create(name).unwrap();
+    let guard = lock.lock().unwrap();
+    say("holds");
+    pause();
+    drop(guard);
+    drop(lock.lock().unwrap());
+}
+
+fn refused(name: &str) {
+    if std::fs::read_link("/proc/self").is_ok() {
+        hide_proc();
+    }
+    let error = SharedLock::open(name).unwrap_err();
+    assert!(matches!(error, Error::ForeignPidNamespace { .. }), "{error}");
+    say(error);
+    // Its own segments work.
+    let value = SharedValue::create(&format!("{name}.own"), 1u64).unwrap();
+    assert_eq!(value.update(|n| *n += 1).unwrap(), 2);
+}
+
+/// One process holds a lock, another one in another namespace asks for it.
+fn meet(holder: &str, visitor: &str) -> Option<String> {
+    let name = Scratch::new("unknown");
+    let mut holder = spawn_in_container(holder, &name)?;
+    holder.expect("holds");
+    let visitor = spawn_in_container(visitor, &name)?;
+    let error = visitor.hear();
+    visitor.join();
+    holder.go_on();
+    holder.join();
+    Some(error)
+}
+
+#[test]
+fn two_namespaces_without_proc_are_told_apart_by_the_kernel() {
+    let Some(error) = meet("holds", "refused") else { return };
+    let known = !error.contains("could not be found out");
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = kernel.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+    let version = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert!(known || version < (6, 11), "Linux {kernel} tells, with {error}");
+}
+
+/// Once, both were "namespace 0", and two had one lock.
+#[test]
+fn two_unknown_namespaces_are_not_the_same() {
+    let Some(error) = meet("holds-unknown", "refused-unknown") else { return };
+    assert!(error.contains("could not be found out") && error.contains("mount -t proc proc /proc"), "{error}");
+    assert!(error.contains("OsMutex"), "{error}");
+}
+
+#[test]
+fn an_unknown_namespace_is_not_a_known_one() {
+    let Some(error) = meet("holds-unknown", "refused") else { return };
+    assert!(error.contains("mount /proc where the creator runs"), "{error}");
+    let Some(error) = meet("holds", "refused-unknown") else { return };
+    assert!(error.contains("mount /proc here"), "{error}");
+}
+
+/// A family of processes needs no name for the namespace that it is in.
+fn serves(name: &str) {
+    let value = SharedValue::create(name, 0u64).unwrap();
+    let workers: Vec<_> = (0..3)
+        .map(|_| {
+            fork(|| {
+                for _ in 0..200 {
+                    *value.lock().unwrap() += 1;
+                }
+                fork(|| *value.lock().unwrap() += 1).join();
+                assert_eq!(SharedValue::<u64>::open(name).map(drop).map_err(|error| error.to_string()), Ok(()));
+            })
+        })
+        .collect();
+    workers.into_iter().for_each(support::Forked::join);
+    assert_eq!(value.get(), 603);
+    // One that moves to another namespace is told apart, although nothing tells where it is.
+    // SAFETY: takes an integer; from here on this process makes no threads.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0, "{}", io::Error::last_os_error());
+    let guard = value.lock().unwrap();
+    fork(|| {
+        assert_eq!(std::process::id(), 1);
+        let error = value.try_lock_for(std::time::Duration::from_millis(10)).unwrap_err();
+        assert!(matches!(error, LockError::Io { .. }) && error.to_string().contains("/proc"), "{error}");
+        let error = SharedValue::<u64>::open(name).unwrap_err();
+        assert!(matches!(error, Error::ForeignPidNamespace { .. }), "{error}");
+    })
+    .join();
+    drop(guard);
+}
+
+#[test]
+fn a_forked_family_in_an_unknown_namespace_shares_its_locks() {
+    let name = Scratch::new("family");
+    if let Some(child) = spawn_in_container("serves-unknown", &name) {
+        child.join();
+    }
+}
+
+/// Whoever holds a lock moves its children to another namespace, without `/proc` there: they are not let in.
+fn moves(name: &str) {
+    let array = SharedArray::<u64, 4>::create(name).unwrap();
+    let guard = array.lock().unwrap();
+    // SAFETY: takes an integer; from here on this process makes no threads.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0, "{}", io::Error::last_os_error());
+    unknown(|| {
+        fork(|| {
+            let error = array.try_lock().unwrap_err();
+            assert!(error.to_string().contains("PID namespace"), "{error}");
+        })
+        .join();
+    });
+    drop(guard);
+    drop(array.lock().unwrap());
+}
+
+#[test]
+fn a_child_that_has_moved_out_of_sight_of_proc_is_not_let_in() {
+    let name = Scratch::new("moves");
+    if let Some(child) = spawn_in_container("moves", &name) {
+        child.join();
+    }
+}
+
+/// Opens, goes into a jail without `/proc`, and forks workers.
+fn jail(name: &str) {
+    let value = SharedValue::create(name, 0u64).unwrap();
+    forget_descriptors_of_processes();
+    let root = std::env::temp_dir().join(name);
+    std::fs::create_dir(&root).unwrap();
+    std::os::unix::fs::chroot(&root).unwrap();
+    std::env::set_current_dir("/").unwrap();
+    assert!(std::fs::read_dir("/").unwrap().next().is_none(), "nothing in here");
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            fork(|| {
+                for _ in 0..200 {
+                    *value.lock().unwrap() += 1;
+                }
+            })
+        })
+        .collect();
+    workers.into_iter().for_each(support::Forked::join);
+    assert_eq!(value.get(), 400);
+    say("served");
+    pause();
+}
+
+#[test]
+fn workers_in_a_jail_without_proc_lock_what_was_opened_outside() {
+    let name = Scratch::new("jail");
+    let Some(mut child) = spawn_in_container("jail", &name) else { return };
+    child.expect("served");
+    std::fs::remove_dir(std::env::temp_dir().join(&*name)).unwrap();
+    child.go_on();
+    child.join();
+}
+
+/// `/proc` shows the outer namespace here: the number of the holder, as this namespace has it, is somebody else's there.
+fn looks_with_outer_proc(name: &str) {
+    let lock = SharedLock::create(name).unwrap();
+    let _guard = lock.lock().unwrap();
+    let info = SegmentInfo::of(name).unwrap();
+    assert!(info.holder_thread().is_some());
+    assert_eq!(info.holder_process(), None, "a stranger's");
+    mounts::mount("proc", "/proc", 0, "").unwrap();
+    assert_eq!(SegmentInfo::of(name).unwrap().holder_process(), Some(std::process::id()));
+}
+
+#[test]
+fn no_stranger_is_named_as_the_holder_where_proc_shows_another_namespace() {
+    if let Some(child) = spawn_in_container("looks-with-outer-proc", &Scratch::new("outer")) {
+        child.join();
+    }
+}
