@@ -18,12 +18,14 @@ static OVER: AtomicU32 = AtomicU32::new(0);
 
 /// How many forks have begun in this process and its ancestors. What is made when it says one number and known to
 /// `in_child` before it says another is in no child that does not know of it.
+#[expect(dead_code, reason = "for presences, next")]
 pub(crate) fn forks_begun() -> u32 {
     BEGUN.load(Ordering::SeqCst)
 }
 
 /// [`forks_begun`], when none is under way. After some milliseconds, even so: a program's own handlers may be waiting for
 /// the caller. Something that is made within the moment of such a fork is then left open in its child.
+#[expect(dead_code, reason = "for presences, next")]
 pub(crate) fn forks_begun_and_over() -> u32 {
     const PATIENCE: Duration = Duration::from_millis(10);
     let mut end = None;
