@@ -69,7 +69,7 @@ pub enum Error {
 
     /// The segment was made by an incompatible version of this crate or for another kind of machine.
     #[error(
-        "segment {name:?} has a format that this build cannot use: expected {expected}, found {found}; use the same version of robust-shm and the same architecture in all programs"
+        "segment {name:?} has a format that this build cannot use: expected {expected}, found {found}; use the same version of robust-shm and the same architecture in all programs, or call remove if nobody needs what is in it"
     )]
     #[non_exhaustive]
     UnsupportedFormat {

@@ -267,17 +267,23 @@ impl Header {
         Ok((header, identity, lock_kind))
     }
 
-    /// The first half: is this ours, whole, and of this format? `remove` needs no more than that.
-    pub(crate) fn recognise(name: &Name, bytes: &[u8], file_len: u64) -> Result<Self, Error> {
+    /// Is this ours, whatever its format? `remove` needs no more than that.
+    pub(crate) fn check_magic(name: &Name, bytes: &[u8], file_len: u64) -> Result<(), Error> {
         // All of the magic number: the one byte of a stranger's lock file may be the first of it.
-        if !bytes.starts_with(&MAGIC) {
-            let found = match file_len {
-                0 => "an empty file".to_owned(),
-                len if len < MAGIC.len() as u64 => format!("a file of only {len} bytes"),
-                len => format!("a file of {len} bytes that starts otherwise"),
-            };
-            return Err(not_a_segment(name, found));
+        if bytes.starts_with(&MAGIC) {
+            return Ok(());
         }
+        let found = match file_len {
+            0 => "an empty file".to_owned(),
+            len if len < MAGIC.len() as u64 => format!("a file of only {len} bytes"),
+            len => format!("a file of {len} bytes that starts otherwise"),
+        };
+        Err(not_a_segment(name, found))
+    }
+
+    /// The first half: is this ours, whole, and of this format?
+    fn recognise(name: &Name, bytes: &[u8], file_len: u64) -> Result<Self, Error> {
+        Self::check_magic(name, bytes, file_len)?;
         let Some(bytes) = bytes.get(..HEADER_LEN) else {
             return Err(truncated(name, HEADER_LEN as u64, file_len));
         };
@@ -352,7 +358,7 @@ impl Header {
     }
 }
 
-fn not_a_segment(name: &Name, found: String) -> Error {
+pub(crate) fn not_a_segment(name: &Name, found: String) -> Error {
     Error::NotASegment { name: name.shared(), found }
 }
 

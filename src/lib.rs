@@ -29,8 +29,8 @@
 //! 5. **Opening is safe.** Nobody sees a half-made segment; a wrong type, a foreign, truncated or hostile file is a clear
 //!    error before anything is dereferenced.
 //! 6. **No litter.** A segment goes when its last user closes it or exits. If the last user was killed, it goes when its
-//!    name is next used, when the same user next creates a segment (a sweep that rests for ten times as long as it
-//!    took), or by [`remove_orphans`]. [Persistent](Options::persistent) segments stay until [`remove`]d.
+//!    name is next used, when the same user next creates segments (each creation looks at some fifty to a hundred files,
+//!    and the next one at others), or by [`remove_orphans`]. [Persistent](Options::persistent) segments stay until [`remove`]d.
 //!
 //! # Limits
 //!

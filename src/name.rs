@@ -10,6 +10,9 @@ use crate::os;
 /// The longest name in bytes. The C libraries' `shm_open` accepts a little less than the file system's 255.
 pub(crate) const MAX_LEN: usize = 250;
 
+/// What marks the name of a segment that is not finished yet, where such a file must have a name.
+const UNFINISHED: &str = ".robust-shm-unfinished";
+
 /// A name that can be a file in the shared-memory directory, in the two forms that are needed: shared with errors, and
 /// NUL-terminated for system calls.
 #[derive(Clone, Debug)]
@@ -26,12 +29,24 @@ impl Name {
             "." | ".." => return refuse("it names a directory"),
             _ if name.len() > MAX_LEN => return refuse("it is too long"),
             _ if name.contains('/') => return refuse("it contains '/'"),
+            _ if name.starts_with("sem.") => return refuse("\"sem.\" begins the names of POSIX semaphores"),
+            _ if is_private(name) => return refuse("\".robust-shm-unfinished\" marks segments that are being made"),
             _ => {}
         }
-        match CString::new(name) {
-            Ok(c) => Ok(Self { text: Arc::from(name), c }),
-            Err(_) => refuse("it contains a NUL byte"),
-        }
+        Self::of_file(name).ok_or_else(|| Error::InvalidName { name: name.into(), reason: "it contains a NUL byte" })
+    }
+
+    /// The name of a file that is there, whether or not a segment may be called so.
+    pub(crate) fn of_file(name: &str) -> Option<Self> {
+        Some(Self { text: Arc::from(name), c: CString::new(name).ok()? })
+    }
+
+    /// A fresh name for this segment while it is not finished. It begins with the segment's own, because sandboxes may
+    /// allow a program only names that begin in a certain way.
+    pub(crate) fn private(&self) -> String {
+        const ROOM: usize = 180; // a file's name has 255 bytes, and what follows takes at most 70
+        let end = (0..=ROOM.min(self.text.len())).rfind(|end| self.text.is_char_boundary(*end)).unwrap_or(0);
+        unique_name(&format!("{}{UNFINISHED}", &self.text[..end]))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -46,6 +61,11 @@ impl Name {
     pub(crate) fn shared(&self) -> Arc<str> {
         Arc::clone(&self.text)
     }
+}
+
+/// Is this the name of an unfinished segment?
+pub(crate) fn is_private(name: &str) -> bool {
+    name.contains(UNFINISHED)
 }
 
 /// A name that no other call, thread, process or boot has returned or will return, for tests and for segments whose
@@ -85,9 +105,21 @@ mod tests {
             ("/a", "'/'"),
             ("a\0b", "NUL"),
             (&long, "too long"),
+            ("sem.lock", "semaphores"),
+            (".robust-shm-unfinished-1-2-3", "being made"),
+            (&Name::new("x").unwrap().private(), "being made"),
         ] {
             let message = Name::new(name).unwrap_err().to_string();
             assert!(message.contains(reason), "{name:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn private_names_are_file_names_that_begin_as_the_segments_do() {
+        for name in ["x".to_owned(), "x".repeat(MAX_LEN), "☃".repeat(MAX_LEN / 3)] {
+            let private = Name::new(&name).unwrap().private();
+            assert!(private.len() <= 255 && private.starts_with(&name[..name.len().min(177)]), "{private}");
+            assert!(is_private(&private) && !is_private(&name));
         }
     }
 

@@ -58,7 +58,6 @@ mod removal;
 
 pub(crate) use locked::Locked;
 pub(crate) use open::{Inspection, inspect};
-pub(crate) use removal::is_private;
 pub use removal::{remove, remove_orphans};
 
 use presence::Registered;

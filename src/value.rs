@@ -7,6 +7,7 @@ use bytemuck::{CheckedBitPattern, NoUninit};
 
 use crate::error::{Error, LockError};
 use crate::identity::{Kind, Shape, TypeName};
+use crate::layout;
 use crate::options::Options;
 use crate::segment::{Contents, Segment, ValueOf};
 use crate::sync::mutex::Wait;
@@ -68,7 +69,7 @@ impl<T: NoUninit + CheckedBitPattern + Send + 'static> Shareable for T {}
 /// whole at every moment, whoever is killed at whatever instruction; readers never wait.
 ///
 /// The segment goes when its last user drops the handle or exits; one whose last user was killed goes when its name is
-/// used again, at the next creation of any segment, or by [`remove_orphans`](crate::remove_orphans).
+/// used again, with one of the next creations of any segment, or by [`remove_orphans`](crate::remove_orphans).
 ///
 /// # Examples
 ///
@@ -90,6 +91,15 @@ impl<T: NoUninit + CheckedBitPattern + Send + 'static> Shareable for T {}
 /// ```compile_fail
 /// let value = robust_shm::SharedValue::create("too-large", [0u8; 65_537]);
 /// ```
+///
+/// Nor does an alignment of more than 4,096, which no mapping is sure to have:
+///
+/// ```compile_fail
+/// #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+/// #[repr(C, align(8192))]
+/// struct Odd([u8; 8192]);
+/// let value = robust_shm::SharedValue::create("too-aligned", Odd([0; 8192]));
+/// ```
 #[must_use = "dropping the last handle removes the segment"]
 pub struct SharedValue<T> {
     segment: Segment<ValueOf<T>>,
@@ -98,6 +108,7 @@ pub struct SharedValue<T> {
 impl<T: Shareable> Contents for ValueOf<T> {
     const SHAPE: Shape = {
         assert!(size_of::<T>() <= MAX_SIZE, "a SharedValue holds at most 64 KiB: use a SharedArray");
+        assert!(align_of::<T>() <= layout::PAGE, "a SharedValue is aligned to at most 4,096 bytes");
         Shape { kind: Kind::Value, elem_size: size_of::<T>() as u64, elem_align: align_of::<T>() as u64, len: 1 }
     };
 

@@ -19,6 +19,8 @@ fn child() {
         ("unshare", enter_a_pid_namespace),
         ("foreign", look_from_a_foreign_namespace),
         ("descriptors", run_out_of_descriptors),
+        ("file-limit", meet_a_limit_on_files),
+        ("umask", create_with_a_umask),
     ]);
 }
 
@@ -51,7 +53,8 @@ macro_rules! assert_error {
 #[test]
 fn names_that_cannot_be_files_are_invalid() {
     let long = "x".repeat(300);
-    for name in ["", ".", "..", "a/b", "/a", "a\0b", &long] {
+    // The last two are other people's: a POSIX semaphore's, and one of a segment that is being made.
+    for name in ["", ".", "..", "a/b", "/a", "a\0b", &long, "sem.lock", "x.robust-shm-unfinished-1-2-3"] {
         assert_error!(SharedLock::create(name), InvalidName, name, ["not valid", "use 1 to"]);
         assert_error!(SharedLock::open(name), InvalidName, name, ["not valid"]);
         assert_error!(remove(name), InvalidName, name, ["not valid"]);
@@ -195,7 +198,90 @@ fn every_damaged_header_field_has_its_own_message() {
         let error = SharedValue::<u64>::open(&name).unwrap_err();
         assert!(matches!(error, Error::NotASegment { .. } | Error::UnsupportedFormat { .. }), "{error:?}");
         check(&error, &name, &[word]);
+        // Whatever is wrong with it, it is ours.
+        remove(&name).unwrap();
+        assert!(!exists(&name));
     }
+}
+
+#[test]
+fn a_segment_of_another_version_is_removed_by_request_and_the_error_says_so() {
+    let name = damaged(|file| file.write_all_at(&99u32.to_ne_bytes(), 8).unwrap());
+    assert_error!(SharedValue::create(&name, 1u64), UnsupportedFormat, &name, ["version 99", "call remove"]);
+    assert!(exists(&name));
+    remove(&name).unwrap();
+    drop(SharedValue::create(&name, 1u64).unwrap());
+}
+
+fn set_limit(resource: libc::__rlimit_resource_t, to: u64) {
+    let limit = libc::rlimit { rlim_cur: to, rlim_max: to };
+    // SAFETY: a limit that outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(resource, &raw const limit) }, 0);
+}
+
+fn meet_a_limit_on_files(name: &str) {
+    set_limit(libc::RLIMIT_FSIZE, 4096);
+    let error = SharedArray::<u8, 10_000>::create(name).unwrap_err();
+    let Error::Io { source, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::FileTooLarge);
+    check(&error, name, &["at most 4096 bytes", "10576", "ulimit -f"]);
+    assert!(!exists(name));
+    drop(SharedValue::create(name, 7u64).unwrap());
+    set_limit(libc::RLIMIT_FSIZE, 0);
+    let error = SharedValue::create(name, 7u64).unwrap_err();
+    check(&error, name, &["at most 0 bytes", "640", "ulimit -f"]);
+}
+
+/// Once, the kernel killed the creator (`SIGXFSZ`).
+#[test]
+fn a_limit_on_the_size_of_files_is_named() {
+    spawn("file-limit", &Scratch::new("file-limit")).join();
+}
+
+/// Bits that the creation wants, whatever the umask takes away.
+fn create_with_a_umask(name: &str) {
+    become_nobody();
+    for umask in [0o777, 0o477, 0o077] {
+        // SAFETY: takes an integer.
+        unsafe { libc::umask(umask) };
+        for (asked, got) in [(None, 0o600), (Some(0o640), 0o640), (Some(0o7666), 0o666), (Some(0), 0o600)] {
+            let options = SharedValue::options();
+            let options = asked.map_or(options.clone(), |mode| options.mode(mode));
+            let value = options.create(name, 7u64).unwrap();
+            assert_eq!(fs::metadata(path(name)).unwrap().permissions().mode() & 0o7777, got, "{umask:o}");
+            assert_eq!(SharedValue::<u64>::open(name).unwrap().get(), 7);
+            drop(value);
+        }
+    }
+}
+
+/// A user without privileges, in this thread; nothing if this is one.
+fn become_nobody() {
+    for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+        // glibc's own function signals other threads of the harness.
+        // SAFETY: takes integers.
+        unsafe { libc::syscall(call, 65534, 65534, 65534) };
+    }
+}
+
+#[test]
+fn no_umask_takes_permissions_from_a_segment() {
+    spawn("umask", &Scratch::new("umask")).join();
+}
+
+#[test]
+fn a_value_with_the_largest_alignment_can_be_opened_again_and_is_swept() {
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C, align(4096))]
+    struct Page([u8; 4096]);
+    let name = Scratch::new("aligned");
+    let value = SharedValue::create(&name, Page([7; 4096])).unwrap();
+    assert_eq!(SharedValue::<Page>::open(&name).unwrap().get().0, [7; 4096]);
+    assert_eq!(SegmentInfo::of(&name).unwrap().element_size(), 4096);
+    drop(value);
+    let array = SharedArray::<Page, 2>::create(&name).unwrap();
+    assert_eq!(SharedArray::<Page, 2>::open(&name).unwrap().lock().unwrap()[1].0[4095], 0);
+    drop(array);
 }
 
 #[test]

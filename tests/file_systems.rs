@@ -23,6 +23,9 @@ fn child() {
         ("lives", live_without_unnamed_files),
         ("lives-unreserved", live_without_reservation),
         ("lives-without-proc", live_without_proc),
+        ("lives-confined", live_confined),
+        ("lives-interrupted", live_interrupted),
+        ("quota", meet_a_quota),
         ("lives-elsewhere", live_elsewhere),
         ("churns", create_and_close),
         ("dies-at-ftruncate", |name| die_at(libc::SYS_ftruncate, name)),
@@ -110,6 +113,19 @@ const NO_PROC: Rule = Rule {
     action: Action::Fail(libc::ENOENT),
 };
 
+/// As before Linux 6.10, where linking a descriptor itself was a privilege.
+const NO_EMPTY_PATH: Rule = Rule {
+    call: libc::SYS_linkat,
+    bits: Some((4, libc::AT_EMPTY_PATH.cast_unsigned())),
+    action: Action::Fail(libc::ENOENT),
+};
+/// As under a profile that allows names only.
+const CONFINED: Rule = Rule { call: libc::SYS_openat, bits: Some((2, UNNAMED)), action: Action::Fail(libc::EACCES) };
+/// More than 64 KiB at a time never gets done, because a signal comes first.
+const INTERRUPTED: Rule =
+    Rule { call: libc::SYS_fallocate, bits: Some((3, !0xffff)), action: Action::Fail(libc::EINTR) };
+const NO_QUOTA_LEFT: Rule = Rule { call: libc::SYS_fallocate, bits: None, action: Action::Fail(libc::EDQUOT) };
+
 const NO_RESERVATION: Rule = Rule { call: libc::SYS_fallocate, bits: None, action: Action::Fail(libc::EOPNOTSUPP) };
 
 fn assert_no_unnamed_files() {
@@ -119,9 +135,9 @@ fn assert_no_unnamed_files() {
 
 /// The private names of a process.
 fn private_names(pid: u32) -> Vec<String> {
-    let prefix = format!(".robust-shm-unfinished-{pid}-");
+    let mark = format!(".robust-shm-unfinished-{pid}-");
     let entries = fs::read_dir("/dev/shm").unwrap().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with(&prefix)).collect()
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.contains(&mark)).collect()
 }
 
 // Living
@@ -142,10 +158,33 @@ fn live_without_reservation(family: &str) {
 }
 
 fn live_without_proc(family: &str) {
-    filter(&[NO_PROC]);
+    filter(&[NO_PROC, NO_EMPTY_PATH]);
     live(family);
     filter(&[NO_UNNAMED_FILES]);
     live(family);
+}
+
+fn live_confined(family: &str) {
+    filter(&[CONFINED]);
+    live(family);
+}
+
+fn live_interrupted(family: &str) {
+    filter(&[INTERRUPTED]);
+    live(family);
+    let name = member(family, 0);
+    let array = SharedArray::<u8, 1_000_000>::create_from(&name, &[7; 1_000_000]).unwrap();
+    assert!(fs::metadata(support::path(&name)).unwrap().blocks() * 512 >= 1_000_000);
+    drop(array);
+}
+
+fn meet_a_quota(name: &str) {
+    filter(&[NO_QUOTA_LEFT]);
+    let error = SharedArray::<u8, 10_000>::create(name).unwrap_err();
+    let Error::Io { source, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(source.kind(), io::ErrorKind::QuotaExceeded);
+    let message = error.to_string();
+    assert!(message.contains("quota") && message.contains("10576 bytes") && !exists(name), "{message}");
 }
 
 fn live(family: &str) {
@@ -206,14 +245,26 @@ fn segments_live_on_other_file_systems() {
     mounts::join_apart("lives-elsewhere");
 }
 
+/// Once, a creation waited for five seconds there and blamed others.
 #[test]
-fn segments_get_their_names_without_proc() {
-    // SAFETY: takes nothing.
-    if unsafe { libc::geteuid() } != 0 {
-        eprintln!("skipped: before Linux 6.10, AT_EMPTY_PATH needs root");
-        return;
-    }
+fn segments_get_their_names_without_proc_before_linux_6_10() {
     spawn("lives-without-proc", Family::new("lives").name()).join();
+}
+
+#[test]
+fn segments_are_made_where_a_sandbox_wants_every_file_to_have_a_name() {
+    spawn("lives-confined", Family::new("lives").name()).join();
+}
+
+/// Once, the whole piece was tried again and again.
+#[test]
+fn reserving_comes_to_an_end_though_signals_keep_interrupting_it() {
+    spawn("lives-interrupted", Family::new("lives").name()).join();
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_named() {
+    spawn("quota", &Scratch::new("quota")).join();
 }
 
 // Dying
@@ -261,6 +312,8 @@ fn a_creator_that_is_killed_at_any_call_leaves_what_a_sweep_takes() {
             let pid = die(spawn(&format!("dies-at-{call}"), &name));
             (!private_names(pid).is_empty()).then_some(pid)
         });
+        // So that a profile that allows only names that begin so allows these, too.
+        assert!(private_names(pid).iter().all(|private| private.starts_with(&*name)), "{call}");
         assert!(!exists(&name), "{call}");
         sweep(pid);
         drop(SharedLock::create(&name).unwrap());

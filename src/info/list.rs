@@ -5,8 +5,8 @@ use std::io;
 
 use super::SegmentInfo;
 use crate::error::Error;
-use crate::os::file;
-use crate::segment;
+use crate::name::is_private;
+use crate::os::directory;
 
 /// All segments that this user may look at, in no particular order. Files that are not segments are passed over; a
 /// damaged segment is an `Err` item.
@@ -20,7 +20,7 @@ use crate::segment;
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
 pub fn segments() -> Segments {
-    match file::names() {
+    match directory::names() {
         Ok(names) => Segments { names: Box::new(names) },
         Err(error) => Segments { names: Box::new(std::iter::once(Err(error))) },
     }
@@ -41,7 +41,7 @@ impl Iterator for Segments {
                 Ok(name) => name,
                 Err(source) => return Some(Err(Error::Io { name: "*".into(), action: "list every", source })),
             };
-            if segment::is_private(&name) {
+            if is_private(&name) {
                 continue;
             }
             match SegmentInfo::of(&name) {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 use super::open::{self, Attempt};
@@ -12,15 +12,12 @@ use crate::error::Error;
 use crate::fault::point;
 use crate::identity::Identity;
 use crate::layout::{Birth, Header, PAGE};
-use crate::name::{Name, unique_name};
+use crate::name::Name;
 use crate::options::Settings;
 use crate::os::{self, file};
 
 /// What stands in a new segment beside zeros: bytes at an offset behind the start of the data.
 pub(crate) type Initial<'a> = &'a [u8];
-
-/// The start of the private names that are used where the file system knows no unnamed files.
-pub(super) const PRIVATE_PREFIX: &str = ".robust-shm-unfinished";
 
 impl<C: Contents> Segment<C> {
     /// Creates a segment; `AlreadyExists` while a live or persistent one has the name.
@@ -94,23 +91,13 @@ fn try_create(
         creator_uid: os::process::effective_uid(),
     };
     let header = Header::new(identity, birth).ok_or_else(|| out_of_memory(name, u64::MAX))?;
+    // What no opener would accept must not be made.
+    Header::validate(name, &header.image(), header.total_len)?;
+    file::check_limit(header.total_len).map_err(|error| create_error(name, header.total_len, error))?;
     point!("create: prepared");
-    let unfinished = Unfinished::new().map_err(|error| create_error(name, header.total_len, error))?;
-    point!("create: made without a name");
-    let is_whole = fill(&unfinished.file, &header, settings, initial);
-    if !is_whole.map_err(|error| create_error(name, header.total_len, error))? {
-        return Ok(None);
-    }
-    match file::link(&unfinished.file, name.as_c_str()) {
-        Ok(()) => {}
-        // NotFound: a sweep has taken the private name for a dead creator's.
-        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(create_error(name, header.total_len, error)),
-    }
-    point!("create: linked");
-    let presence = Registered::new(Presence::new(unfinished.into_file(), name.clone(), settings.persistent));
+    let finished = finish(name, &header, settings, initial);
+    let Some(file) = finished.map_err(|error| create_error(name, header.total_len, error))? else { return Ok(None) };
+    let presence = Registered::new(Presence::new(file, name.clone(), settings.persistent));
     point!("create: registered");
     let memory = match open::map(name, &header) {
         Ok(Some(memory)) => memory,
@@ -126,12 +113,48 @@ fn try_create(
     Ok(Some(mapping))
 }
 
+/// Makes the file and gives it its name, last; `None` when the name is taken, or when a sweep or `remove` was faster.
+///
+/// Without a name the kernel forgets what a dead creator leaves. Where that cannot be, because the file system, the
+/// kernel (before Linux 6.10, without `/proc`) or a sandbox does not let it be made or linked, it has a private name
+/// first.
+fn finish(name: &Name, header: &Header, settings: &Settings, initial: Initial<'_>) -> io::Result<Option<File>> {
+    match file::create_unnamed() {
+        Ok(file) => {
+            point!("create: made without a name");
+            if !fill(&file, header, settings, initial)? {
+                return Ok(None);
+            }
+            match file::link(&file, name.as_c_str()) {
+                Ok(()) => {
+                    point!("create: linked");
+                    return Ok(Some(file));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+                Err(error) if file::wants_a_name(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(error) if file::wants_a_name(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let private = PrivateName(name.private());
+    let file = file::create_private(&private.0)?;
+    if !fill(&file, header, settings, initial)? {
+        return Ok(None);
+    }
+    match file::link_private(&private.0, name.as_str()) {
+        Ok(()) => Ok(Some(file)), // the private name ends here; the file keeps its public one
+        // NotFound: a sweep has taken the private name for a dead creator's.
+        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Everything that a segment needs before it may have a name, its creator's presence included. `false` when a sweep is
 /// removing the private name, which it has taken for a dead creator's.
 fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>) -> io::Result<bool> {
-    // Not by the mode of creation, which the umask narrows.
-    if settings.mode != 0o600 {
-        file.set_permissions(PermissionsExt::from_mode(settings.mode))?;
+    if file::ensure_mode(file, settings.mode)? {
         point!("create: mode set");
     }
     write_contents(file, header, settings.reserve, initial)?;
@@ -166,36 +189,6 @@ fn write_contents(file: &File, header: &Header, reserve: bool, initial: Initial<
     file.write_all_at(initial, header.data_offset)
 }
 
-/// A segment that has no public name yet.
-struct Unfinished {
-    file: File,
-    /// Where the file system makes no files without a name.
-    private: Option<PrivateName>,
-}
-
-impl Unfinished {
-    fn new() -> io::Result<Self> {
-        match file::create_unnamed() {
-            Ok(file) => Ok(Self { file, private: None }),
-            Err(error) if file::is_unnamed_unsupported(&error) => Self::with_private_name(),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn with_private_name() -> io::Result<Self> {
-        let name = unique_name(PRIVATE_PREFIX);
-        let file = file::create_private(&name)?;
-        Ok(Self { file, private: Some(PrivateName(name)) })
-    }
-
-    /// Ends the private name; the file keeps its public one.
-    fn into_file(self) -> File {
-        let Self { file, private } = self;
-        drop(private);
-        file
-    }
-}
-
 /// A name that goes when it is dropped. A creator that is killed leaves it; the next sweep of the same user finds the
 /// file unlocked and removes it.
 struct PrivateName(String);
@@ -215,6 +208,12 @@ fn lock_unavailable(name: &Name, source: io::Error) -> Error {
 fn create_error(name: &Name, requested: u64, error: io::Error) -> Error {
     if file::is_out_of_space(&error) {
         return out_of_memory(name, requested);
+    }
+    if error.kind() == io::ErrorKind::QuotaExceeded {
+        let text = format!(
+            "the disk quota of this user in /dev/shm is used up, and {requested} bytes are needed: remove unused segments (remove_orphans), or have it raised"
+        );
+        return Error::Io { name: name.shared(), action: "create", source: io::Error::new(error.kind(), text) };
     }
     if error.kind() == io::ErrorKind::NotFound {
         let source = io::Error::new(error.kind(), "there is no directory /dev/shm: mount a tmpfs there");

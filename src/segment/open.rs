@@ -74,32 +74,63 @@ struct Valid {
 
 /// Opens and validates; `None` when there is no such name.
 fn open_valid(name: &Name, writable: bool) -> Result<Option<Valid>, Error> {
-    let Some((file, status)) = open_regular(name, writable)? else { return Ok(None) };
-    let mut bytes = [0; HEADER_LEN];
-    let len = read_up_to(&file, &mut bytes).map_err(|error| os_error(name, "read", error))?;
-    point!("open: read");
-    let (header, identity, lock_kind) = Header::validate(name, &bytes[..len], status.len)?;
+    let Some(Ours { file, status, start }) = open_ours(name, writable)? else { return Ok(None) };
+    let (header, identity, lock_kind) = Header::validate(name, &start, status.len)?;
     Ok(Some(Valid { file, status, header, identity, lock_kind }))
+}
+
+/// A file that says it is a segment, of whatever format, and what stands at its start.
+pub(super) struct Ours {
+    pub(super) file: File,
+    pub(super) status: Status,
+    /// As much of a header as there is.
+    pub(super) start: Vec<u8>,
+}
+
+/// Opens a file of ours; anything else under the name is `NotASegment`, and is not disturbed: what is no regular file is
+/// not opened, and nothing is opened for writing (others could then not execute it, and watchers would think that it has
+/// changed) before it has said that it is ours.
+pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Error> {
+    loop {
+        let Some((reading, status)) = open_regular(name, false)? else { return Ok(None) };
+        let mut start = vec![0; HEADER_LEN];
+        let len = read_up_to(&reading, &mut start).map_err(|error| os_error(name, "read", error))?;
+        start.truncate(len);
+        point!("open: read");
+        Header::check_magic(name, &start, status.len)?;
+        if !writable {
+            return Ok(Some(Ours { file: reading, status, start }));
+        }
+        let Some((file, status_now)) = open_regular(name, true)? else { return Ok(None) };
+        // Else somebody has replaced it in between, and can do so as often as we come here only on purpose.
+        if status_now.is_same_file(&status) {
+            point!("open: opened");
+            return Ok(Some(Ours { file, status: status_now, start }));
+        }
+    }
 }
 
 /// Opens a regular file; anything else under the name is `NotASegment`.
 pub(super) fn open_regular(name: &Name, writable: bool) -> Result<Option<(File, Status)>, Error> {
-    let not_a_segment = |found: &str| Err(Error::NotASegment { name: name.shared(), found: found.to_owned() });
+    let check =
+        |status: &Status| status.strange.map_or(Ok(()), |kind| Err(layout::not_a_segment(name, kind.to_owned())));
+    match file::status_of(name.as_str()) {
+        Ok(status) => check(&status)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(os_error(name, "look at", error)),
+    }
     let file = match file::open(name.as_str(), writable) {
         Ok(file) => file,
         Err(error) => match error.raw_os_error() {
             Some(libc::ENOENT) => return Ok(None),
-            Some(libc::ELOOP) => return not_a_segment("a symbolic link"),
-            Some(libc::EISDIR) => return not_a_segment("a directory"),
-            Some(libc::ENXIO | libc::ENODEV) => return not_a_segment("a socket or a device"),
+            Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
+                return Err(layout::not_a_segment(name, "something that was a file a moment ago".to_owned()));
+            }
             _ => return Err(os_error(name, "open", error)),
         },
     };
-    point!("open: opened");
     let status = file::status(&file).map_err(|error| os_error(name, "inspect", error))?;
-    if !status.is_regular {
-        return not_a_segment("a directory, a FIFO or a device");
-    }
+    check(&status)?;
     Ok(Some((file, status)))
 }
 

@@ -2,15 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::create::PRIVATE_PREFIX;
-use super::open::{self, Retries};
+use super::open::{self, Ours, Retries};
 use crate::error::Error;
 use crate::fault::point;
 use crate::layout::{HEADER_LEN, Header};
-use crate::name::Name;
-use crate::os::{self, file, process};
+use crate::name::{Name, is_private};
+use crate::os::{self, directory, file, process};
 
 /// Removes the name if it still leads to this very file. The caller holds the file exclusively, or was asked to.
 ///
@@ -63,13 +62,13 @@ pub(super) fn remove_orphan(file: &File, name: &Name) -> io::Result<bool> {
 
 /// Removes the name of a segment. Programs that have it open keep it and go on; the next `create` makes a new one.
 ///
-/// This is how a persistent segment ends. A damaged segment of this format is removed, too; a file that is not a
-/// segment never is.
+/// This is how a persistent segment ends. A damaged segment is removed, too, and one that another version of this crate
+/// has made; a file that is not a segment never is.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when there is no such name, [`Error::NotASegment`] or [`Error::UnsupportedFormat`] when the file
-/// is not ours, [`Error::PermissionDenied`] when it belongs to somebody else, [`Error::InvalidName`].
+/// [`Error::NotFound`] when there is no such name, [`Error::NotASegment`] when the file is not ours,
+/// [`Error::PermissionDenied`] when it belongs to somebody else, [`Error::InvalidName`].
 ///
 /// # Examples
 ///
@@ -87,15 +86,9 @@ pub fn remove(name: &str) -> Result<(), Error> {
     let name = Name::new(name)?;
     let mut retries = Retries::new();
     loop {
-        let Some((file, status)) = open::open_regular(&name, true)? else {
+        let Some(Ours { file, .. }) = open::open_ours(&name, true)? else {
             return Err(Error::NotFound { name: name.shared() });
         };
-        let mut bytes = [0; HEADER_LEN];
-        let len = open::read_up_to(&file, &mut bytes).map_err(|error| open::os_error(&name, "read", error))?;
-        match Header::recognise(&name, &bytes[..len], status.len) {
-            Ok(_) | Err(Error::Truncated { .. }) => {}
-            Err(error) => return Err(error),
-        }
         point!("remove: recognised");
         if unlink_exact(&file, &name).map_err(|error| open::os_error(&name, "remove", error))? {
             point!("remove: removed");
@@ -107,8 +100,9 @@ pub fn remove(name: &str) -> Result<(), Error> {
 
 /// Removes the segments of this user whose users were all killed, and returns their names.
 ///
-/// Creating any segment does the same in passing, so this is for programs that want to be sure, or to know. Live and
-/// persistent segments, other users' segments and files that are not segments are left alone.
+/// Creating a segment does the same in passing, for as many files as cost little; so this is for programs that want to
+/// be sure, or to know. Live and persistent segments, other users' segments and files that are not segments are left
+/// alone.
 ///
 /// # Errors
 ///
@@ -125,7 +119,7 @@ pub fn remove(name: &str) -> Result<(), Error> {
 pub fn remove_orphans() -> Result<Vec<String>, Error> {
     let unreadable = |error| Error::Io { name: "*".into(), action: "list in /dev/shm every", source: error };
     let mut removed = Vec::new();
-    for name in file::names().map_err(unreadable)? {
+    for name in directory::names().map_err(unreadable)? {
         let name = name.map_err(unreadable)?;
         if remove_if_orphan(&name).unwrap_or(false) && !is_private(&name) {
             removed.push(name);
@@ -134,11 +128,15 @@ pub fn remove_orphans() -> Result<Vec<String>, Error> {
     Ok(removed)
 }
 
-/// The same in passing, before a creation. To keep creation cheap where there are many segments, it rests for ten times
-/// as long as it took: it costs a tenth of a program's time at most.
+/// The same in passing, before a creation. To keep creation cheap where there are many files, it looks at some fifty to a
+/// hundred of them and goes on from there the next time; and it rests for ten times as long as it took, so that it costs
+/// a tenth of a program's time at most.
 pub(super) fn sweep() {
     /// When the next sweep is due, on the clock of `monotonic_nanos`.
     static DUE: AtomicU64 = AtomicU64::new(0);
+    /// Where it goes on; [`NOWHERE`] before the first.
+    static POSITION: AtomicI64 = AtomicI64::new(NOWHERE);
+    const NOWHERE: i64 = -1;
     const REST: u64 = 10;
     let start = os::monotonic_nanos();
     let due = DUE.load(Ordering::Relaxed);
@@ -146,35 +144,42 @@ pub(super) fn sweep() {
     if start < due || DUE.compare_exchange(due, start + 1_000_000_000, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         return;
     }
-    let _ = remove_orphans(); // a failure must not fail the creation that it precedes
+    let mut position = Some(POSITION.load(Ordering::Relaxed)).filter(|position| *position != NOWHERE);
+    // A failure must not fail the creation that it precedes.
+    for name in directory::some_names(&mut position).unwrap_or_default() {
+        let _ = remove_if_orphan(&name);
+    }
+    POSITION.store(position.unwrap_or(NOWHERE), Ordering::Relaxed);
     let end = os::monotonic_nanos();
     DUE.store(end + REST * (end - start), Ordering::Relaxed);
 }
 
-fn remove_if_orphan(name: &str) -> Result<bool, Error> {
-    let name = Name::new(name)?;
-    let Some((file, status)) = open::open_regular(&name, true)? else { return Ok(false) };
-    if status.owner != process::effective_uid() {
-        return Ok(false);
+/// `None`: something went wrong, or the file is gone.
+fn remove_if_orphan(name: &str) -> Option<bool> {
+    let name = Name::of_file(name)?;
+    // What cannot be an orphan of ours is not even opened.
+    let status = file::status_of(name.as_str()).ok()?;
+    if status.strange.is_some() || status.owner != process::effective_uid() {
+        return Some(false);
     }
-    let is_temporary = is_private(name.as_str()) || {
-        let mut bytes = [0; HEADER_LEN];
-        let len = open::read_up_to(&file, &mut bytes).map_err(|error| open::os_error(&name, "read", error))?;
-        let (header, ..) = Header::validate(&name, &bytes[..len], status.len)?;
-        !header.persistent()
+    let file = if is_private(name.as_str()) {
+        open::open_regular(&name, true).ok()??.0 // whatever is in it yet
+    } else if status.len < HEADER_LEN as u64 {
+        return Some(false);
+    } else {
+        let Ours { file, status, start } = open::open_ours(&name, true).ok()??;
+        let (header, ..) = Header::validate(&name, &start, status.len).ok()?;
+        if header.persistent() {
+            return Some(false);
+        }
+        file
     };
     point!("sweep: looked at one");
-    let unused = is_temporary && file::try_exclude(&file).map_err(|error| open::os_error(&name, "lock", error))?;
-    if !unused {
-        return Ok(false);
+    if !file::try_exclude(&file).ok()? {
+        return Some(false);
     }
     point!("sweep: orphan excluded");
-    let removed = remove_orphan(&file, &name).map_err(|error| open::os_error(&name, "remove", error))?;
+    let removed = remove_orphan(&file, &name).ok()?;
     point!("sweep: orphan removed");
-    Ok(removed)
-}
-
-/// Is this the name of an unfinished segment?
-pub(crate) fn is_private(name: &str) -> bool {
-    name.starts_with(PRIVATE_PREFIX)
+    Some(removed)
 }

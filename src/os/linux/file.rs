@@ -9,11 +9,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where POSIX shared memory objects are files on Linux, in glibc and in musl.
-const DIRECTORY: &str = "/dev/shm";
+pub(super) const DIRECTORY: &str = "/dev/shm";
 
 /// The file that a segment name stands for.
 pub(crate) fn path(name: &str) -> PathBuf {
@@ -29,7 +29,8 @@ pub(crate) struct Status {
     pub(crate) len: u64,
     pub(crate) owner: u32,
     pub(crate) mode: u32,
-    pub(crate) is_regular: bool,
+    /// What it is, when it is no regular file.
+    pub(crate) strange: Option<&'static str>,
 }
 
 impl Status {
@@ -41,7 +42,18 @@ impl Status {
             len: found.len(),
             owner: found.uid(),
             mode: found.mode() & 0o7777,
-            is_regular: found.is_file(),
+            strange: Self::strangeness(found.file_type()),
+        }
+    }
+
+    fn strangeness(kind: fs::FileType) -> Option<&'static str> {
+        match kind {
+            _ if kind.is_file() => None,
+            _ if kind.is_symlink() => Some("a symbolic link"),
+            _ if kind.is_dir() => Some("a directory"),
+            _ if kind.is_fifo() => Some("a FIFO"),
+            _ if kind.is_socket() => Some("a socket"),
+            _ => Some("a device"),
         }
     }
 
@@ -59,6 +71,15 @@ pub(crate) fn status_of(name: &str) -> io::Result<Status> {
     Ok(Status::new(&fs::symlink_metadata(path(name))?))
 }
 
+/// Gives the file these permission bits, if it has others: the umask narrows those of a new file, its owner's too.
+pub(crate) fn ensure_mode(file: &File, mode: u32) -> io::Result<bool> {
+    let differs = file.metadata()?.mode() & 0o777 != mode;
+    if differs {
+        file.set_permissions(PermissionsExt::from_mode(mode))?;
+    }
+    Ok(differs)
+}
+
 /// Opens what the name leads to, whatever it is, without following a symbolic link or waiting for a FIFO's other end.
 pub(crate) fn open(name: &str, writable: bool) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -70,13 +91,26 @@ pub(crate) fn create_unnamed() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(DIRECTORY)
 }
 
-/// Can this file system not make unnamed files?
-pub(crate) fn is_unnamed_unsupported(error: &io::Error) -> bool {
-    // open(2), O_TMPFILE: EOPNOTSUPP from the file system, EISDIR from a kernel that does not know the flag.
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL))
+/// Is this how a file without a name is refused, where one with a name may be allowed?
+pub(crate) fn wants_a_name(error: &io::Error) -> bool {
+    // open(2), O_TMPFILE: EOPNOTSUPP from the file system, EISDIR from a kernel that does not know the flag. Linking:
+    // ENOENT without /proc. Either: what sandboxes say, whose rules are about names.
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EOPNOTSUPP
+                | libc::EISDIR
+                | libc::EINVAL
+                | libc::ENOENT
+                | libc::ENOSYS
+                | libc::EXDEV
+                | libc::EACCES
+                | libc::EPERM
+        )
+    )
 }
 
-/// A file with a private name, for file systems without unnamed files.
+/// A file with a private name, where there are no files without one.
 pub(crate) fn create_private(name: &str) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path(name))
 }
@@ -99,6 +133,11 @@ pub(crate) fn link(file: &File, name: &CStr) -> io::Result<()> {
     link_to(libc::AT_FDCWD, source, libc::AT_SYMLINK_FOLLOW, &target)
 }
 
+/// Gives a file with a private name its other name; `AlreadyExists` when somebody was first.
+pub(crate) fn link_private(private: &str, name: &str) -> io::Result<()> {
+    fs::hard_link(path(private), path(name))
+}
+
 fn link_to(directory: RawFd, source: &CStr, flags: libc::c_int, target: &CStr) -> io::Result<()> {
     // SAFETY: both paths end with NUL and outlive the call.
     let result = unsafe { libc::linkat(directory, source.as_ptr(), libc::AT_FDCWD, target.as_ptr(), flags) };
@@ -113,22 +152,41 @@ pub(crate) fn unlink(name: &str) -> io::Result<()> {
     fs::remove_file(path(name))
 }
 
-/// Reserves the pages of the first `len` bytes, in pieces: fallocate(2) undoes all of an interrupted call. What cannot
-/// succeed is not begun, lest the pieces that do fit starve the machine in the meantime.
+/// Is a file of `len` bytes more than this process may write? The kernel would not only refuse: it sends `SIGXFSZ`,
+/// which kills.
+pub(crate) fn check_limit(len: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the pointer is to room for the answer.
+    unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    if len <= limit.rlim_cur {
+        return Ok(());
+    }
+    let text = format!(
+        "files of at most {} bytes are allowed to this process, and {len} are needed: raise RLIMIT_FSIZE (`ulimit -f`)",
+        limit.rlim_cur
+    );
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, text))
+}
+
+/// Reserves the pages of the first `len` bytes, in pieces: fallocate(2) undoes all of an interrupted call, so an
+/// interrupted piece is halved. What cannot succeed is not begun, lest the pieces that do fit starve the machine in the
+/// meantime.
 pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
-    const PIECE: u64 = 16 << 20;
-    if len > PIECE && available_space().is_some_and(|available| len > available) {
+    const LARGEST: u64 = 16 << 20;
+    const SMALLEST: u64 = 4 << 10;
+    let mut largest = LARGEST;
+    if len > LARGEST && available_space().is_some_and(|available| len > available) {
         return Err(io::Error::from_raw_os_error(libc::ENOSPC));
     }
     let mut start = 0;
     while start < len {
-        let piece = PIECE.min(len - start);
+        let piece = largest.min(len - start);
         // SAFETY: takes integers only; the descriptor is open.
         let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, to_offset(start)?, to_offset(piece)?) };
         if result != 0 {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
-                Some(libc::EINTR) => {}
+                Some(libc::EINTR) => largest = (piece / 2).max(SMALLEST),
                 Some(libc::EOPNOTSUPP) => return write_zeros(file, start, len),
                 _ => return Err(error),
             }
@@ -157,7 +215,7 @@ fn to_offset(bytes: u64) -> io::Result<libc::off_t> {
 /// Is this the error of a full file system?
 pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
     // EFBIG: more than any file can be; ENOMEM: the kernel's own bookkeeping, or a memory limit.
-    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG | libc::ENOMEM))
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EFBIG | libc::ENOMEM))
 }
 
 /// Free bytes in the shared-memory directory's file system; `None` when it does not tell, or knows no limit (ramfs, and
@@ -321,16 +379,4 @@ pub(crate) fn lockers(of: &Status) -> Option<Vec<Locker>> {
 pub(crate) struct Locker {
     pub(crate) pid: u32,
     pub(crate) exclusive: bool,
-}
-
-/// The names of all regular files in the shared-memory directory that could be segments. Names that are not UTF-8 are
-/// no names of ours.
-pub(crate) fn names() -> io::Result<impl Iterator<Item = io::Result<String>>> {
-    Ok(fs::read_dir(DIRECTORY)?.filter_map(|entry| match entry {
-        Ok(entry) => {
-            let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
-            entry.file_name().into_string().ok().filter(|_| regular).map(Ok)
-        }
-        Err(error) => Some(Err(error)),
-    }))
 }
