@@ -39,7 +39,8 @@ fn compute(name: &str) {
 
 fn hammer(name: &str) {
     let lock = SharedLock::open(name).unwrap();
-    let end = Instant::now() + Duration::from_secs(std::env::var("SECONDS").map_or(3, |text| text.parse().unwrap()));
+    let end = Instant::now()
+        + Duration::from_secs(std::env::var("ROBUST_SHM_EXCLUSION_SECONDS").map_or(3, |text| text.parse().unwrap()));
     let mut count = 0u64;
     while Instant::now() < end {
         for _ in 0..100 {
@@ -76,7 +77,7 @@ fn four_processes_lose_no_increment_of_an_array() {
     assert_eq!(array.to_vec().unwrap(), [4 * TIMES, 4 * TIMES]);
 }
 
-/// The protocol that this crate started from hung within a second here. `SECONDS=60` is the long form.
+/// The protocol that this crate started from hung within a second here. `ROBUST_SHM_EXCLUSION_SECONDS=60` is the long form.
 #[test]
 fn sixteen_processes_hammering_an_empty_section_all_finish() {
     let name = Scratch::new("hammer");

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use robust_shm::{Error, SharedArray, SharedLock, SharedValue, remove, remove_orphans};
-use support::{Family, Role, Scratch, exists, member, play, say, spawn};
+use support::{Family, Need, Role, Scratch, exists, member, play, say, skip, spawn};
 
 #[test]
 fn child() {
@@ -230,7 +230,7 @@ fn live_elsewhere(family: &str) {
         ("tmpfs", "size=0"),
     ] {
         if let Err(error) = mounts::mount(kind, "/dev/shm", 0, options) {
-            eprintln!("skipped: {kind} with {options:?} cannot be mounted here: {error}");
+            skip(Need::System, format!("{kind} with {options:?} cannot be mounted: {error}"));
             continue;
         }
         live(family);

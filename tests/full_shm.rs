@@ -1,5 +1,5 @@
 //! A `/dev/shm` that is full, read-only or not there: errors that say so, no `SIGBUS`, nothing left. Each test has a
-//! mount namespace of its own, which needs root; without it, it skips itself.
+//! mount namespace of its own, which needs root.
 #![allow(unsafe_code)]
 
 #[path = "support/mounts.rs"]
@@ -12,7 +12,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use mounts::join_apart;
 use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments};
-use support::{Scratch, exists, path, pause, play, say, spawn};
+use support::{Need, Scratch, exists, path, pause, play, say, skip, spawn};
 
 #[test]
 fn child() {
@@ -258,7 +258,7 @@ impl Cgroup {
                 return Some(group);
             }
         }
-        eprintln!("skipped: no memory cgroup can be made here");
+        skip(Need::System, "no memory cgroup can be made");
         None
     }
 }

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 
 use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments};
-use support::{Family, Scratch, exists, member, path, pause, play, say, spawn, within_limit};
+use support::{Family, Need, Scratch, exists, is_root, member, path, pause, play, say, skip, spawn, within_limit};
 
 #[test]
 fn child() {
@@ -72,15 +72,6 @@ fn orphan_of(owner: u32, name: &str) {
 
 fn writable(name: &str) -> File {
     OpenOptions::new().read(true).write(true).open(path(name)).unwrap()
-}
-
-fn is_root() -> bool {
-    // SAFETY: takes nothing.
-    let root = unsafe { libc::geteuid() } == 0;
-    if !root {
-        eprintln!("skipped: needs root");
-    }
-    root
 }
 
 /// The first version compared as many bytes of the magic number as the file had: `remove` deleted a file with an "r" in
@@ -243,7 +234,7 @@ fn a_socket_is_no_segment() {
 
 #[test]
 fn device_nodes_are_no_segments() {
-    if !is_root() {
+    if !is_root("gives files to others") {
         return;
     }
     // null, zero, full, tty, and a disk that is not there.
@@ -258,8 +249,7 @@ fn device_nodes_are_no_segments() {
         let node = CString::new(path(&name).to_str().unwrap()).unwrap();
         // SAFETY: a path that ends with NUL, and integers.
         if unsafe { libc::mknod(node.as_ptr(), kind | 0o600, libc::makedev(major, minor)) } != 0 {
-            eprintln!("skipped: device nodes cannot be made here");
-            return;
+            return skip(Need::System, "device nodes cannot be made");
         }
         // With `nodev`, opening one is not permitted at all.
         every_way(&name, |error| is_not_a_segment(error) || matches!(error, Error::PermissionDenied { .. }));
@@ -271,7 +261,7 @@ fn device_nodes_are_no_segments() {
 
 #[test]
 fn a_segment_of_another_owner_is_foreign_and_nobodys_orphan() {
-    if !is_root() {
+    if !is_root("gives files to others") {
         return;
     }
     let (kept, dead) = (persistent("foreign"), Scratch::new("foreign"));
@@ -292,10 +282,11 @@ fn a_segment_of_another_owner_is_foreign_and_nobodys_orphan() {
 }
 
 fn become_nobody() {
+    // The system calls alone, which change the one thread that matters: see `tests/errors.rs`.
     // SAFETY: integers only.
-    assert_eq!(unsafe { libc::setgid(65534) }, 0);
+    assert_eq!(unsafe { libc::syscall(libc::SYS_setgid, 65534) }, 0);
     // SAFETY: as above.
-    assert_eq!(unsafe { libc::setuid(65534) }, 0);
+    assert_eq!(unsafe { libc::syscall(libc::SYS_setuid, 65534) }, 0);
 }
 
 /// As a user who may write to everything here, and remove nothing that is not his.
@@ -325,14 +316,13 @@ fn look_into_a_sticky_directory(family: &str) {
 
 #[test]
 fn in_a_sticky_directory_foreign_files_are_refused_and_stay() {
-    if !is_root() {
+    if !is_root("gives files to others") {
         return;
     }
     let family = Family::new("sticky");
     let [open, dead, stranger, closed] = [0, 1, 2, 3].map(|which| family.member(which));
     if fs::metadata("/dev/shm").unwrap().mode() & 0o1777 != 0o1777 {
-        eprintln!("skipped: /dev/shm is no sticky directory for all");
-        return;
+        return skip(Need::System, "/dev/shm is no sticky directory for all");
     }
     for name in [&open, &closed] {
         fs::rename(path(&persistent("to-rename")), path(name)).unwrap();
@@ -347,7 +337,7 @@ fn in_a_sticky_directory_foreign_files_are_refused_and_stay() {
 }
 
 fn look_at_modes(name: &str) {
-    let me = if is_root() { 65534 } else { return };
+    let me = if is_root("becomes another user") { 65534 } else { return };
     become_nobody();
     drop(SharedValue::options().persistent(true).create(name, 7u64).unwrap());
     for mode in [0o400, 0o200, 0o000, 0o044] {

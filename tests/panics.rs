@@ -52,7 +52,8 @@ fn a_wrong_index_or_length_names_the_callers_line_and_neither_poisons_nor_keeps_
 /// What was held already stays held, and what was taken meanwhile is given back.
 #[test]
 fn a_wrong_index_under_a_guard_is_told_before_the_lock_is_asked_for() {
-    let array = SharedArray::<u32, 3>::create(&Scratch::new("before-the-lock")).unwrap();
+    let name = Scratch::new("before-the-lock");
+    let array = SharedArray::<u32, 3>::create(&name).unwrap();
     let guard = array.lock().unwrap();
     assert!(matches!(array.get(0), Err(LockError::WouldDeadlock { .. })));
     let (file, ..) = panic_of(|| array.get(3));

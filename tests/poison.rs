@@ -173,7 +173,8 @@ fn recovery_can_be_bounded_by_any_form_of_locking() {
 
 #[test]
 fn a_guard_leaked_by_a_thread_that_ends_poisons() {
-    let array = SharedArray::<u32, 4>::create(&Scratch::new("leaked")).unwrap();
+    let name = Scratch::new("leaked");
+    let array = SharedArray::<u32, 4>::create(&name).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| std::mem::forget(array.lock().unwrap())).join().unwrap();
     });
@@ -188,8 +189,10 @@ fn a_guard_leaked_by_a_thread_that_ends_poisons() {
 #[test]
 fn a_handle_dropped_with_a_leaked_guard_keeps_the_lock_mapped() {
     // Once unmapped, the next robust lock of this thread would write to the old node: a crash.
-    let lock = SharedLock::create(&Scratch::new("leak")).unwrap();
-    let other = SharedLock::create(&Scratch::new("other")).unwrap(); // now, lest it be mapped where the other was
+    let name = Scratch::new("leak");
+    let lock = SharedLock::create(&name).unwrap();
+    let name = Scratch::new("other");
+    let other = SharedLock::create(&name).unwrap(); // now, lest it be mapped where the other was
     std::mem::forget(lock.lock().unwrap());
     drop(lock);
     for _ in 0..1_000 {

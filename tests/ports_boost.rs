@@ -4,11 +4,12 @@
 mod support;
 
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use robust_shm::{Error, LockError, LockGuard, SharedArray, SharedLock, SharedValue, remove};
-use support::{Family, Scratch, exists, member, play, ready_to_die, say, spawn, within_limit};
+use support::{Family, Scratch, asleep, exists, member, own_tid, play, ready_to_die, say, spawn, until, within_limit};
 
 #[test]
 fn child() {
@@ -16,28 +17,48 @@ fn child() {
 }
 
 /// Boost's `BaseSeconds`, shortened.
-const BASE: Duration = Duration::from_millis(150);
+const BASE: Duration = Duration::from_millis(50);
 const NOT_WRITTEN: i32 = -1;
 
-/// How the second thread asks for a lock that the first one holds for two `BASE`s; `true` if it got it.
+/// How the second thread asks for a lock that the first one holds; `true` if it got it.
 type Ask = fn(&SharedLock) -> bool;
 
-/// Two threads, as in Boost: the first locks, sleeps and writes 1; the second comes later, asks, and writes 2 if it gets
+/// How long the first one holds it. In Boost that is two `BASE`s, and the second is in time or not; here it is as long as
+/// it takes on a machine of any speed.
+#[derive(Clone, Copy, PartialEq)]
+enum Holds {
+    UntilTheOtherSleeps,
+    UntilTheOtherGaveUp,
+}
+use Holds::{UntilTheOtherGaveUp, UntilTheOtherSleeps};
+
+/// Two threads, as in Boost: the first locks, waits and writes 1; the second comes later, asks, and writes 2 if it gets
 /// the lock. Returns what stands there when both are done, and what the second found.
-fn two_threads(ask: Ask) -> (i32, Option<i32>) {
+fn two_threads(holds: Holds, ask: Ask) -> (i32, Option<i32>) {
     within_limit("two threads at a lock", move || {
-        let lock = SharedLock::create(&Scratch::new("two")).unwrap();
-        let (shared, locked) = (AtomicI32::new(NOT_WRITTEN), std::sync::Barrier::new(2));
+        let name = Scratch::new("two");
+        let lock = SharedLock::create(&name).unwrap();
+        let shared = AtomicI32::new(NOT_WRITTEN);
+        let ((is_locked, locked), (has_asked, asked)) = (mpsc::channel(), mpsc::channel());
         let found = thread::scope(|scope| {
-            scope.spawn(|| {
+            let (lock, shared) = (&lock, &shared);
+            scope.spawn(move || {
                 let _guard = lock.lock().unwrap();
-                locked.wait();
-                thread::sleep(2 * BASE);
+                let (is_about_to_ask, other) = mpsc::channel();
+                is_locked.send(is_about_to_ask).unwrap();
+                let other: libc::pid_t = other.recv().unwrap();
+                match holds {
+                    UntilTheOtherSleeps => drop(until("the other's sleep", || asleep(other))),
+                    UntilTheOtherGaveUp => asked.recv().unwrap(),
+                }
                 shared.store(1, Ordering::SeqCst);
             });
-            let second = scope.spawn(|| {
-                locked.wait();
-                ask(&lock).then(|| shared.swap(2, Ordering::SeqCst))
+            let second = scope.spawn(move || {
+                locked.recv().unwrap().send(own_tid()).unwrap();
+                let has_it = ask(lock);
+                let found = has_it.then(|| shared.swap(2, Ordering::SeqCst));
+                let _ = has_asked.send(()); // nobody hears it who has not waited for it
+                found
             });
             second.join().unwrap()
         });
@@ -49,32 +70,36 @@ fn two_threads(ask: Ask) -> (i32, Option<i32>) {
 
 #[test]
 fn lock_waits_for_the_first_one() {
-    assert_eq!(two_threads(|lock| lock.lock().is_ok()), (2, Some(1)));
+    assert_eq!(two_threads(UntilTheOtherSleeps, |lock| lock.lock().is_ok()), (2, Some(1)));
 }
 
 #[test]
 fn try_lock_does_not_get_what_is_held() {
-    assert_eq!(two_threads(|lock| lock.try_lock().is_ok()), (1, None));
+    assert_eq!(two_threads(UntilTheOtherGaveUp, |lock| lock.try_lock().is_ok()), (1, None));
 }
 
 #[test]
 fn timed_lock_gets_the_lock_within_a_long_time() {
-    assert_eq!(two_threads(|lock| lock.try_lock_for(100 * BASE).is_ok()), (2, Some(1)));
-    assert_eq!(two_threads(|lock| lock.try_lock_until(Instant::now() + 100 * BASE).is_ok()), (2, Some(1)));
-    assert_eq!(two_threads(|lock| lock.try_lock_for(Duration::MAX).is_ok()), (2, Some(1)));
+    assert_eq!(two_threads(UntilTheOtherSleeps, |lock| lock.try_lock_for(support::LIMIT).is_ok()), (2, Some(1)));
+    assert_eq!(
+        two_threads(UntilTheOtherSleeps, |lock| lock.try_lock_until(Instant::now() + support::LIMIT).is_ok()),
+        (2, Some(1))
+    );
+    assert_eq!(two_threads(UntilTheOtherSleeps, |lock| lock.try_lock_for(Duration::MAX).is_ok()), (2, Some(1)));
 }
 
 #[test]
 fn timed_lock_gives_up_after_a_short_time() {
-    assert_eq!(two_threads(|lock| lock.try_lock_for(BASE / 3).is_ok()), (1, None));
-    assert_eq!(two_threads(|lock| lock.try_lock_until(Instant::now() + BASE / 3).is_ok()), (1, None));
+    assert_eq!(two_threads(UntilTheOtherGaveUp, |lock| lock.try_lock_for(BASE).is_ok()), (1, None));
+    assert_eq!(two_threads(UntilTheOtherGaveUp, |lock| lock.try_lock_until(Instant::now() + BASE).is_ok()), (1, None));
     // A point in time that has passed: Boost's timed_lock with a past time is a try_lock.
-    assert_eq!(two_threads(|lock| lock.try_lock_until(Instant::now()).is_ok()), (1, None));
+    assert_eq!(two_threads(UntilTheOtherGaveUp, |lock| lock.try_lock_until(Instant::now()).is_ok()), (1, None));
 }
 
 #[test]
 fn a_deadline_that_has_passed_still_gets_a_free_lock() {
-    let lock = SharedLock::create(&Scratch::new("past")).unwrap();
+    let name = Scratch::new("past");
+    let lock = SharedLock::create(&name).unwrap();
     assert!(lock.try_lock_for(Duration::ZERO).is_ok());
     let past = Instant::now().checked_sub(Duration::from_millis(1)).unwrap();
     assert!(lock.try_lock_until(past).is_ok());
@@ -82,7 +107,8 @@ fn a_deadline_that_has_passed_still_gets_a_free_lock() {
 
 #[test]
 fn each_way_of_locking_is_undone_by_the_end_of_its_guard() {
-    let lock = SharedLock::create(&Scratch::new("ways")).unwrap();
+    let name = Scratch::new("ways");
+    let lock = SharedLock::create(&name).unwrap();
     for _ in 0..3 {
         drop(lock.lock().unwrap());
         drop(lock.try_lock().unwrap());
@@ -102,7 +128,8 @@ fn each_way_of_locking_is_undone_by_the_end_of_its_guard() {
 
 #[test]
 fn a_recursive_lock_is_refused_in_every_form() {
-    let lock = SharedLock::create(&Scratch::new("recursive")).unwrap();
+    let name = Scratch::new("recursive");
+    let lock = SharedLock::create(&name).unwrap();
     let guard = lock.lock().unwrap();
     assert!(matches!(lock.lock(), Err(LockError::WouldDeadlock { .. })));
     assert!(matches!(lock.lock_ignoring_poison(), Err(LockError::WouldDeadlock { .. })));

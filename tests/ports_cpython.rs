@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, unique_name};
-use support::{Family, Scratch, exists, member, pause, play, ready_to_die, say, spawn};
+use support::{Family, Scratch, exists, member, pause, play, ready_to_die, say, spawn, until_it_waits};
 
 #[test]
 fn child() {
@@ -73,7 +73,8 @@ fn lock_of_another_process_is_had_after_its_release() {
 
 #[test]
 fn rlock_a_second_acquisition_is_an_error_and_no_deadlock() {
-    let lock = SharedLock::create(&unique_name("rlock")).unwrap();
+    let name = Scratch::new("rlock");
+    let lock = SharedLock::create(&name).unwrap();
     let guard = lock.lock().unwrap();
     for _ in 0..3 {
         assert!(matches!(lock.lock(), Err(LockError::WouldDeadlock { .. })));
@@ -84,7 +85,8 @@ fn rlock_a_second_acquisition_is_an_error_and_no_deadlock() {
 
 #[test]
 fn lock_context_releases_at_the_end_of_the_block() {
-    let lock = SharedLock::create(&unique_name("context")).unwrap();
+    let name = Scratch::new("context");
+    let lock = SharedLock::create(&name).unwrap();
     assert!(lock.with(|| lock.try_lock().is_err()).unwrap());
     {
         let _guard = lock.lock().unwrap();
@@ -99,7 +101,8 @@ fn lock_context_releases_at_the_end_of_the_block() {
 
 #[test]
 fn lock_timeout_of_zero_does_not_wait() {
-    let lock = SharedLock::create(&unique_name("zero")).unwrap();
+    let name = Scratch::new("zero");
+    let lock = SharedLock::create(&name).unwrap();
     let _guard = lock.lock().unwrap();
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
@@ -262,7 +265,8 @@ fn array_from_size_starts_with_zeros_also_after_another_of_its_name() {
 #[test]
 #[should_panic = "index"]
 fn array_index_outside_panics() {
-    let _ = SharedArray::<i32, 10>::create(&unique_name("outside")).unwrap().get(10);
+    let name = Scratch::new("outside");
+    let _ = SharedArray::<i32, 10>::create(&name).unwrap().get(10);
 }
 
 #[test]
@@ -273,7 +277,7 @@ fn array_getobj_getlock_holds_off_writers() {
     let second = SharedArray::<i32, 10>::open(&name).unwrap();
     assert!(matches!(second.try_lock(), Err(LockError::WouldBlock { .. })));
     let writer = spawn("accumulate", &name);
-    std::thread::sleep(Duration::from_millis(50));
+    until_it_waits(&writer);
     assert_eq!(*guard, SEQUENCE);
     drop(guard);
     writer.join();

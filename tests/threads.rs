@@ -142,7 +142,8 @@ fn a_lock_excludes_with_and_without_patience() {
 #[test]
 fn threads_that_end_with_the_lock_hand_it_over() {
     const ENDS: u64 = 20;
-    let lock = SharedLock::create(&Scratch::new("threads")).unwrap();
+    let name = Scratch::new("threads");
+    let lock = SharedLock::create(&name).unwrap();
     let count = AtomicU64::new(0);
     at_once(|_| {
         for _ in 0..ENDS {

@@ -47,7 +47,8 @@ fn a_killed_holder_commits_nothing_and_a_finished_one_everything() {
 
 #[test]
 fn discarded_panicked_and_read_only_guards_commit_nothing() {
-    let value = SharedValue::create(&Scratch::new("nothing"), 1u32).unwrap();
+    let name = Scratch::new("nothing");
+    let value = SharedValue::create(&name, 1u32).unwrap();
     let mut guard = value.lock().unwrap();
     *guard = 2;
     ValueGuard::discard(guard);
@@ -79,7 +80,8 @@ fn a_check_of_bit_patterns_that_panics_leaves_the_lock_free() {
             true
         }
     }
-    let value = SharedValue::create(&Scratch::new("picky"), Picky(13)).unwrap();
+    let name = Scratch::new("picky");
+    let value = SharedValue::create(&name, Picky(13)).unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| drop(value.lock().unwrap()))).is_err());
     value.set(Picky(7)).unwrap();
     assert_eq!(value.lock().unwrap().0, 7);
@@ -93,7 +95,8 @@ fn a_guard_that_is_taken_while_unwinding_does_commit() {
             *self.0.lock().unwrap() = 7;
         }
     }
-    let value = SharedValue::create(&Scratch::new("unwinding"), 1u32).unwrap();
+    let name = Scratch::new("unwinding");
+    let value = SharedValue::create(&name, 1u32).unwrap();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         let _on_drop = OnDrop(&value);
         panic!("before the guard");
@@ -104,7 +107,8 @@ fn a_guard_that_is_taken_while_unwinding_does_commit() {
 
 #[test]
 fn try_update_rolls_back_on_err_and_an_early_return_commits() {
-    let value = SharedValue::create(&Scratch::new("rollback"), 10i64).unwrap();
+    let name = Scratch::new("rollback");
+    let value = SharedValue::create(&name, 10i64).unwrap();
     let refused: Result<(), Error> = value.try_update(|v| {
         *v = 0;
         Err(Error::from(value.try_lock().unwrap_err()))
@@ -162,7 +166,8 @@ fn values_of_many_types_come_back_as_they_were_put() {
 
 #[test]
 fn get_if_changed_tells_each_change_once() {
-    let value = SharedValue::create(&Scratch::new("changed"), 1).unwrap();
+    let name = Scratch::new("changed");
+    let value = SharedValue::create(&name, 1).unwrap();
     let mut seen = u64::MAX;
     assert_eq!(value.get_if_changed(&mut seen), Some(1));
     assert_eq!(value.get_if_changed(&mut seen), None);

@@ -5,7 +5,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use robust_shm::{LockError, SharedLock, SharedValue};
-use support::{Scratch, asleep, pause, play, ready_to_die, say, spawn, until, within_limit};
+use support::{
+    Family, Scratch, asleep, own_tid, pause, play, ready_to_die, say, spawn, until, until_it_waits, within_limit,
+};
 
 #[test]
 fn child() {
@@ -20,7 +22,6 @@ fn hold(name: &str) {
 
 fn wait(name: &str) {
     let value = SharedValue::<u32>::open(name).unwrap();
-    say("waiting");
     let guard = value.lock().unwrap();
     say("got it");
     drop(guard);
@@ -29,10 +30,7 @@ fn wait(name: &str) {
 
 fn wait_long(name: &str) {
     let value = SharedValue::<u32>::open(name).unwrap();
-    // SAFETY: takes nothing, cannot fail.
-    #[allow(unsafe_code)]
-    let thread = unsafe { libc::gettid() };
-    say(thread);
+    say(own_tid());
     drop(value.lock().unwrap());
 }
 
@@ -64,7 +62,7 @@ fn a_waiter_gets_the_lock_when_its_holder_is_killed() {
     let holder = spawn("hold", &name);
     holder.expect("ready");
     let waiters: Vec<_> = (0..4).map(|_| spawn("wait", &name)).collect();
-    waiters.iter().for_each(|waiter| waiter.expect("waiting"));
+    waiters.iter().for_each(until_it_waits);
     holder.kill();
     for waiter in waiters {
         waiter.expect("got it");
@@ -79,7 +77,7 @@ fn waiters_that_are_killed_take_no_wake_up_with_them() {
     let value = SharedValue::create(&name, 1u32).unwrap();
     let guard = value.lock().unwrap();
     let mut waiters: Vec<_> = (0..6).map(|_| spawn("wait", &name)).collect();
-    waiters.iter().for_each(|waiter| waiter.expect("waiting"));
+    waiters.iter().for_each(until_it_waits);
     waiters.drain(..3).for_each(support::Role::kill);
     drop(guard);
     for waiter in waiters {
@@ -105,7 +103,8 @@ fn relocking_is_an_error_also_through_a_second_handle() {
 
 #[test]
 fn locks_may_be_nested_and_released_in_any_order() {
-    let locks: Vec<_> = (0..8).map(|_| SharedLock::create(&Scratch::new("nest")).unwrap()).collect();
+    let family = Family::new("nest");
+    let locks: Vec<_> = (0..8).map(|which| SharedLock::create(&family.member(which)).unwrap()).collect();
     for round in 0..200usize {
         let mut guards: Vec<_> = locks.iter().map(|lock| lock.lock().unwrap()).collect();
         while !guards.is_empty() {

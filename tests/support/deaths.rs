@@ -1,25 +1,22 @@
 //! How soon the end of a holder is noticed, and what the kernel says about a process.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use robust_shm::{LockError, SharedLock};
 
-use crate::support::{LIMIT, Role};
+use crate::support::{LIMIT, Role, Stopwatch};
 
-/// What is certainly sooner than the heartbeat of a waiter, which asks every 3 s whether the holder exists.
-pub(crate) const AT_ONCE: Duration = Duration::from_millis(2_500);
 /// What is certainly later than the heartbeat, and sooner than the limit of any wait here.
 pub(crate) const WITH_HEARTBEAT: Duration = Duration::from_secs(20);
 
-/// Waits for a lock whose holder is gone, and says how long that took. A look at the holder is also taken when the time
-/// is up, so the wait is for longer than is allowed.
-pub(crate) fn wait_for_poison(lock: &SharedLock) -> Duration {
-    let start = Instant::now();
+/// Waits for a lock whose holder is gone. A look at the holder is also taken when the time is up, so the wait is for
+/// longer than is allowed.
+pub(crate) fn wait_for_poison(lock: &SharedLock) {
+    let start = Stopwatch::start();
     assert!(is_poisoned(lock.try_lock_for(LIMIT)));
-    let taken = start.elapsed();
-    assert!(taken < WITH_HEARTBEAT, "{taken:?}: nobody noticed");
-    taken
+    let waited = start.waited();
+    assert!(waited < WITH_HEARTBEAT, "{waited:?}: nobody noticed");
 }
 
 pub(crate) fn is_poisoned<R>(result: Result<R, LockError>) -> bool {

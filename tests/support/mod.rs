@@ -1,25 +1,87 @@
 //! Child processes for tests: the test binary runs itself again with a role, keeps the child's output, and bounds
 //! every wait. Nothing survives a test, even one that fails: children are killed when their handle is dropped.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses its own part")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The longest that any test waits for anything.
-pub const LIMIT: Duration = Duration::from_secs(120);
+mod forked;
+mod patience;
+
+pub use forked::{Forked, end_with, fork};
+use patience::Patience;
+pub use patience::Stopwatch;
+
+/// The longest that any test waits for anything. On very slow machines build with `ROBUST_SHM_TEST_LIMIT_SECONDS=900`.
+/// Who waits for something that nobody works at fails sooner.
+pub const LIMIT: Duration = Duration::from_secs(match option_env!("ROBUST_SHM_TEST_LIMIT_SECONDS") {
+    Some(seconds) => match u64::from_str_radix(seconds, 10) {
+        Ok(seconds) => seconds,
+        Err(_) => panic!("ROBUST_SHM_TEST_LIMIT_SECONDS is not a number of seconds"),
+    },
+    None => 120,
+});
 
 const ROLE: &str = "ROBUST_SHM_TEST_ROLE";
 const NAME: &str = "ROBUST_SHM_TEST_NAME";
 
-/// A fresh segment name that is removed at the end, whatever happened in between.
+/// What a test cannot do everywhere.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// To be root.
+    Root,
+    /// To make namespaces.
+    Namespaces,
+    /// What root, too, cannot have everywhere: a kernel that is new enough, a file system, a control group.
+    System,
+}
+
+/// Says that a test does not do its work here. Fails instead if `ROBUST_SHM_NO_SKIPS` names the need (`root,namespaces`)
+/// or is `all`: where they are met, nothing may be passed over in silence.
+#[track_caller]
+pub fn skip(need: Need, why: impl std::fmt::Display) {
+    let needed = format!("{need:?}").to_lowercase();
+    let forbidden = std::env::var("ROBUST_SHM_NO_SKIPS").unwrap_or_default();
+    let is_forbidden = forbidden.split(',').any(|word| word == needed || word == "all");
+    assert!(!is_forbidden, "ROBUST_SHM_NO_SKIPS={forbidden} forbids to skip this: {why}");
+    eprintln!("SKIPPED, needs {needed}: {why}");
+}
+
+/// Whether this process is root; else says that the test is skipped.
+#[track_caller]
+pub fn is_root(why: &str) -> bool {
+    // SAFETY: takes nothing.
+    #[allow(unsafe_code)]
+    let is_root = unsafe { libc::geteuid() } == 0;
+    if !is_root {
+        skip(Need::Root, why);
+    }
+    is_root
+}
+
+/// Whether this command works here, such as `unshare --mount true`; else says that the test is skipped.
+#[track_caller]
+pub fn can_unshare(command: &[&str]) -> bool {
+    let mut attempt = Command::new(command[0]);
+    attempt.args(&command[1..]).arg("true").stdin(Stdio::null()).stderr(Stdio::null());
+    let can = attempt.status().is_ok_and(|status| status.success());
+    if !can {
+        skip(Need::Namespaces, format!("`{} true` does not work", command.join(" ")));
+    }
+    can
+}
+
+/// A fresh segment name that is removed at the end, whatever happened in between. Bind it: a temporary takes the segment
+/// away at the end of the statement. All names of a run begin with `ROBUST_SHM_TEST_PREFIX`, by which it finds its own.
 pub struct Scratch(pub String);
 
 impl Scratch {
     pub fn new(prefix: &str) -> Self {
-        Self(robust_shm::unique_name(prefix))
+        let run = std::env::var("ROBUST_SHM_TEST_PREFIX").unwrap_or_default();
+        Self(robust_shm::unique_name(&format!("{run}{prefix}")))
     }
 }
 
@@ -149,16 +211,16 @@ impl Role {
 
     /// The next line that the child says.
     pub fn hear(&self) -> String {
-        let end = Instant::now() + LIMIT;
+        let mut patience = Patience::new();
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
+            match self.lines.recv_timeout(patience.next()) {
                 Ok(line) => {
                     if let Some((_, said)) = line.split_once("SAY ") {
                         return said.to_owned();
                     }
                 }
-                Err(error) => panic!("child {:?} said nothing more: {error}", self.role),
+                Err(mpsc::RecvTimeoutError::Timeout) => patience.check(&format!("a word of child {:?}", self.role)),
+                Err(mpsc::RecvTimeoutError::Disconnected) => panic!("child {:?} said nothing more", self.role),
             }
         }
     }
@@ -252,6 +314,15 @@ pub fn ready_to_die() -> ! {
     std::process::abort()
 }
 
+/// The calling thread, as `/proc` names it.
+pub fn own_tid() -> libc::pid_t {
+    // SAFETY: takes nothing, cannot fail.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::syscall(libc::SYS_gettid) as libc::pid_t
+    }
+}
+
 /// If the thread sleeps: how often it has gone to sleep, so that two sleeps can be told apart.
 pub fn asleep(thread: libc::pid_t) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
@@ -260,127 +331,56 @@ pub fn asleep(thread: libc::pid_t) -> Option<u64> {
     field("State:")?.starts_with('S').then_some(sleeps)
 }
 
-/// Waits for a condition; fails after [`LIMIT`].
+/// Is there nothing left of the process but its status?
+pub fn has_ended(pid: libc::pid_t) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['Z', 'X']))
+}
+
+/// Waits until every thread of the child sleeps in a futex call: when it has nothing else to wait for, in a lock.
+pub fn until_it_waits(child: &Role) {
+    until(&format!("the sleep of child {:?}", child.role), || all_wait(child.id()).then_some(()));
+}
+
+fn all_wait(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    tasks.map(|task| task.path()).all(|task| {
+        let state = std::fs::read_to_string(task.join("stat")).unwrap_or_default();
+        // Not everywhere may it be read; then every sleep counts.
+        let call = std::fs::read_to_string(task.join("syscall")).ok().filter(|call| !call.is_empty());
+        let is_futex = call.is_none_or(|call| call.starts_with(&format!("{} ", libc::SYS_futex)));
+        is_futex && state.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
+    })
+}
+
+/// Waits for a condition; fails after [`LIMIT`], or sooner when nobody does anything.
+#[track_caller]
 pub fn until<R>(what: &str, mut condition: impl FnMut() -> Option<R>) -> R {
-    let end = Instant::now() + LIMIT;
+    let mut patience = Patience::new();
     loop {
         if let Some(result) = condition() {
             return result;
         }
-        assert!(Instant::now() < end, "waited in vain for {what}");
+        patience.check(what);
         std::thread::sleep(Duration::from_micros(200));
     }
 }
 
-/// Runs the body on a thread and fails if it takes longer than [`LIMIT`]: for what must not hang.
+/// Runs the body on a thread and fails if it takes longer than [`LIMIT`], or does nothing: for what must not hang.
 pub fn within_limit<R: Send + 'static>(what: &str, body: impl FnOnce() -> R + Send + 'static) -> R {
     let (sender, receiver) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         let _ = sender.send(body());
     });
-    match receiver.recv_timeout(LIMIT) {
-        Ok(result) => {
-            thread.join().unwrap();
-            result
-        }
-        Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(thread.join().unwrap_err()),
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what} took longer than {LIMIT:?}"),
-    }
-}
-
-/// A forked child of this process, which is killed when this is dropped before its end.
-pub struct Forked {
-    pid: libc::pid_t,
-    has_ended: bool,
-}
-
-/// Forks; the child runs the body and ends, without destructors and exit hooks. For processes that play a role: the test
-/// harness has other threads. Mind that the closure must not take things out of the parent: use `Option::take` in it.
-pub fn fork(body: impl FnOnce()) -> Forked {
-    // SAFETY: in a process with one thread that matters; the child ends with `_exit`.
-    #[allow(unsafe_code)]
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
-    if pid == 0 {
-        end_with(body);
-    }
-    Forked::adopt(pid)
-}
-
-/// In a new process: bounds its life by an alarm, runs the body, and ends with 0 if it did not panic.
-pub fn end_with(body: impl FnOnce()) -> ! {
-    // SAFETY: takes an integer.
-    #[allow(unsafe_code)]
-    unsafe {
-        libc::alarm(LIMIT.as_secs() as libc::c_uint)
-    };
-    let ok = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
-    // SAFETY: ends the process.
-    #[allow(unsafe_code)]
-    unsafe {
-        libc::_exit(i32::from(!ok))
-    }
-}
-
-impl Forked {
-    /// Takes charge of a child that was made in another way.
-    pub fn adopt(pid: libc::pid_t) -> Self {
-        Self { pid, has_ended: false }
-    }
-
-    pub fn id(&self) -> libc::pid_t {
-        self.pid
-    }
-
-    pub fn signal(&self, signal: libc::c_int) {
-        // SAFETY: a signal to a child of ours that has not been waited for.
-        #[allow(unsafe_code)]
-        let result = unsafe { libc::kill(self.pid, signal) };
-        assert_eq!(result, 0);
-    }
-
-    /// Has it ended? The status then is what `waitpid` says.
-    pub fn try_wait(&mut self) -> Option<libc::c_int> {
-        let mut status = 0;
-        // SAFETY: a child of ours, and a place for its status.
-        #[allow(unsafe_code)]
-        let ended = unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) } == self.pid;
-        self.has_ended = ended;
-        ended.then_some(status)
-    }
-
-    /// Waits for the child to end by itself, successfully.
-    pub fn join(mut self) {
-        let status = until("the end of a forked child", || self.try_wait());
-        assert_eq!(status, 0, "a forked child failed");
-    }
-
-    /// Kills with SIGKILL and waits for the end.
-    pub fn kill(mut self) {
-        self.signal(libc::SIGKILL);
-        let status = until("the end of a killed child", || self.try_wait());
-        assert_eq!(status, libc::SIGKILL, "a forked child ended by itself");
-    }
-
-    /// Leaves the child to itself and its alarm.
-    pub fn forget(mut self) {
-        self.has_ended = true;
-    }
-}
-
-impl Drop for Forked {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            // SAFETY: a child of ours that has not been waited for.
-            #[allow(unsafe_code)]
-            unsafe {
-                libc::kill(self.pid, libc::SIGKILL)
-            };
-            // SAFETY: as above; no status is asked for.
-            #[allow(unsafe_code)]
-            unsafe {
-                libc::waitpid(self.pid, std::ptr::null_mut(), 0)
-            };
+    let mut patience = Patience::new();
+    loop {
+        match receiver.recv_timeout(patience.next()) {
+            Ok(result) => {
+                thread.join().unwrap();
+                return result;
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(thread.join().unwrap_err()),
+            Err(mpsc::RecvTimeoutError::Timeout) => patience.check(what),
         }
     }
 }

@@ -3,9 +3,8 @@
 
 use std::ffi::CString;
 use std::io;
-use std::process::{Command, Stdio};
 
-use crate::support::spawn_through;
+use crate::support::{can_unshare, spawn_through};
 
 #[allow(dead_code, reason = "each test binary uses its own part")]
 const NAMESPACE: [&str; 4] = ["unshare", "--mount", "--propagation", "private"];
@@ -13,12 +12,8 @@ const NAMESPACE: [&str; 4] = ["unshare", "--mount", "--propagation", "private"];
 /// Lets a child play a role where it can mount what it likes. Does nothing, and says so, where that is not allowed.
 #[allow(dead_code, reason = "as above")]
 pub(crate) fn join_apart(role: &str) {
-    let mut attempt = Command::new(NAMESPACE[0]);
-    attempt.args(&NAMESPACE[1..]).arg("true").stdin(Stdio::null()).stderr(Stdio::null());
-    if attempt.status().is_ok_and(|status| status.success()) {
+    if can_unshare(&NAMESPACE) {
         spawn_through(&NAMESPACE, role, role).join();
-    } else {
-        eprintln!("skipped: `{} true` does not work here (it needs root)", NAMESPACE.join(" "));
     }
 }
 
