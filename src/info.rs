@@ -7,9 +7,8 @@ use crate::error::Error;
 use crate::identity::{Kind, TypeName};
 use crate::name::Name;
 use crate::options::LockKind;
-use crate::os::{namespace, process};
+use crate::os::process;
 use crate::segment::{self, Inspection};
-use crate::sync::mutex::{holder_in, says_owner_died};
 use crate::sync::poison::Poison;
 
 mod list;
@@ -76,12 +75,9 @@ impl SegmentInfo {
     }
 
     fn new(name: &Name, found: Inspection) -> Self {
-        let Inspection { status, header, identity, lock_kind, word, poison, dirty, commits, attached } = found;
+        let Inspection { status, header, identity, lock_kind, lock, commits, attached } = found;
         let kind = identity.shape.kind;
         let poison_rule = Poison::of(kind, header.poisons());
-        let holder_thread = holder_in(word);
-        // Ids of another PID namespace would name strangers here.
-        let same_namespace = header.pid_namespace == namespace::pid_namespace();
         Self {
             name: name.as_str().to_owned(),
             kind,
@@ -96,9 +92,9 @@ impl SegmentInfo {
             persistent: header.persistent(),
             commits: (kind == Kind::Value).then_some(commits),
             has_poison: poison_rule != Poison::Never,
-            poisoned: poison_rule.is_told_by(says_owner_died(word), poison, dirty),
-            holder_thread,
-            holder_process: holder_thread.filter(|_| same_namespace).and_then(process::process_of),
+            poisoned: lock.poisoned,
+            holder_thread: lock.holder,
+            holder_process: lock.holder_here.and_then(process::process_of),
             attached,
         }
     }

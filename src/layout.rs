@@ -26,6 +26,14 @@ pub(crate) const MAGIC: [u8; 8] = *b"rbstSHM\0";
 /// Changes with any change of the layout or of the lock's protocol.
 pub(crate) const FORMAT_VERSION: u32 = 2;
 const BYTE_ORDER: u32 = 0x0102_0304;
+/// Whose mutexes this program has: what is in them is a private matter of each C library.
+const C_LIBRARY: u32 = if cfg!(target_env = "gnu") {
+    1
+} else if cfg!(any(target_env = "musl", target_env = "ohos")) {
+    2
+} else {
+    3
+};
 const PERSISTENT: u32 = 1;
 const TAGGED: u32 = 2;
 const POISON_OFF: u32 = 4;
@@ -69,14 +77,16 @@ pub(crate) struct Header {
     pub(crate) creator_pid: u32,
     pub(crate) creator_uid: u32,
     pub(crate) type_name: [u8; TYPE_NAME_LEN],
+    /// Whose mutex stands in the lock line, as [`C_LIBRARY`] says; 0 with other lock kinds.
+    pub(crate) c_library: u32,
     /// Zero, and checked to be zero, so that a later version can give them a meaning that this one refuses.
-    pub(crate) reserved: [u8; 264],
+    pub(crate) reserved: [u8; 260],
 }
 
 const _: () = {
     assert!(size_of::<Header>() == HEADER_LEN);
     // No padding: the fields add up.
-    assert!(offset_of!(Header, reserved) + 264 == HEADER_LEN);
+    assert!(offset_of!(Header, reserved) + 260 == HEADER_LEN);
     assert!(offset_of!(Header, type_name) == 120);
     assert!(offset_of!(Header, id) == 32);
     assert!(offset_of!(Header, pid_namespace) == 96);
@@ -88,13 +98,15 @@ unsafe impl Zeroable for Header {}
 // fields before it are ordered so that none needs a gap).
 unsafe impl Pod for Header {}
 
-/// The cache line of the lock. The kernel and both C libraries know parts of it: see `sync/robust_futex.rs`.
+/// The cache line of the lock, as the lock word sees it. The kernel and both C libraries know parts of it: see
+/// `sync/robust_futex.rs`. With [`LockKind::OsMutex`] all that is in front of `node` is the C library's mutex, and `node`
+/// says who holds it: see `sync/os_mutex.rs`.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct LockLine {
-    _unused: u32,
+    _unused: AtomicU32,
     /// musl's thread exit reads a "process-shared" flag here, 4 bytes before the futex.
-    pub(crate) process_shared: u32,
+    pub(crate) process_shared: AtomicU32,
     /// The futex in the kernel's robust format: owner's thread id, waiters bit, owner-died bit.
     pub(crate) word: AtomicU32,
     /// Counts acquisitions from a state with the waiters bit, so that the bit can be cleared without an ABA.
@@ -107,7 +119,7 @@ pub(crate) struct LockLine {
     pub(crate) poison: AtomicU8,
     /// 1 while a holder may be changing the data.
     pub(crate) dirty: AtomicU8,
-    _zero: [u8; 2],
+    _zero: [AtomicU8; 2],
     /// For whom a free lock is kept for a moment: see `sync/reservation.rs`.
     pub(crate) reservation: AtomicU32,
 }
@@ -127,7 +139,18 @@ const _: () = {
     assert!(offset_of!(LockLine, reservation) == 60);
 };
 
+/// A lock line outside of any mapping, as bytes.
+pub(crate) type LockBytes = [u8; size_of::<LockLine>()];
+
 impl LockLine {
+    /// A free futex.
+    pub(crate) fn of_futex() -> LockBytes {
+        let mut line = [0; size_of::<Self>()];
+        let flag = offset_of!(Self, process_shared);
+        line[flag..flag + 4].copy_from_slice(&MUSL_PROCESS_SHARED.to_ne_bytes());
+        line
+    }
+
     /// The byte range, relative to the futex word, in which a list node and its back pointer may lie.
     pub(crate) const LINKS: std::ops::Range<isize> = {
         let start = offset_of!(LockLine, links) as isize - offset_of!(LockLine, word) as isize;
@@ -232,16 +255,16 @@ impl Header {
             creator_pid: birth.creator_pid,
             creator_uid: birth.creator_uid,
             type_name,
-            reserved: [0; 264],
+            c_library: if birth.lock_kind.is_the_c_librarys() { C_LIBRARY } else { 0 },
+            reserved: [0; 260],
         })
     }
 
-    /// Everything in front of the data of a new segment: the header and a free lock (zero but for musl's flag).
-    pub(crate) fn image(&self) -> [u8; BODY_OFFSET] {
+    /// Everything in front of the data of a new segment: the header and a free lock.
+    pub(crate) fn image(&self, lock: LockBytes) -> [u8; BODY_OFFSET] {
         let mut image = [0; BODY_OFFSET];
         image[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(self));
-        let flag = LOCK_OFFSET + offset_of!(LockLine, process_shared);
-        image[flag..flag + 4].copy_from_slice(&MUSL_PROCESS_SHARED.to_ne_bytes());
+        image[LOCK_OFFSET..].copy_from_slice(&lock);
         image
     }
 
@@ -259,8 +282,16 @@ impl Header {
         let header = Self::recognise(name, bytes, file_len)?;
         let identity = header.check_contents(name)?;
         let lock_kind = LockKind::from_stored(header.lock_kind).ok_or_else(|| {
-            unsupported(name, "a lock kind that this build knows (1: Futex)", format!("lock kind {}", header.lock_kind))
+            unsupported(
+                name,
+                "a lock kind that this build knows (1: Futex, 3: OsMutex)",
+                format!("lock kind {}", header.lock_kind),
+            )
         })?;
+        if (header.c_library != 0) != lock_kind.is_the_c_librarys() {
+            let found = format!("a damaged header with C library {} for lock kind {lock_kind:?}", header.c_library);
+            return Err(not_a_segment(name, found));
+        }
         if file_len < header.total_len {
             return Err(truncated(name, header.total_len, file_len));
         }
@@ -305,6 +336,15 @@ impl Header {
             return Err(unsupported(name, format!("a header of {HEADER_LEN} bytes"), found));
         }
         Ok(header)
+    }
+
+    /// Can this program use the mutex in the lock line, if there is one?
+    pub(crate) fn check_c_library(&self, name: &Name) -> Result<(), Error> {
+        if matches!(self.c_library, 0 | C_LIBRARY) {
+            return Ok(());
+        }
+        let with = |number| format!("LockKind::OsMutex of {}", c_library_name(number));
+        Err(unsupported(name, with(C_LIBRARY), format!("{}, whose mutexes are made otherwise", with(self.c_library))))
     }
 
     /// The second half: does the header agree with itself?
@@ -355,6 +395,14 @@ impl Header {
             Ok(text) => Ok(TypeName { text: text.to_owned(), is_tag: self.flags & TAGGED != 0 }),
             Err(_) => Err("a type name that is not UTF-8".to_owned()),
         }
+    }
+}
+
+fn c_library_name(number: u32) -> &'static str {
+    match number {
+        1 => "glibc",
+        2 => "musl",
+        _ => "another C library",
     }
 }
 

@@ -10,17 +10,46 @@ pub enum LockKind {
     /// once when its holder dies. All users must be in one PID namespace.
     #[default]
     Futex,
+
+    /// The operating system's own mutex, a process-shared `pthread_mutex_t`, by the crate `raw_sync`: for programs whose
+    /// waiters the C library and the kernel are to queue as they do, or that run where there are no robust futexes. Its
+    /// users may be in several PID namespaces, and must all have the same C library.
+    ///
+    /// **Nobody is told of the death of a holder**, which is the promise that all else in this crate keeps:
+    ///
+    /// * A holder that is killed, or ends with a leaked guard, keeps the lock until every user of the segment has gone.
+    ///   So does a process that is killed at the moment when the lock is handed to it: others may then sleep behind a
+    ///   lock that is free, until somebody takes and releases it again.
+    /// * Until then `lock`, and what takes the lock without a limit (`set`, `update`, `to_vec` …), **waits for ever**.
+    ///   Use `try_lock_for`: it ends with [`TimedOut`](crate::LockError::TimedOut), which names the holder where it can.
+    ///   Reading a value (`get`), opening, closing, listing and removing do not wait.
+    /// * The way out: end all users (the next one starts with a free lock, with all data if the segment is persistent,
+    ///   poisoned if the holder may have been changing them), or [`remove`](crate::remove) the name and create anew.
+    /// * A panic under a guard poisons as with other kinds: it unwinds, and releases.
+    /// * A signal handler must not lock what the thread that it interrupts may be locking: C libraries allow no mutex
+    ///   there. Nobody is in turn: the C library's mutex goes to whoever is first.
+    OsMutex,
 }
 
 impl LockKind {
     pub(crate) fn stored(self) -> u32 {
         match self {
             Self::Futex => 1,
+            // 2 is kept for a lock by file locks.
+            Self::OsMutex => 3,
         }
     }
 
     pub(crate) fn from_stored(number: u32) -> Option<Self> {
-        [Self::Futex].into_iter().find(|kind| kind.stored() == number)
+        [Self::Futex, Self::OsMutex].into_iter().find(|kind| kind.stored() == number)
+    }
+
+    /// Is the lock made by the C library, and so of use only to programs that have the same one?
+    pub(crate) fn is_the_c_librarys(self) -> bool {
+        match self {
+            Self::Futex => false,
+            Self::OsMutex => true,
+        }
     }
 }
 

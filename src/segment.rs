@@ -42,6 +42,7 @@ use std::sync::atomic::AtomicU64;
 
 use shared_memory::Shmem;
 
+use crate::error::Error;
 use crate::identity::{Identity, Kind, Shape, TypeName};
 use crate::layout::{self, CommitLine, Header};
 use crate::name::Name;
@@ -110,21 +111,28 @@ impl RefUnwindSafe for Mapping {}
 
 impl Mapping {
     /// Wraps a mapping of which `open::map` has checked that it is as long as `header` says and carries its id.
-    fn new(memory: Shmem, header: &Header, lock_kind: LockKind, name: Name, presence: Registered) -> Self {
+    fn new(
+        memory: Shmem,
+        header: &Header,
+        lock_kind: LockKind,
+        name: Name,
+        presence: Registered,
+    ) -> Result<Self, Error> {
         let base = NonNull::new(memory.as_ptr()).unwrap_or_else(|| unreachable!("mmap never maps at address 0"));
         // SAFETY: the mapping is at least `header.total_len` bytes, which includes the lock line.
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
         let poison = Kind::from_stored(header.kind).map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
         // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.
         let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), header.pid_namespace, poison) };
-        Self {
+        let mutex = mutex.map_err(|source| Error::Lock { source })?;
+        Ok(Self {
             memory: ManuallyDrop::new(memory),
             base,
             mutex,
             name,
             was_created: false,
             presence: ManuallyDrop::new(presence),
-        }
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use crate::layout::{Birth, Header, PAGE};
 use crate::name::Name;
 use crate::options::Settings;
 use crate::os::{self, file};
+use crate::sync::mutex;
 
 /// What stands in a new segment beside zeros: bytes at an offset behind the start of the data.
 pub(crate) type Initial<'a> = &'a [u8];
@@ -78,7 +79,7 @@ fn try_create(
     settings: &Settings,
     initial: Initial<'_>,
 ) -> Result<Option<Mapping>, Error> {
-    os::thread::current().map_err(|source| lock_unavailable(name, source))?;
+    let lock = mutex::new(settings.lock_kind).map_err(|source| lock_unavailable(name, source))?;
     presence::install_hooks().map_err(|error| open::os_error(name, "prepare for forks before creating", error))?;
     let birth = Birth {
         id: os::random_id(),
@@ -92,10 +93,11 @@ fn try_create(
     };
     let header = Header::new(identity, birth).ok_or_else(|| out_of_memory(name, u64::MAX))?;
     // What no opener would accept must not be made.
-    Header::validate(name, &header.image(), header.total_len)?;
+    let image = header.image(lock);
+    Header::validate(name, &image, header.total_len)?;
     file::check_limit(header.total_len).map_err(|error| create_error(name, header.total_len, error))?;
     point!("create: prepared");
-    let finished = finish(name, &header, settings, initial);
+    let finished = finish(name, &header, &image, settings, initial);
     let Some(file) = finished.map_err(|error| create_error(name, header.total_len, error))? else { return Ok(None) };
     let presence = Registered::new(Presence::new(file, name.clone(), settings.persistent));
     point!("create: registered");
@@ -108,7 +110,7 @@ fn try_create(
         }
     };
     point!("create: mapped");
-    let mut mapping = Mapping::new(memory, &header, settings.lock_kind, name.clone(), presence);
+    let mut mapping = Mapping::new(memory, &header, settings.lock_kind, name.clone(), presence)?;
     mapping.was_created = true;
     Ok(Some(mapping))
 }
@@ -118,11 +120,17 @@ fn try_create(
 /// Without a name the kernel forgets what a dead creator leaves. Where that cannot be, because the file system, the
 /// kernel (before Linux 6.10, without `/proc`) or a sandbox does not let it be made or linked, it has a private name
 /// first.
-fn finish(name: &Name, header: &Header, settings: &Settings, initial: Initial<'_>) -> io::Result<Option<File>> {
+fn finish(
+    name: &Name,
+    header: &Header,
+    image: &[u8],
+    settings: &Settings,
+    initial: Initial<'_>,
+) -> io::Result<Option<File>> {
     match file::create_unnamed() {
         Ok(file) => {
             point!("create: made without a name");
-            if !fill(&file, header, settings, initial)? {
+            if !fill(&file, header, image, settings, initial)? {
                 return Ok(None);
             }
             match file::link(&file, name.as_c_str()) {
@@ -140,7 +148,7 @@ fn finish(name: &Name, header: &Header, settings: &Settings, initial: Initial<'_
     }
     let private = PrivateName(name.private());
     let file = file::create_private(&private.0)?;
-    if !fill(&file, header, settings, initial)? {
+    if !fill(&file, header, image, settings, initial)? {
         return Ok(None);
     }
     match file::link_private(&private.0, name.as_str()) {
@@ -153,11 +161,11 @@ fn finish(name: &Name, header: &Header, settings: &Settings, initial: Initial<'_
 
 /// Everything that a segment needs before it may have a name, its creator's presence included. `false` when a sweep is
 /// removing the private name, which it has taken for a dead creator's.
-fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>) -> io::Result<bool> {
+fn fill(file: &File, header: &Header, image: &[u8], settings: &Settings, initial: Initial<'_>) -> io::Result<bool> {
     if file::ensure_mode(file, settings.mode)? {
         point!("create: mode set");
     }
-    write_contents(file, header, settings.reserve, initial)?;
+    write_contents(file, header, image, settings.reserve, initial)?;
     point!("create: written");
     if !file::attend(file)? {
         return Ok(false);
@@ -168,13 +176,12 @@ fn fill(file: &File, header: &Header, settings: &Settings, initial: Initial<'_>)
     Ok(is_shared)
 }
 
-fn write_contents(file: &File, header: &Header, reserve: bool, initial: Initial<'_>) -> io::Result<()> {
-    let image = header.image();
+fn write_contents(file: &File, header: &Header, image: &[u8], reserve: bool, initial: Initial<'_>) -> io::Result<()> {
     if header.total_len <= PAGE as u64 {
         // All at once: what is written has its page, so there is nothing to size and to reserve.
         let mut page = [0; PAGE];
         let data = header.data_offset as usize;
-        page[..image.len()].copy_from_slice(&image);
+        page[..image.len()].copy_from_slice(image);
         page[data..data + initial.len()].copy_from_slice(initial);
         return file.write_all_at(&page[..header.total_len as usize], 0);
     }
@@ -184,7 +191,7 @@ fn write_contents(file: &File, header: &Header, reserve: bool, initial: Initial<
         file::reserve(file, header.total_len)?;
         point!("create: reserved");
     }
-    file.write_all_at(&image, 0)?;
+    file.write_all_at(image, 0)?;
     point!("create: header written");
     file.write_all_at(initial, header.data_offset)
 }
@@ -201,7 +208,7 @@ impl Drop for PrivateName {
 }
 
 fn lock_unavailable(name: &Name, source: io::Error) -> Error {
-    let action = "create a robust futex in";
+    let action = "create";
     Error::Lock { source: crate::LockError::Io { name: name.shared(), action, source } }
 }
 

@@ -19,7 +19,8 @@ use crate::name::Name;
 use crate::options::{LockKind, Settings};
 use crate::os::file::Status;
 use crate::os::{self, Deadline, file};
-use crate::sync::mutex::after_all_users_left;
+use crate::sync::mutex::{self, LockState};
+use crate::sync::poison::Poison;
 
 /// What one attempt to open came to.
 pub(super) enum Attempt {
@@ -185,6 +186,7 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
 /// Is the segment what this program expects? One that is held exclusively is taken over.
 fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Result<(), Error> {
     check_identity(name, identity, &valid.identity)?;
+    valid.header.check_c_library(name)?;
     check_lock(name, valid.lock_kind)?;
     if is_orphan {
         take_over(valid).map_err(|error| os_error(name, "take over", error))?;
@@ -220,18 +222,26 @@ fn share_and_map(name: &Name, Valid { file, mut header, lock_kind, .. }: Valid) 
     point!("open: checked");
     let Some(memory) = map(name, &header)? else { return Ok(Attempt::Busy) };
     point!("open: mapped");
-    header.pid_namespace = check_namespace(name, &memory)?;
-    Ok(Attempt::Opened(Box::new(Mapping::new(memory, &header, lock_kind, name.clone(), presence))))
+    header.pid_namespace = read_namespace(&memory);
+    check_namespace(name, lock_kind, header.pid_namespace)?;
+    Ok(Attempt::Opened(Box::new(Mapping::new(memory, &header, lock_kind, name.clone(), presence)?)))
 }
 
-/// Is the segment usable from here? What the header said before is no answer: somebody may just have been taking the
-/// segment over. Nobody does so any more, because this process is a user now.
-fn check_namespace(name: &Name, memory: &Shmem) -> Result<u64, Error> {
+/// What the header said before is no answer: somebody may just have been taking the segment over. Nobody does so any
+/// more, because this process is a user now.
+fn read_namespace(memory: &Shmem) -> u64 {
     let field = memory.as_ptr().wrapping_add(offset_of!(Header, pid_namespace)).cast::<u64>();
     // SAFETY: `map` has checked that a whole header is mapped, page-aligned; only a taker-over writes the field.
-    let found = unsafe { ptr::read_volatile(field) };
+    unsafe { ptr::read_volatile(field) }
+}
+
+/// Is the segment usable from here?
+fn check_namespace(name: &Name, kind: LockKind, found: u64) -> Result<(), Error> {
     let expected = os::namespace::pid_namespace();
-    if found == expected { Ok(found) } else { Err(Error::ForeignPidNamespace { name: name.shared(), expected, found }) }
+    if found == expected || mutex::may_cross_namespaces(kind) {
+        return Ok(());
+    }
+    Err(Error::ForeignPidNamespace { name: name.shared(), expected, found })
 }
 
 fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<(), Error> {
@@ -243,31 +253,23 @@ fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<
 }
 
 fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
-    match kind {
-        LockKind::Futex => os::thread::current().map(drop).map_err(|source| {
-            let action = "use the robust futex in";
-            Error::Lock { source: LockError::Io { name: name.shared(), action, source } }
-        }),
-    }
+    mutex::check_available(kind).map_err(|source| {
+        let action = "use";
+        Error::Lock { source: LockError::Io { name: name.shared(), action, source } }
+    })
 }
 
-/// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock word is
-/// dead, whatever namespace it was in, and from now on ours counts.
+/// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock is dead,
+/// whatever namespace it was in, and from now on ours counts.
 fn take_over(valid: &Valid) -> io::Result<()> {
     let mut line = [0; size_of::<LockLine>()];
     valid.file.read_exact_at(&mut line, LOCK_OFFSET as u64)?;
-    let word_at = |offset: usize| u32::from_ne_bytes(std::array::from_fn(|i| line[offset + i]));
-    let place = |offset: usize| (LOCK_OFFSET + offset) as u64;
-    let word = word_at(offset_of!(LockLine, word));
     point!("take over: lock read");
-    // Whoever it was kept for has left, too.
-    if word_at(offset_of!(LockLine, reservation)) != 0 {
-        valid.file.write_all_at(&[0; 4], place(offset_of!(LockLine, reservation)))?;
-        point!("take over: reservation cleared");
-    }
-    if after_all_users_left(word) != word {
-        valid.file.write_all_at(&after_all_users_left(word).to_ne_bytes(), place(offset_of!(LockLine, word)))?;
-        point!("take over: word written");
+    let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
+    let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;
+    if next != line {
+        valid.file.write_all_at(&next, LOCK_OFFSET as u64)?;
+        point!("take over: lock written");
     }
     let namespace = os::namespace::pid_namespace();
     if valid.header.pid_namespace != namespace {
@@ -342,9 +344,7 @@ pub(crate) struct Inspection {
     pub(crate) header: Header,
     pub(crate) identity: Identity,
     pub(crate) lock_kind: LockKind,
-    pub(crate) word: u32,
-    pub(crate) poison: u8,
-    pub(crate) dirty: u8,
+    pub(crate) lock: LockState,
     pub(crate) commits: u64,
     /// How many handles there are.
     pub(crate) attached: usize,
@@ -354,7 +354,8 @@ pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
     let Some(valid) = open_valid(name, false)? else { return Ok(None) };
     let mut start = [0; BODY_OFFSET + size_of::<CommitLine>()];
     read_up_to(&valid.file, &mut start).map_err(|error| os_error(name, "read", error))?;
-    let word_at = |offset: usize| u32::from_ne_bytes(std::array::from_fn(|i| start[offset + i]));
+    let line = std::array::from_fn(|i| start[LOCK_OFFSET + i]);
+    let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
     let commits = BODY_OFFSET + offset_of!(CommitLine, commits);
     let attached = file::count_attending(&valid.file).map_err(|error| os_error(name, "count the users of", error))?;
     Ok(Some(Inspection {
@@ -362,9 +363,7 @@ pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
         header: valid.header,
         identity: valid.identity,
         lock_kind: valid.lock_kind,
-        word: word_at(LOCK_OFFSET + offset_of!(LockLine, word)),
-        poison: start[LOCK_OFFSET + offset_of!(LockLine, poison)],
-        dirty: start[LOCK_OFFSET + offset_of!(LockLine, dirty)],
+        lock: mutex::state(valid.lock_kind, &line, valid.header.pid_namespace, rule),
         commits: u64::from_ne_bytes(std::array::from_fn(|i| start[commits + i])),
         attached,
     }))

@@ -2,6 +2,7 @@
 //!
 //! * [`robust_futex`]: the lock word's state machine, with [`clear_waiters`], its one access to word and epoch together,
 //!   and [`patience`], how a waiter waits before it sleeps;
+//! * [`os_mutex`]: the operating system's own mutex in its place;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
 //! * [`words`]: a `T` in and out of that cell, and [`bulk`], many words at once;
 //! * [`mutex`]: which lock kind a segment has, and what every guard is built on; [`poison`]: how the next holder learns
@@ -12,6 +13,7 @@ mod bulk;
 mod clear_waiters;
 pub(crate) mod commit;
 pub(crate) mod mutex;
+mod os_mutex;
 mod patience;
 pub(crate) mod poison;
 mod robust_futex;

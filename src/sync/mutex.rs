@@ -13,9 +13,10 @@ use std::sync::atomic::Ordering;
 use std::thread::panicking;
 use std::time::{Duration, Instant};
 
+use super::os_mutex::{self, OsMutex};
 use super::patience::Patience;
 use super::poison::{self, Poison};
-use super::robust_futex::{self, Failure, Linked};
+use super::robust_futex::{self, Failure, Linked, holder_in};
 use crate::error::LockError;
 use crate::layout::LockLine;
 use crate::options::LockKind;
@@ -23,7 +24,10 @@ use crate::os::robust_list::RobustList;
 use crate::os::thread::Thread;
 use crate::os::{self, Deadline};
 
-pub(crate) use super::robust_futex::{Wait, after_all_users_left, holder_in, says_owner_died};
+mod outside;
+
+pub(crate) use super::robust_futex::Wait;
+pub(crate) use outside::{LockState, after_all_users_left, check_available, may_cross_namespaces, new, state};
 
 impl Wait {
     pub(crate) fn at_most(duration: Duration) -> Self {
@@ -38,11 +42,18 @@ impl Wait {
 /// A handle's access to the lock in its mapping.
 pub(crate) struct Mutex {
     line: NonNull<LockLine>,
-    kind: LockKind,
+    kind: Kind,
     name: Arc<str>,
     pid_namespace: u64,
     poison: Poison,
     patience: Patience,
+}
+
+/// The kind of lock, with what a handle needs for it.
+#[derive(Debug)]
+enum Kind {
+    Futex,
+    OsMutex(OsMutex),
 }
 
 // SAFETY: the lock line is alive as long as the mutex (see `new`) and is made of atomics, which any thread may use.
@@ -54,15 +65,23 @@ impl Mutex {
     /// # Safety
     ///
     /// `line` must point to a lock line that stays mapped as long as the mutex is used, and whose remaining bytes
-    /// nobody but the lock's protocol writes.
+    /// nobody but the lock's protocol writes. It began as a [`new`] line of this kind.
     pub(crate) unsafe fn new(
         line: NonNull<LockLine>,
         kind: LockKind,
         name: Arc<str>,
         pid_namespace: u64,
         poison: Poison,
-    ) -> Self {
-        Self { line, kind, name, pid_namespace, poison, patience: Patience::default() }
+    ) -> Result<Self, LockError> {
+        let kind = match kind {
+            LockKind::Futex => Kind::Futex,
+            // SAFETY: by the contract of this function.
+            LockKind::OsMutex => match unsafe { OsMutex::attach(line) } {
+                Ok(mutex) => Kind::OsMutex(mutex),
+                Err(source) => return Err(LockError::Io { name, action: "use", source }),
+            },
+        };
+        Ok(Self { line, kind, name, pid_namespace, poison, patience: Patience::default() })
     }
 
     #[inline]
@@ -87,21 +106,30 @@ impl Mutex {
         // SAFETY: alive by the contract of `new`.
         let line = unsafe { line.as_ref() };
         match self.kind {
-            LockKind::Futex => robust_futex::lock_free(line, me),
+            Kind::Futex => robust_futex::lock_free(line, me),
+            Kind::OsMutex(_) => false, // a call of the C library: nothing is gained by inlining what leads to it
         }
     }
 
     #[cold]
     #[inline(never)]
     fn lock_slowly(&self, wait: Wait) -> Result<Held<'_>, LockError> {
+        match &self.kind {
+            Kind::Futex => self.lock_futex_slowly(wait),
+            Kind::OsMutex(mutex) => {
+                mutex.lock(self.line(), wait).map_err(|failure| self.explain(failure))?;
+                Ok(Held::by_os_mutex(self))
+            }
+        }
+    }
+
+    fn lock_futex_slowly(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         let me = os::thread::current().map_err(|error| self.os_error("prepare this thread for", error))?;
         if os::thread::pid_namespace() != self.pid_namespace {
             return Err(self.foreign_namespace());
         }
-        let locked = match self.kind {
-            LockKind::Futex => robust_futex::lock(self.line(), &me, wait, &self.patience, self.poison),
-        };
-        let linked = locked.map_err(|failure| self.explain(failure))?;
+        let linked = robust_futex::lock(self.line(), &me, wait, &self.patience, self.poison)
+            .map_err(|failure| self.explain(failure))?;
         Ok(Held::new(self, self.line, &me, linked))
     }
 
@@ -137,13 +165,17 @@ impl Mutex {
     pub(crate) fn is_poisoned(&self) -> bool {
         let line = self.line();
         let (poison, dirty) = (line.poison.load(Ordering::Relaxed), line.dirty.load(Ordering::Relaxed));
-        self.poison.is_told_by(robust_futex::owner_died(line), poison, dirty)
+        let owner_died = matches!(self.kind, Kind::Futex) && robust_futex::owner_died(line);
+        self.poison.is_told_by(owner_died, poison, dirty)
     }
 
-    /// Is the lock held through a mapping at these addresses, by a guard that was leaked?
+    /// Is the lock held through a mapping at these addresses, by a guard that was leaked, so that libc or the kernel will
+    /// write to them?
     pub(crate) fn is_held_within(&self, addresses: Range<usize>) -> bool {
         match self.kind {
-            LockKind::Futex => robust_futex::is_held_within(self.line(), addresses),
+            Kind::Futex => robust_futex::is_held_within(self.line(), addresses),
+            // No list leads to it, and the guard cannot be used without the handle. The lock stays held.
+            Kind::OsMutex(_) => false,
         }
     }
 }
@@ -224,6 +256,18 @@ impl<'a> Held<'a> {
             alone_in: if linked == Linked::Alone { me.list } else { RobustList::NONE },
             tid: me.tid as usize,
             generation: me.generation as usize,
+            was_panicking: usize::from(panicking()),
+            not_send: PhantomData,
+        }
+    }
+
+    fn by_os_mutex(mutex: &'a Mutex) -> Self {
+        Self {
+            mutex,
+            line: mutex.line,
+            alone_in: RobustList::NONE, // so that every release goes the slow way
+            tid: 0,
+            generation: os::generation::known_generation() as usize,
             was_panicking: usize::from(panicking()),
             not_send: PhantomData,
         }
@@ -328,19 +372,27 @@ impl Mutex {
         unlocked_alone: bool,
         before: impl FnOnce(Line<'a>, End),
     ) {
-        let Some(me) = os::thread::known() else { return };
-        if unlocked_alone {
-            return robust_futex::wake_after(self.line(), &me);
-        }
-        if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), me.tid) {
-            return;
-        }
-        let panic_began_under_it = panicking() && was_panicking == 0;
-        before(Line(self.line, PhantomData), if panic_began_under_it { End::Panic } else { End::Regular });
-        match self.kind {
-            LockKind::Futex => {
+        let end = || if panicking() && was_panicking == 0 { End::Panic } else { End::Regular };
+        let line = Line(self.line, PhantomData);
+        match &self.kind {
+            Kind::Futex => {
+                let Some(me) = os::thread::known() else { return };
+                if unlocked_alone {
+                    return robust_futex::wake_after(self.line(), &me);
+                }
+                if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), me.tid) {
+                    return;
+                }
+                before(line, end());
                 let linked = if alone_in.is_known() { Linked::Alone } else { Linked::AmongOthers };
                 robust_futex::unlock(self.line(), &me, linked);
+            }
+            Kind::OsMutex(mutex) => {
+                if generation != os::generation::known_generation() as usize || !os_mutex::is_held_here(self.line()) {
+                    return;
+                }
+                before(line, end());
+                mutex.unlock(self.line());
             }
         }
     }

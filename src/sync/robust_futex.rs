@@ -32,6 +32,7 @@
 //! all, and if not, does what the kernel would have done.
 
 use std::io;
+use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ use super::clear_waiters::clear_waiters;
 use super::patience::Patience;
 use super::poison::Poison;
 use crate::fault::point;
-use crate::layout::LockLine;
+use crate::layout::{LockBytes, LockLine};
 use crate::os::robust_list::{Interrupted, RobustList};
 use crate::os::thread::Thread;
 use crate::os::{Deadline, futex, process};
@@ -351,16 +352,27 @@ pub(super) fn is_held_within(line: &LockLine, addresses: std::ops::Range<usize>)
 }
 
 /// The holder's thread id in a word.
-pub(crate) fn holder_in(word: u32) -> Option<u32> {
+pub(super) fn holder_in(word: u32) -> Option<u32> {
     Some(word & TID).filter(|tid| *tid != 0)
 }
 
-/// What the lock word of a segment that nobody uses any more must say, given what it says: a holder in it is gone.
-pub(crate) fn after_all_users_left(word: u32) -> u32 {
-    if word & TID != 0 { WAITERS | OWNER_DIED } else { word }
+/// The word in a line that is not mapped.
+pub(super) fn word_in(line: &LockBytes) -> u32 {
+    u32::from_ne_bytes(std::array::from_fn(|i| line[offset_of!(LockLine, word) + i]))
+}
+
+/// See `mutex/outside.rs`.
+pub(super) fn after_all_users_left(line: &LockBytes) -> LockBytes {
+    let (word, reservation) = (offset_of!(LockLine, word), offset_of!(LockLine, reservation));
+    let mut next = *line;
+    if word_in(line) & TID != 0 {
+        next[word..word + 4].copy_from_slice(&(WAITERS | OWNER_DIED).to_ne_bytes());
+    }
+    next[reservation..reservation + 4].fill(0);
+    next
 }
 
 /// Does a word with this content stand for a holder that died?
-pub(crate) fn says_owner_died(word: u32) -> bool {
+pub(super) fn says_owner_died(word: u32) -> bool {
     word & OWNER_DIED != 0
 }

@@ -1,8 +1,9 @@
 //! Locks, commits and poison, step by step.
 
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
-use robust_shm::{ArrayGuard, LockError, LockGuard, SharedArray, SharedLock, SharedValue};
+use robust_shm::{ArrayGuard, LockError, LockGuard, LockKind, SharedArray, SharedLock, SharedValue};
 
 use crate::step::{armed, nudged_at};
 use crate::support::{Body, member, path, pause, ready_to_die, say};
@@ -17,6 +18,10 @@ const NEW: u64 = 2;
 
 fn value(family: &str) -> Value {
     Value::open_or_create(&member(family, 0), [OLD as u32; 23]).unwrap()
+}
+
+fn os_mutex(family: &str) -> Value {
+    Value::options().lock_kind(LockKind::OsMutex).open_or_create(&member(family, 0), [OLD as u32; 23]).unwrap()
 }
 
 fn array(family: &str) -> Array {
@@ -89,6 +94,26 @@ pub const ROLES: &[(&str, Body)] = &[
         let value = value(family);
         armed(|| *value.lock().unwrap() = [NEW as u32; 23]);
     }),
+    ("keep an os mutex", |family| stay(os_mutex(family))),
+    ("change under an os mutex", |family| {
+        let value = os_mutex(family);
+        armed(|| *value.lock().unwrap() = [NEW as u32; 23]);
+    }),
+    ("os mutex looker", |family| {
+        let value = os_mutex(family);
+        assert_whole(value.get());
+        say("begins");
+        for limit in [None, Some(Duration::from_millis(1))] {
+            match limit.map_or_else(|| value.try_lock(), |limit| value.try_lock_for(limit)) {
+                Ok(guard) => assert_whole(*guard),
+                Err(LockError::WouldBlock { .. } | LockError::TimedOut { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_whole(value.get());
+        say("got it");
+        pause();
+    }),
     ("write", |family| {
         let array = array(family);
         armed(|| array.lock().unwrap().fill(NEW));
@@ -151,6 +176,10 @@ fn nothing(_: &mut World) {}
 
 fn kept_value(world: &mut World) {
     world.keep("keep a value");
+}
+
+fn kept_os_mutex(world: &mut World) {
+    world.keep("keep an os mutex");
 }
 
 fn kept_little(world: &mut World) {
@@ -231,6 +260,12 @@ pub const CHANGE_LITTLE: Scenario = Scenario {
 pub const CHANGE_AFTER_WAIT: Scenario = of_value("change", held_value, release);
 pub const CHANGE_BEFORE_WAITER: Scenario = of_value("change", held_value, value_waiter_behind);
 pub const CHANGE_OVERTAKEN: Scenario = of_value("change, overtaken", kept_value, value_waiter_comes);
+/// A dead holder keeps the lock; nothing else hangs.
+pub const CHANGE_UNDER_OS_MUTEX: Scenario = Scenario {
+    bystander: "os mutex looker",
+    check: is_old_or_new_and_kept_if_held,
+    ..of_value("change under an os mutex", kept_os_mutex, nothing)
+};
 pub const WRITE: Scenario = of_array("write", kept_array, nothing, is_poisoned_if_changing);
 pub const WRITE_BEFORE_WAITER: Scenario = of_array("write", held_array, array_waiter_behind, is_poisoned_if_changing);
 pub const WRITE_AND_PANIC: Scenario = of_array("write and panic", kept_array, nothing, is_poisoned_once_changed);
@@ -257,6 +292,7 @@ pub const ALL: &[Scenario] = &[
     CHANGE_AFTER_WAIT,
     CHANGE_BEFORE_WAITER,
     CHANGE_OVERTAKEN,
+    CHANGE_UNDER_OS_MUTEX,
     WRITE,
     WRITE_BEFORE_WAITER,
     WRITE_AND_PANIC,
@@ -296,6 +332,17 @@ fn little_is_old_or_new(case: &Case) {
     let expected = if case.is_past("commit: committed") { NEW } else { OLD };
     assert_eq!(value.get(), expected);
     assert_eq!(*value.try_lock_for(BOUND).unwrap(), expected);
+}
+
+fn is_old_or_new_and_kept_if_held(case: &Case) {
+    let value = Value::open(&case.name()).unwrap();
+    let expected = if case.is_past("commit: committed") { NEW } else { OLD };
+    assert_eq!(value.get(), [expected as u32; 23]);
+    if case.count(&["os mutex: acquired"]) == case.count(&["os mutex: released"]) {
+        assert_eq!(*value.try_lock_for(BOUND).unwrap(), [expected as u32; 23]);
+    } else {
+        assert!(matches!(value.try_lock_for(Duration::from_millis(1)), Err(LockError::TimedOut { .. })));
+    }
 }
 
 fn is_poisoned_if_changing(case: &Case) {

@@ -7,6 +7,7 @@ pub(crate) mod futex;
 pub(crate) mod generation;
 pub(crate) mod namespace;
 pub(crate) mod process;
+pub(crate) mod pthread;
 pub(crate) mod robust_list;
 pub(crate) mod thread;
 mod time;

@@ -46,6 +46,11 @@ impl Deadline {
         Self::now() >= self
     }
 
+    /// How long it is until then.
+    pub(super) fn remaining(self) -> Duration {
+        Duration::from_nanos(self.nanos_since_boot().saturating_sub(Self::now().nanos_since_boot()))
+    }
+
     pub(super) fn timespec(self) -> libc::timespec {
         libc::timespec { tv_sec: self.seconds, tv_nsec: self.nanos }
     }

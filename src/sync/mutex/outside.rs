@@ -1,0 +1,72 @@
+//! A lock that nobody has mapped, or that this program only looks at, by its kind.
+
+use std::io;
+use std::mem::offset_of;
+
+use super::super::poison::Poison;
+use super::super::{os_mutex, robust_futex};
+use crate::layout::{LockBytes, LockLine};
+use crate::options::LockKind;
+use crate::os::{namespace, thread};
+
+/// Does this system have locks of this kind?
+pub(crate) fn check_available(kind: LockKind) -> io::Result<()> {
+    match kind {
+        LockKind::Futex => thread::current().map(drop),
+        LockKind::OsMutex => Ok(()),
+    }
+}
+
+/// The line of a free lock, for a segment that has no name yet.
+pub(crate) fn new(kind: LockKind) -> io::Result<LockBytes> {
+    check_available(kind)?;
+    match kind {
+        LockKind::Futex => Ok(LockLine::of_futex()),
+        LockKind::OsMutex => os_mutex::new_line(),
+    }
+}
+
+/// May the users be in several PID namespaces?
+pub(crate) fn may_cross_namespaces(kind: LockKind) -> bool {
+    match kind {
+        LockKind::Futex => false,
+        LockKind::OsMutex => true,
+    }
+}
+
+/// What the lock line of a segment that nobody uses any more must say, given what it says: a holder in it is gone, and so
+/// is whoever it was kept for.
+pub(crate) fn after_all_users_left(kind: LockKind, line: &LockBytes, rule: Poison) -> io::Result<LockBytes> {
+    match kind {
+        LockKind::Futex => Ok(robust_futex::after_all_users_left(line)),
+        LockKind::OsMutex => os_mutex::after_all_users_left(line, rule),
+    }
+}
+
+/// What a lock line says to somebody who looks at the segment from outside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LockState {
+    /// The holder's thread id, in its own PID namespace.
+    pub(crate) holder: Option<u32>,
+    /// The same, if that is ours: an id of another one would name a stranger here.
+    pub(crate) holder_here: Option<u32>,
+    pub(crate) poisoned: bool,
+}
+
+/// `created_in`: the PID namespace that the header names.
+pub(crate) fn state(kind: LockKind, line: &LockBytes, created_in: u64, rule: Poison) -> LockState {
+    let poisoned =
+        |owner_died| rule.is_told_by(owner_died, line[offset_of!(LockLine, poison)], line[offset_of!(LockLine, dirty)]);
+    match kind {
+        LockKind::Futex => {
+            let word = robust_futex::word_in(line);
+            let holder = robust_futex::holder_in(word);
+            let holder_here = holder.filter(|_| created_in == namespace::pid_namespace());
+            LockState { holder, holder_here, poisoned: poisoned(robust_futex::says_owner_died(word)) }
+        }
+        LockKind::OsMutex => {
+            let record = os_mutex::Record::in_bytes(line);
+            LockState { holder: record.thread(), holder_here: record.thread_here(), poisoned: poisoned(false) }
+        }
+    }
+}

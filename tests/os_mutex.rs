@@ -1,0 +1,216 @@
+//! `LockKind::OsMutex`: what it cannot do is an error in time and never a hang; everything else is as with other kinds,
+//! which the other tests show.
+#![allow(unsafe_code)]
+
+mod support;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, segments};
+use support::{Scratch, exists, play, ready_to_die, say, spawn, spawn_through, until, within_limit};
+
+#[test]
+fn child() {
+    play(&[("hold", hold), ("hold-array", hold_array), ("use", use_it), ("namesake", namesake)]);
+}
+
+fn value(name: &str) -> SharedValue<[u64; 8]> {
+    SharedValue::options().lock_kind(LockKind::OsMutex).create(name, [1; 8]).unwrap()
+}
+
+fn hold(name: &str) {
+    let value = SharedValue::<[u64; 8]>::open(name).unwrap();
+    let mut guard = value.lock().unwrap();
+    guard[0] = 99;
+    ready_to_die();
+}
+
+fn hold_array(name: &str) {
+    let array = SharedArray::<u32, 4>::open(name).unwrap();
+    let mut guard = array.lock().unwrap();
+    guard[0] = 99;
+    ready_to_die();
+}
+
+fn kill_a_holder(role: &str, name: &str) -> u32 {
+    let child = spawn(role, name);
+    child.expect("ready");
+    let id = child.id();
+    child.kill();
+    id
+}
+
+#[test]
+fn the_creator_chooses_and_openers_follow() {
+    let name = Scratch::new("os-mutex");
+    let first = value(&name);
+    let second = SharedValue::<[u64; 8]>::open_or_create(&name, [2; 8]).unwrap();
+    assert!(!second.was_created());
+    let info = SegmentInfo::of(&name).unwrap();
+    assert_eq!(info.lock_kind(), LockKind::OsMutex);
+    assert_eq!((info.holder_thread(), info.holder_process()), (None, None));
+    let guard = first.lock().unwrap();
+    assert!(matches!(second.try_lock(), Err(LockError::WouldBlock { .. })));
+    let info = SegmentInfo::of(&name).unwrap();
+    assert_eq!(info.holder_process(), Some(std::process::id()));
+    assert!(info.holder_thread().is_some());
+    drop(guard);
+    second.set([3; 8]).unwrap();
+    assert_eq!(first.get(), [3; 8]);
+}
+
+/// Of `raw_sync`'s own timed waits, those that would have to carry nanoseconds into seconds fail at once.
+#[test]
+fn timed_waits_end_at_their_time_whatever_the_time_is() {
+    let name = Scratch::new("os-mutex");
+    let value = value(&name);
+    let holder = spawn("hold", &name);
+    holder.expect("ready");
+    let at_the_end_of_a_second = || {
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
+        (nanos > 950_000_000).then_some(())
+    };
+    for timeout in [Duration::from_millis(60), Duration::from_micros(999_999)] {
+        until("a time that has to be carried", at_the_end_of_a_second);
+        let start = Instant::now();
+        let error = value.try_lock_for(timeout).unwrap_err();
+        assert!(start.elapsed() >= timeout, "early: {:?}", start.elapsed());
+        assert!(matches!(error, LockError::TimedOut { holder: Some(_), .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_killed_holder_is_a_timeout_and_hangs_no_call_without_a_lock() {
+    let name = Scratch::new("os-mutex");
+    let first = value(&name);
+    let dead = kill_a_holder("hold", &name);
+    let test = name.to_owned();
+    within_limit("something", move || {
+        let name = &*test;
+        assert!(matches!(first.try_lock(), Err(LockError::WouldBlock { .. })));
+        let error = first.try_lock_for(Duration::from_millis(20)).unwrap_err();
+        assert!(matches!(error, LockError::TimedOut { holder: Some(holder), .. } if holder >= dead), "{error}");
+        assert!(matches!(first.try_lock_for(Duration::ZERO), Err(LockError::TimedOut { .. })));
+        assert_eq!(first.get(), [1; 8], "the dead has committed nothing");
+        assert!(format!("{first:?}").contains('1'));
+        let second = SharedValue::<[u64; 8]>::open(name).unwrap();
+        assert!(matches!(second.try_lock(), Err(LockError::WouldBlock { .. })));
+        assert_eq!(second.get(), [1; 8]);
+        assert!(SegmentInfo::of(name).unwrap().holder_thread().is_some());
+        assert!(segments().filter_map(Result::ok).any(|info| info.name() == name));
+        robust_shm::remove_orphans().unwrap();
+        drop(second);
+        robust_shm::remove(name).unwrap();
+        drop(value(name));
+        drop(first);
+    });
+    assert!(!exists(&name));
+}
+
+#[test]
+fn the_last_to_leave_takes_a_lock_that_a_dead_process_holds_along() {
+    let name = Scratch::new("os-mutex");
+    let first = value(&name);
+    kill_a_holder("hold", &name);
+    drop(first);
+    assert!(!exists(&name));
+    value(&name).set([2; 8]).unwrap();
+}
+
+#[test]
+fn a_persistent_segment_whose_users_are_all_gone_starts_with_a_free_lock() {
+    let name = Scratch::new("os-mutex");
+    let options = || SharedValue::<[u64; 8]>::options().lock_kind(LockKind::OsMutex).persistent(true);
+    drop(options().create(&name, [1; 8]).unwrap());
+    kill_a_holder("hold", &name);
+    let next = SharedValue::<[u64; 8]>::open(&name).unwrap();
+    next.try_lock_for(Duration::from_secs(20)).unwrap()[0] = 7;
+    assert_eq!(next.get()[0], 7);
+}
+
+#[test]
+fn what_a_dead_holder_may_have_torn_is_poisoned_when_its_lock_is_free_again() {
+    let name = Scratch::new("os-mutex");
+    let options = || SharedArray::<u32, 4>::options().lock_kind(LockKind::OsMutex).persistent(true);
+    drop(options().create(&name).unwrap());
+    kill_a_holder("hold-array", &name);
+    let array = SharedArray::<u32, 4>::open(&name).unwrap();
+    assert!(array.is_poisoned());
+    assert!(matches!(array.try_lock(), Err(LockError::Poisoned { .. })));
+}
+
+#[test]
+fn a_leaked_guard_keeps_the_lock_and_its_handle_may_go() {
+    let name = Scratch::new("os-mutex");
+    let lock = SharedLock::options().lock_kind(LockKind::OsMutex).create(&name).unwrap();
+    let other = SharedLock::open(&name).unwrap();
+    std::mem::forget(lock.lock().unwrap());
+    drop(lock);
+    assert!(matches!(other.lock(), Err(LockError::WouldDeadlock { .. })));
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(matches!(other.try_lock_for(Duration::ZERO), Err(LockError::TimedOut { .. }))));
+    });
+    drop(other);
+    assert!(!exists(&name));
+}
+
+fn use_it(name: &str) {
+    let value = SharedValue::<[u64; 8]>::open(name).unwrap();
+    assert!(matches!(value.try_lock_for(Duration::ZERO), Err(LockError::TimedOut { holder: None, .. })));
+    say("open");
+    value.lock().unwrap()[0] += 1;
+}
+
+fn namesake(name: &str) {
+    let value = SharedValue::<[u64; 8]>::open(name).unwrap();
+    // SAFETY: takes nothing, cannot fail.
+    let me = unsafe { libc::gettid() };
+    assert_eq!(SegmentInfo::of(name).unwrap().holder_thread(), Some(me as u32), "each is the first of its namespace");
+    let error = value.try_lock_for(Duration::ZERO).unwrap_err();
+    assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
+}
+
+fn is_root() -> bool {
+    // SAFETY: takes nothing, cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+#[test]
+fn users_may_be_in_several_pid_namespaces_and_nobody_is_named_across_them() {
+    if !is_root() {
+        return;
+    }
+    let name = Scratch::new("os-mutex");
+    let value = value(&name);
+    let guard = value.lock().unwrap();
+    let other = spawn_through(&["unshare", "--pid", "--fork", "--kill-child"], "use", &name);
+    other.expect("open");
+    drop(guard);
+    other.join();
+    assert_eq!(value.get()[0], 2);
+
+    // Two first processes of two namespaces have the same id; neither is the other.
+    let holder = spawn_through(&["unshare", "--pid", "--fork", "--kill-child"], "hold", &name);
+    holder.expect("ready");
+    assert_eq!(SegmentInfo::of(&name).unwrap().holder_process(), None, "an id of another namespace");
+    spawn_through(&["unshare", "--pid", "--fork", "--kill-child"], "namesake", &name).join();
+}
+
+#[test]
+fn a_mutex_of_another_c_library_is_refused_looked_at_and_removed() {
+    use std::os::unix::fs::FileExt;
+    let name = Scratch::new("os-mutex");
+    let options = SharedLock::options().lock_kind(LockKind::OsMutex).persistent(true);
+    drop(options.create(&name).unwrap());
+    let file = std::fs::File::options().read(true).write(true).open(support::path(&name)).unwrap();
+    const C_LIBRARY: u64 = 248;
+    let mut here = [0; 4];
+    file.read_exact_at(&mut here, C_LIBRARY).unwrap();
+    let other = 3 - u32::from_ne_bytes(here);
+    file.write_all_at(&other.to_ne_bytes(), C_LIBRARY).unwrap();
+    let error = SharedLock::open(&name).unwrap_err();
+    assert!(matches!(error, Error::UnsupportedFormat { .. }), "{error}");
+    assert!(error.to_string().contains("glibc") && error.to_string().contains("musl"), "{error}");
+    assert_eq!(SegmentInfo::of(&name).unwrap().lock_kind(), LockKind::OsMutex);
+    robust_shm::remove(&name).unwrap();
+}
