@@ -1,5 +1,5 @@
 //! PID namespaces where nothing tells which one it is: without `/proc`, and before Linux 6.11. Unknown is not a value: two
-//! that are unknown are not the same. Needs the right to make namespaces; skips itself without it.
+//! that are unknown are not the same. Needs the right to make namespaces.
 #![allow(unsafe_code)]
 
 #[path = "support/mounts.rs"]
@@ -9,11 +9,10 @@ mod seccomp;
 mod support;
 
 use std::io;
-use std::process::{Command, Stdio};
 
 use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue};
 use seccomp::{Refused, refuse};
-use support::{Role, Scratch, fork, pause, play, say, spawn_through};
+use support::{Role, Scratch, can_unshare, fork, pause, play, say, spawn_through};
 
 #[test]
 fn child() {
@@ -33,13 +32,7 @@ fn child() {
 const CONTAINER: [&str; 7] = ["unshare", "--pid", "--fork", "--mount", "--propagation", "private", "--kill-child"];
 
 fn spawn_in_container(role: &str, name: &str) -> Option<Role> {
-    let mut attempt = Command::new(CONTAINER[0]);
-    attempt.args(&CONTAINER[1..]).arg("true").stdin(Stdio::null()).stderr(Stdio::null());
-    if attempt.status().is_ok_and(|status| status.success()) {
-        return Some(spawn_through(&CONTAINER, role, name));
-    }
-    eprintln!("skipped: `{} true` does not work here (it needs root)", CONTAINER.join(" "));
-    None
+    can_unshare(&CONTAINER).then(|| spawn_through(&CONTAINER, role, name))
 }
 
 /// Puts an empty directory in the place of `/proc`.
