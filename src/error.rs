@@ -198,7 +198,8 @@ pub enum LockError {
     TimedOut {
         /// The segment.
         name: Arc<str>,
-        /// The thread id (`gettid`) of the holder when the time was up, if it was known.
+        /// The thread id (`gettid`) of the holder when the time was up; `None` if there was none, because the lock had just
+        /// come free and was kept for a moment for another waiter.
         holder: Option<u32>,
     },
 

@@ -37,8 +37,15 @@
 //! * 64-bit little-endian Linux. All users of a segment are in one PID namespace: thread ids in the lock mean nothing in
 //!   another. A mismatch is [`Error::ForeignPidNamespace`].
 //! * A thread holds at most 2,000 locks at once; the kernel reports the death of a holder for 2,048.
-//! * The kernel does not report the death of a holder that calls `exec` from another thread than the main one. A waiter
-//!   notices within three seconds, if no new thread has been given the same id; `try_lock` does not look.
+//! * The kernel does not report the death of a holder that calls `exec` from another thread than the main one, nor always
+//!   that of one whose memory was taken when there was none left. A waiter notices within three seconds, and before it says
+//!   that the time is up, if no new thread has been given the same id; `try_lock` does not look.
+//! * **Fair within three times the sections of those before it, and 5 ms**: so long a waiter waits while others lock again
+//!   and again, and as long as the scheduler takes. For that, a free lock is kept for up to 1 ms for one that was passed
+//!   over: meanwhile `try_lock` finds it as good as held, and a wait whose time is up names no holder. Waits below 1 ms are
+//!   decided by who is faster.
+//! * A waiter that is stopped (`SIGSTOP`) just after it was woken leaves a free lock on which others sleep: whoever comes
+//!   for it takes it, or else a sleeper finds it within three seconds.
 //! * A fork for whose handles there are no descriptors left leaves parent and child as one user; its segments then go as
 //!   those of a killed user do.
 //! * A program that closes descriptors which it did not open (as some daemons do) silently ends being a user.
@@ -48,6 +55,8 @@
 //! * There is one slot in which a thread names the lock that it is waiting for. A signal handler that takes another lock
 //!   uses it meanwhile; a waiter that is killed just then, and just after it was woken, takes the wake-up with it, and the
 //!   next one notices within three seconds.
+//! * A signal handler may fork while its thread waits for a lock: the child goes on waiting as itself. One that has
+//!   interrupted the few instructions in which a lock is taken or released must not.
 //! * After a raw `clone` (not `fork`), parent and child count as one user, and the child can read values but not lock.
 //! * A guard takes a C++ exception, `pthread_exit`, and a panic that is caught in a destructor during another one for its
 //!   regular end: see [`ValueGuard`]. The forms that take a closure do not.
@@ -65,8 +74,8 @@
 //! # How it works
 //!
 //! The protocols are described where they are implemented: the bytes in `src/layout.rs`, the life of a segment in
-//! `src/segment.rs`, the lock word in `src/sync/robust_futex.rs`, how a waiter waits (awake for some 10 µs, then asleep) in
-//! `src/sync/patience.rs`, the commit cell in `src/sync/commit.rs`, the kernel's list in `src/os/linux/robust_list.rs`.
+//! `src/segment.rs`, the lock word in `src/sync/robust_futex.rs`, how a thread waits in `src/sync/waiting.rs` and
+//! `src/sync/patience.rs` (awake for some 10 µs, then asleep), whose turn it is in `src/sync/reservation.rs`, the commit cell in `src/sync/commit.rs`, the kernel's list in `src/os/linux/robust_list.rs`.
 
 mod array;
 mod error;

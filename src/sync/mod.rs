@@ -1,7 +1,8 @@
 //! The two protocols in shared memory, and the lock that the faces use.
 //!
-//! * [`robust_futex`]: the lock word's state machine, with [`clear_waiters`], its one access to word and epoch together,
-//!   and [`patience`], how a waiter waits before it sleeps;
+//! * [`robust_futex`]: the lock word's state machine, with [`clear_waiters`], its one access to word and epoch together;
+//! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`patience`], how it waits before it
+//!   sleeps, and [`reservation`], for whom a free lock is kept;
 //! * [`os_mutex`]: the operating system's own mutex in its place;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
 //! * [`words`]: a `T` in and out of that cell, and [`bulk`], many words at once;
@@ -16,10 +17,12 @@ pub(crate) mod mutex;
 mod os_mutex;
 mod patience;
 pub(crate) mod poison;
+mod reservation;
 mod robust_futex;
+mod waiting;
 pub(crate) mod words;
 
-/// The atomics of [`commit`]. The model check compiles that file with loom's in their place.
+/// The atomics of the protocols. Model checkers compile their files with others in their place.
 mod atomic {
-    pub(super) use std::sync::atomic::{AtomicU64, Ordering, fence};
+    pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 }

@@ -124,13 +124,17 @@ impl Mutex {
     }
 
     fn lock_futex_slowly(&self, wait: Wait) -> Result<Held<'_>, LockError> {
-        let me = os::thread::current().map_err(|error| self.os_error("prepare this thread for", error))?;
-        if os::thread::pid_namespace() != self.pid_namespace {
-            return Err(self.foreign_namespace());
+        loop {
+            let me = os::thread::current().map_err(|error| self.os_error("prepare this thread for", error))?;
+            if os::thread::pid_namespace() != self.pid_namespace {
+                return Err(self.foreign_namespace());
+            }
+            match robust_futex::lock(self.line(), &me, wait, &self.patience, self.poison) {
+                Ok(linked) => return Ok(Held::new(self, self.line, &me, linked)),
+                Err(Failure::Forked) => {} // as another thread of another process, perhaps in another namespace
+                Err(failure) => return Err(self.explain(failure)),
+            }
         }
-        let linked = robust_futex::lock(self.line(), &me, wait, &self.patience, self.poison)
-            .map_err(|failure| self.explain(failure))?;
-        Ok(Held::new(self, self.line, &me, linked))
     }
 
     /// A fork has taken this process out of the PID namespace in which the ids in the word mean something.
@@ -147,6 +151,7 @@ impl Mutex {
             Failure::WouldBlock => LockError::WouldBlock { name },
             Failure::TimedOut { holder } => LockError::TimedOut { name, holder: holder_in(holder) },
             Failure::WouldDeadlock => LockError::WouldDeadlock { name },
+            Failure::Forked => unreachable!("the child has begun anew"),
             Failure::Os(error) => self.os_error("take", error),
         }
     }

@@ -8,13 +8,16 @@
 //! | `tid \| W` | held, sleepers may exist | a waiter before it sleeps; lock from `W`, `D`, `D \| W` |
 //! | `D`, `D \| W` | the holder died | the kernel; a waiter whose holder no longer exists |
 //!
+//! How a thread comes to a lock that is not free for all is in `waiting.rs`; for whom a free lock is kept, so that nobody
+//! is passed over for long, in `reservation.rs`. This file: the fast paths, and letting go.
+//!
 //! # Why nobody sleeps for ever
 //!
 //! **The waiters bit is sticky.** Who acquires a word with `W` keeps it, and who acquires `D` sets it, so every unlock
 //! wakes one while anybody may sleep. A sleeper that is killed between its wake-up and its acquisition has named the
 //! lock as `list_op_pending`; the kernel finds no owner in the word and passes the wake-up on (since Linux 6.2; also in
-//! the stable kernels of that time). A model check of all interleavings stands in `tests/model_lock_word`, with the
-//! simpler protocols that fail it.
+//! the stable kernels of that time). A model check of all interleavings stands in `tests/models`, with the simpler
+//! protocols that fail it.
 //!
 //! **Clearing it needs the epoch.** An unlocker that stored `W` and woke nobody would like to store 0. Between the two,
 //! others may have acquired, slept and released, leaving a `W` that means a sleeper: the value is the same and its
@@ -24,21 +27,25 @@
 //! **Only a word with exactly the caller's id is released.** (The copy of a guard in a forked child does not come so far:
 //! it is of another fork generation, see `mutex.rs`.)
 //!
-//! # Deaths that the kernel does not report
+//! # Limits
 //!
-//! An `exec` by another thread than the main one changes the id before the list is walked; a list longer than 2,048 is
-//! not walked to its end; a process whose memory the OOM reaper takes may lose its list. Before it sleeps behind
-//! another holder than the last that its handle met, and whenever [`HEARTBEAT`] has passed, a waiter asks whether the holder exists at
-//! all, and if not, does what the kernel would have done.
+//! * **Stopped after its wake-up.** A waiter that is stopped (`SIGSTOP`, a debugger, a frozen container) after it was woken
+//!   and before it has taken the lock leaves a free lock on which others sleep. Whoever comes takes it, and wakes the next
+//!   by releasing it. If nobody comes, a sleeper finds it free by its heartbeat, 3 s after it began to wait at the latest.
+//!   To wake two each time would halve that danger, and cost every hand-over a useless wake-up; a timer in every sleep
+//!   would make waiters poll.
+//! * **A fork in a signal handler** that has interrupted the few instructions between a look at the word and the step that
+//!   depends on it: the child takes that step in its parent's name. One that has interrupted a wait does no harm.
 
 use std::io;
 use std::mem::offset_of;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use super::atomic::Ordering;
 use super::clear_waiters::clear_waiters;
 use super::patience::Patience;
 use super::poison::Poison;
+use super::reservation;
+use super::waiting;
 use crate::fault::point;
 use crate::layout::{LockBytes, LockLine};
 use crate::os::robust_list::{Interrupted, RobustList};
@@ -46,14 +53,16 @@ use crate::os::thread::Thread;
 use crate::os::{Deadline, futex, process};
 
 /// `W`: somebody may sleep on the word.
-pub(super) const WAITERS: u32 = libc::FUTEX_WAITERS;
+pub(super) const WAITERS: u32 = futex::WAITERS;
 /// `D`: the owner died.
-pub(super) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
+pub(super) const OWNER_DIED: u32 = futex::OWNER_DIED;
 /// The owner's thread id.
-pub(super) const TID: u32 = libc::FUTEX_TID_MASK;
+pub(super) const TID: u32 = futex::TID;
 
-/// How long a waiter waits before it asks again whether the holder exists. A safety net, not the mechanism.
-const HEARTBEAT: Duration = Duration::from_secs(3);
+/// The class of sleepers that every waiter belongs to (a futex bit set; there is room for others).
+pub(super) const LOCKER: u32 = 1;
+/// The class of the waiter that has reserved the lock.
+pub(super) const HEIR: u32 = 32;
 
 /// How long to wait for a lock.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +76,14 @@ pub(crate) enum Wait {
 #[derive(Debug)]
 pub(super) enum Failure {
     WouldBlock,
-    TimedOut { holder: u32 },
+    /// The holder's thread id; 0: the lock is free, and kept for another.
+    TimedOut {
+        holder: u32,
+    },
     WouldDeadlock,
+    /// The process forked in the middle of the wait, in a signal handler, and this is the child. Nothing that was noted
+    /// before is its own; it has to begin anew.
+    Forked,
     Os(io::Error),
 }
 
@@ -117,9 +132,14 @@ pub(super) fn lock(
     let node = RobustList::node(&line.word);
     let interrupted = me.list.interrupt(me.tid);
     me.list.begin(node);
-    if let Err(failure) = lock_contended(line, me, wait, patience, poison, &interrupted) {
-        me.list.resume(interrupted);
-        return Err(failure);
+    match waiting::acquire(line, me, wait, patience, poison, &interrupted) {
+        Ok(()) => {}
+        // The list is the child's now, and the fork has emptied it.
+        Err(Failure::Forked) => return Err(Failure::Forked),
+        Err(failure) => {
+            me.list.resume(interrupted);
+            return Err(failure);
+        }
     }
     line.node.store(node as u64, Ordering::Relaxed); // as above
     point!("lock slowly: node noted");
@@ -137,127 +157,6 @@ fn too_many() -> Failure {
     let message =
         "this thread holds 2,000 locks already, and the kernel reports the death of a holder for 2,048 at most";
     Failure::Os(io::Error::other(message))
-}
-
-fn lock_contended(
-    line: &LockLine,
-    me: &Thread,
-    wait: Wait,
-    patience: &Patience,
-    poison: Poison,
-    interrupted: &Interrupted,
-) -> Result<(), Failure> {
-    let node = RobustList::node(&line.word);
-    let mut heartbeat = None;
-    let mut looks_up = false;
-    let mut time_is_up = false;
-    loop {
-        let mut seen = line.word.load(Ordering::Relaxed);
-        if seen & TID != 0 {
-            if matches!(wait, Wait::No) {
-                return Err(Failure::WouldBlock);
-            }
-            if !time_is_up && seen & TID != me.tid {
-                seen = patience.watch(&line.word, wait.deadline());
-                me.list.begin(node); // as below
-            }
-        }
-        let holder = seen & TID;
-        if holder == 0 {
-            if acquire(line, seen, me.tid, poison) {
-                return Ok(());
-            }
-            continue;
-        }
-        if holder == me.tid {
-            if is_own(line, me, interrupted) {
-                return Err(Failure::WouldDeadlock);
-            }
-            // A word with our id that is not in our list is a dead namesake's: ids are given out again.
-            mark_dead(line, seen);
-            continue;
-        }
-        if looks_up || patience.is_stranger(holder) {
-            looks_up = false;
-            if !process::thread_exists(holder) {
-                mark_dead(line, seen);
-                continue;
-            }
-            patience.meet(holder);
-        }
-        if time_is_up {
-            return Err(Failure::TimedOut { holder });
-        }
-        if seen & WAITERS == 0 && !announce_waiter(line, seen) {
-            continue;
-        }
-        point!("wait: about to sleep");
-        let next_beat = *heartbeat.get_or_insert_with(|| Deadline::after(HEARTBEAT).unwrap_or_else(Deadline::now));
-        let until = wait.deadline().map_or(next_beat, |deadline| deadline.min(next_beat));
-        futex::wait(&line.word, seen | WAITERS, until).map_err(Failure::Os)?;
-        point!("wait: awake");
-        let now = Deadline::now();
-        // By the clock, and not by what ended the sleep: signals that come again and again must not put it off.
-        if next_beat <= now {
-            (heartbeat, looks_up) = (None, true);
-        }
-        // One more try is made after the time is up: a wake-up that came with it must not be lost.
-        time_is_up = wait.deadline().is_some_and(|deadline| deadline <= now);
-        // A signal handler that used a robust mutex of libc's has overwritten it.
-        me.list.begin(node);
-    }
-}
-
-/// Is the lock, whose word has our id, one that this thread holds or is taking?
-#[cold]
-fn is_own(line: &LockLine, me: &Thread, interrupted: &Interrupted) -> bool {
-    // A signal handler has interrupted an operation on a lock that this thread holds: maybe this one.
-    interrupted.is_held() || me.list.contains(line.node.load(Ordering::Relaxed) as usize)
-}
-
-impl Wait {
-    fn deadline(self) -> Option<Deadline> {
-        match self {
-            Self::Until(deadline) => Some(deadline),
-            Self::No | Self::Forever => None,
-        }
-    }
-}
-
-/// Takes a word without an owner. From `W` and `D` the waiters bit is set, and the epoch counts; from `D`, poison comes
-/// before anything else: if this thread dies too, the kernel writes `D` again and the next one sets it.
-#[inline]
-fn acquire(line: &LockLine, seen: u32, tid: u32, poison: Poison) -> bool {
-    let marked = seen & (WAITERS | OWNER_DIED) != 0;
-    let held = if marked { tid | WAITERS } else { tid };
-    // Acquire: as in `lock_free`.
-    if line.word.compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        return false;
-    }
-    point!("lock slowly: acquired");
-    if seen & OWNER_DIED != 0 {
-        poison.inherit(line);
-    }
-    if marked {
-        // Only the holder writes the epoch; published by the Release of whichever unlock follows.
-        line.epoch.store(line.epoch.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        point!("lock slowly: counted");
-    }
-    true
-}
-
-/// Sets the waiters bit of a held word.
-#[inline]
-fn announce_waiter(line: &LockLine, seen: u32) -> bool {
-    line.word.compare_exchange(seen, seen | WAITERS, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-}
-
-/// Does what the kernel does when a holder dies.
-#[cold]
-fn mark_dead(line: &LockLine, seen: u32) {
-    // A failure means that somebody else did, or that the holder lives after all: look again in either case.
-    let _ = line.word.compare_exchange(seen, WAITERS | OWNER_DIED, Ordering::Relaxed, Ordering::Relaxed);
-    point!("wait: dead holder marked");
 }
 
 /// Does the word say that `tid` holds the lock?
@@ -298,9 +197,7 @@ pub(super) fn unlock_alone(line: &LockLine, tid: u32, list: RobustList) -> bool 
 /// The end of an [`unlock_alone`] that did not find the word as it is when nobody waits.
 #[cold]
 pub(super) fn wake_after(line: &LockLine, me: &Thread) {
-    if is_held_by(line, me.tid) {
-        unlock_and_wake(line);
-    }
+    unlock_and_wake(line, me.tid);
     me.list.end();
 }
 
@@ -318,20 +215,33 @@ pub(super) fn unlock(line: &LockLine, me: &Thread, linked: Linked) {
     if line.word.compare_exchange(me.tid, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
         point!("unlock slowly: released");
     } else {
-        unlock_and_wake(line);
+        unlock_and_wake(line, me.tid);
     }
     me.list.resume(interrupted);
 }
 
 #[cold]
 #[inline(never)]
-fn unlock_and_wake(line: &LockLine) {
+fn unlock_and_wake(line: &LockLine, tid: u32) {
     // Read while holding: afterwards it counts the acquisitions that others make.
     let epoch = line.epoch.load(Ordering::Relaxed);
-    // Release: as in `unlock`. A plain store, because nobody else changes a held word that has the waiters bit.
-    line.word.store(WAITERS, Ordering::Release);
+    // Release: as in `unlock`. Nobody else changes a held word that has the waiters bit. A failure means that it is not
+    // held any more: a signal handler forked after the last look at it, and the child has gone this way, too.
+    if line.word.compare_exchange(tid | WAITERS, WAITERS, Ordering::Release, Ordering::Relaxed).is_err() {
+        return;
+    }
     point!("wake: released");
-    if futex::wake_one(&line.word) {
+    if let Some(reserved) = reservation::after_release(line) {
+        if matches!(futex::wake_one(&line.word, HEIR), Ok(true)) {
+            point!("wake: woke the heir");
+            return;
+        }
+        // It is dead or stopped; or awake, and will see the word.
+        reservation::end(line, reserved);
+        point!("wake: no heir asleep");
+    }
+    // An error would not say that there is nobody.
+    if !matches!(futex::wake_one(&line.word, LOCKER), Ok(false)) {
         point!("wake: woke one");
     } else {
         point!("wake: nobody there");

@@ -136,7 +136,16 @@ fn fork(family: &str) {
 fn nothing(_: &mut World) {}
 
 const fn scenario(victim: &'static str, set_up: fn(&mut World), check: fn(&Case)) -> Scenario {
-    Scenario { victim, bystander: "user", set_up, nudge: nothing, check, essential: None, goes_on: false }
+    Scenario {
+        victim,
+        bystander: "user",
+        set_up,
+        nudge: nothing,
+        check,
+        essential: None,
+        goes_on: false,
+        stays_stopped: false,
+    }
 }
 
 /// With what another process might take away before the victim comes to it.

@@ -11,7 +11,7 @@ use crate::walk::{BOUND, Case, Scenario, World, arrive, release};
 
 /// Rounds of 64 bytes, single words and a part of one.
 type Content = [u32; 23];
-type Value = SharedValue<Content>;
+pub type Value = SharedValue<Content>;
 type Array = SharedArray<u64, 8>;
 const OLD: u64 = 1;
 const NEW: u64 = 2;
@@ -174,7 +174,7 @@ fn assert_whole(value: Content) {
 
 fn nothing(_: &mut World) {}
 
-fn kept_value(world: &mut World) {
+pub fn kept_value(world: &mut World) {
     world.keep("keep a value");
 }
 
@@ -186,7 +186,7 @@ fn kept_little(world: &mut World) {
     world.keep("keep little");
 }
 
-fn held_value(world: &mut World) {
+pub fn held_value(world: &mut World) {
     world.keep("keep a value");
     world.hold("hold a value");
 }
@@ -235,17 +235,18 @@ fn array_waiter_behind(world: &mut World) {
     release(world);
 }
 
-fn value_waiter_comes(world: &mut World) {
+pub fn value_waiter_comes(world: &mut World) {
     world.waiter = Some(arrive("value locker", world).0);
 }
 
 const fn of_value(victim: &'static str, set_up: fn(&mut World), nudge: fn(&mut World)) -> Scenario {
     let (bystander, check) = ("value locker", is_old_or_new);
-    Scenario { victim, bystander, set_up, nudge, check, essential: None, goes_on: true }
+    Scenario { victim, bystander, set_up, nudge, check, essential: None, goes_on: true, stays_stopped: true }
 }
 
 const fn of_array(victim: &'static str, set_up: fn(&mut World), nudge: fn(&mut World), check: fn(&Case)) -> Scenario {
-    Scenario { victim, bystander: "array locker", set_up, nudge, check, essential: None, goes_on: true }
+    let (bystander, stays_stopped) = ("array locker", true);
+    Scenario { victim, bystander, set_up, nudge, check, essential: None, goes_on: true, stays_stopped }
 }
 
 pub const CHANGE: Scenario = of_value("change", kept_value, nothing);
@@ -283,6 +284,7 @@ pub const RUN_WITH: Scenario = Scenario {
     check: locks_are_poisoned_if_held,
     essential: None,
     goes_on: true,
+    stays_stopped: false,
 };
 pub const HOLD_THREE: Scenario = Scenario { victim: "hold three", ..RUN_WITH };
 
@@ -307,8 +309,8 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// After one of these, the victim holds the lock, until one of those.
-const ACQUIRED: &[&str] = &["lock: acquired", "lock slowly: acquired"];
-const RELEASED: &[&str] = &["unlock: released", "unlock slowly: released", "wake: released"];
+pub const ACQUIRED: &[&str] = &["lock: acquired", "lock slowly: acquired"];
+pub const RELEASED: &[&str] = &["unlock: released", "unlock slowly: released", "wake: released"];
 
 /// Between these, elements may be half-changed.
 const CHANGING: &str = "changes: begun";

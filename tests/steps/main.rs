@@ -9,6 +9,7 @@
 #![cfg(robust_shm_fault)]
 #![allow(unreachable_pub, reason = "as in `support`")]
 
+mod fairness;
 mod life;
 mod locks;
 mod step;
@@ -22,7 +23,7 @@ use walk::{record, walk};
 
 #[test]
 fn child() {
-    support::play(&[life::ROLES, locks::ROLES].concat());
+    support::play(&[life::ROLES, locks::ROLES, fairness::ROLES].concat());
 }
 
 /// Otherwise this test would not see what happens there.
@@ -31,7 +32,8 @@ fn every_point_in_the_source_is_reached() {
     let _alone = walk::alone();
     let declared: BTreeSet<&str> = robust_shm::declared_points().iter().copied().collect();
     assert_eq!(declared.len(), robust_shm::declared_points().len(), "two points have one name");
-    let passed: Vec<_> = life::ALL.iter().chain(locks::ALL).flat_map(record).map(|step| step.point).collect();
+    let passed: Vec<_> =
+        life::ALL.iter().chain(locks::ALL).chain(fairness::ALL).flat_map(record).map(|step| step.point).collect();
     let unreached: Vec<_> = declared.iter().filter(|point| !passed.iter().any(|step| step == *point)).collect();
     assert!(unreached.is_empty(), "{unreached:?}");
 }
@@ -86,4 +88,9 @@ walks! {
     killed_while_taking_from_an_unmarked_dead: locks::TAKE_FROM_UNMARKED;
     killed_while_running_with_a_lock: locks::RUN_WITH;
     killed_with_three_locks: locks::HOLD_THREE;
+    killed_before_a_lock_that_is_kept: fairness::KEPT;
+    killed_while_standing_back_for_another: fairness::STAND_BACK;
+    killed_while_inheriting: fairness::INHERIT;
+    killed_while_an_heir_waits: fairness::BEQUEATH;
+    killed_while_the_heir_is_dead: fairness::BEQUEATH_TO_A_DEAD;
 }

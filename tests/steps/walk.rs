@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::locks;
 use crate::step::{STOP_AT, Step};
 use crate::support::{Family, Heard, Role, spawn, spawn_through};
 
@@ -32,6 +33,8 @@ pub struct Scenario {
     pub essential: Option<&'static str>,
     /// Must all be well, too, if the victim is only stopped for a while?
     pub goes_on: bool,
+    /// Must the bystander get what it has come for while the victim stays stopped, unless that holds the lock?
+    pub stays_stopped: bool,
 }
 
 /// What comes of the victim that has stopped at its step.
@@ -40,11 +43,14 @@ enum Fate {
     KilledAlone,
     KilledInCompany,
     GoesOn,
+    StaysStopped,
 }
 
 /// The other processes, and the names.
 pub struct World {
     pub family: Family,
+    /// The process id of the victim.
+    pub victim: u32,
     pub keepers: Vec<Role>,
     /// Has what the victim is after, and leaves at its death at the latest.
     pub holder: Option<Role>,
@@ -54,7 +60,7 @@ pub struct World {
 
 impl World {
     pub fn new(prefix: &str) -> Self {
-        Self { family: Family::new(prefix), keepers: Vec::new(), holder: None, waiter: None }
+        Self { family: Family::new(prefix), victim: 0, keepers: Vec::new(), holder: None, waiter: None }
     }
 
     /// Starts a process that says "ready" and stays until the end.
@@ -125,6 +131,7 @@ fn record_once(scenario: &Scenario) -> Vec<Step> {
     (scenario.set_up)(&mut world);
     let mut passed = Vec::new();
     let mut victim = spawn(scenario.victim, world.family.name());
+    world.victim = victim.id();
     assert_eq!(run(&mut victim, scenario, &mut world, &mut passed), None, "nobody told it to stop");
     release(&mut world);
     victim.join();
@@ -141,14 +148,18 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Kills the victim at each of its steps, once alone and once in company. Returns how many steps there were.
+/// Kills the victim at each of its steps, once alone and once in company, and stops it there. Returns how many steps there were.
 pub fn walk(scenario: &Scenario) -> usize {
     let _alone = alone();
     let steps: Vec<Step> = record(scenario).into_iter().filter(|step| step.occurrence <= OCCURRENCES).collect();
-    let fates = [Fate::KilledAlone, Fate::KilledInCompany, Fate::GoesOn];
-    let fates = &fates[..if scenario.goes_on { 3 } else { 2 }];
+    let all = [Fate::KilledAlone, Fate::KilledInCompany, Fate::GoesOn, Fate::StaysStopped];
+    let fates = all.iter().filter(|fate| match fate {
+        Fate::KilledAlone | Fate::KilledInCompany => true,
+        Fate::GoesOn => scenario.goes_on,
+        Fate::StaysStopped => scenario.stays_stopped,
+    });
     for step in &steps {
-        for fate in fates {
+        for fate in fates.clone() {
             let context = Context { scenario: scenario.victim, step, fate: *fate };
             let reached = (0..ATTEMPTS).any(|_| stop_at(step, *fate, scenario));
             // Was it one of somebody else's orphans that a sweep removed?
@@ -181,21 +192,32 @@ fn stop_at(step: &Step, fate: Fate, scenario: &Scenario) -> bool {
     (scenario.set_up)(&mut world);
     let wrapper = format!("{STOP_AT}={step}");
     let mut victim = spawn_through(&["env", &wrapper], scenario.victim, world.family.name());
+    world.victim = victim.id();
     let mut passed = Vec::new();
     let Some(stopped) = run(&mut victim, scenario, &mut world, &mut passed) else {
         release(&mut world);
         return false;
     };
     let in_company = fate != Fate::KilledAlone;
+    let lives = matches!(fate, Fate::GoesOn | Fate::StaysStopped);
     let mut bystander = in_company.then(|| arrive(scenario.bystander, &world));
+    if let (Fate::StaysStopped, Some((bystander, heard))) = (fate, &mut bystander) {
+        release(&mut world);
+        let case = Case { world: &world, passed: &passed, in_company };
+        if case.count(locks::ACQUIRED) == case.count(locks::RELEASED) {
+            let got_it = heard.take();
+            gets_it(bystander, got_it);
+            *heard = Some("got it".to_owned());
+        }
+    }
     let mut nudged = passed.iter().any(|step| step.point == ABOUT_TO_SLEEP) && world.holder.is_none();
     let death = Instant::now();
-    if fate == Fate::GoesOn {
+    if lives {
         signal(stopped, libc::SIGCONT);
     } else {
         signal(stopped, libc::SIGKILL);
     }
-    if fate == Fate::GoesOn || stopped != victim.id() {
+    if lives || stopped != victim.id() {
         assert_eq!(run_on(&mut victim, scenario, &mut world, &mut passed, &mut nudged), None, "stopped again");
         assert!(victim.wait_for_end().success());
     } else {
@@ -300,10 +322,19 @@ pub fn release(world: &mut World) {
 
 /// Do all threads of the process sleep?
 pub fn is_asleep(pid: u32) -> bool {
+    are_all(pid, 'S')
+}
+
+/// Are all threads of the process stopped?
+pub fn has_stopped(pid: u32) -> bool {
+    are_all(pid, 'T')
+}
+
+fn are_all(pid: u32, state: char) -> bool {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     threads.flatten().all(|thread| {
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('S'))
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(state))
     })
 }
 

@@ -6,9 +6,16 @@ use std::sync::atomic::AtomicU32;
 
 use super::Deadline;
 
-/// Sleeps while `word` holds `expected`, until woken, interrupted by a signal, or until `deadline` (absolute,
-/// `CLOCK_MONOTONIC`).
-pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> io::Result<()> {
+/// In a word of the kernel's robust format: somebody may sleep on it.
+pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
+/// The owner died.
+pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
+/// The owner's thread id.
+pub(crate) const TID: u32 = libc::FUTEX_TID_MASK;
+
+/// Sleeps, as one of these classes (a bit set), while `word` holds `expected`, until woken, interrupted by a signal, or
+/// until `deadline` (absolute, `CLOCK_MONOTONIC`). Was it woken? Then it has consumed a wake-up, and otherwise none.
+pub(crate) fn wait(word: &AtomicU32, expected: u32, classes: u32, deadline: Deadline) -> io::Result<bool> {
     let timeout = deadline.timespec();
     // futex(2): with FUTEX_WAIT_BITSET "timeout specifies an absolute time" on CLOCK_MONOTONIC.
     // SAFETY: `word` is a live, aligned u32, and `timeout` a timespec that outlives the call.
@@ -20,24 +27,34 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> io::R
             expected,
             &raw const timeout,
             ptr::null::<u32>(),
-            libc::FUTEX_BITSET_MATCH_ANY,
+            classes,
         )
     };
     if result == 0 {
-        return Ok(());
+        return Ok(true);
     }
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
-        Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT) => Ok(()),
+        Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT) => Ok(false),
         _ => Err(error),
     }
 }
 
-/// Wakes one sleeper; says whether there was one, as far as is known.
-pub(crate) fn wake_one(word: &AtomicU32) -> bool {
+/// Wakes the one that has slept longest of those that are of any of these classes. Was there one?
+pub(crate) fn wake_one(word: &AtomicU32, classes: u32) -> io::Result<bool> {
     // SAFETY: `word` is a live, aligned u32; waking touches no memory.
-    let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
-    woken != 0
+    let woken = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE_BITSET,
+            1,
+            ptr::null::<libc::timespec>(),
+            ptr::null::<u32>(),
+            classes,
+        )
+    };
+    if woken < 0 { Err(io::Error::last_os_error()) } else { Ok(woken > 0) }
 }
 
 /// Wakes one sleeper on the word at this address, if there is a word; `false` where there is none.

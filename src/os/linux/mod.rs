@@ -1,5 +1,6 @@
 //! Linux: robust futexes, `/dev/shm`, `flock` and open-file-description locks, fork and exit hooks.
 
+pub(crate) mod death;
 pub(crate) mod directory;
 pub(crate) mod file;
 pub(crate) mod fork;

@@ -16,6 +16,14 @@ pub(crate) struct Thread {
     pub(crate) list: RobustList,
 }
 
+impl Thread {
+    /// Is this still the process in which the thread was looked up, and not a child that has been forked since?
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        self.generation == generation::known_generation()
+    }
+}
+
 /// Cells of their own, so that the fast path loads single words and copies no structure through the stack.
 struct Cache {
     /// The fork generation in which the thread was looked up and the fast path is open to it.
