@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use bytemuck::Pod;
-
 use crate::error::{Error, LockError};
 use crate::identity::{Kind, Shape, TypeName};
 use crate::layout;
@@ -12,9 +10,11 @@ use crate::options::Options;
 use crate::segment::{ArrayOf, Contents, Locked, Segment};
 use crate::sync::mutex::Wait;
 
+mod element;
 mod guard;
 mod options;
 
+pub use element::Element;
 pub use guard::ArrayGuard;
 
 /// `N` elements of type `T` in a named segment, with a lock.
@@ -26,8 +26,8 @@ pub use guard::ArrayGuard;
 /// and its siblings), looks, and repairs with [`ArrayGuard::recover`] or says [`ArrayGuard::clear_poison`]; or rewrites
 /// all of it with [`copy_from_slice`](Self::copy_from_slice).
 ///
-/// `T` is any plain data type (`bytemuck::Pod`) that is `Send + Sync`, aligned to at most 4,096 bytes. An array of any
-/// size is created and opened without ever standing on the stack.
+/// `T` is any plain data type, see [`Element`], aligned to at most 4,096 bytes. An array of any size is created and opened
+/// without ever standing on the stack.
 ///
 /// # Examples
 ///
@@ -64,7 +64,7 @@ pub struct SharedArray<T, const N: usize> {
     segment: Segment<ArrayOf<T, N>>,
 }
 
-impl<T: Pod + Send + Sync, const N: usize> Contents for ArrayOf<T, N> {
+impl<T: Element, const N: usize> Contents for ArrayOf<T, N> {
     const SHAPE: Shape = {
         assert!(align_of::<T>() <= layout::PAGE, "the elements of a SharedArray are aligned to at most 4,096 bytes");
         Shape { kind: Kind::Array, elem_size: size_of::<T>() as u64, elem_align: align_of::<T>() as u64, len: N as u64 }
@@ -75,7 +75,8 @@ impl<T: Pod + Send + Sync, const N: usize> Contents for ArrayOf<T, N> {
     }
 }
 
-impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
+// The bound stands on the functions and not on the block: so the compiler explains a missing derive.
+impl<T, const N: usize> SharedArray<T, N> {
     /// How many elements the array has.
     pub const LEN: usize = N;
 
@@ -93,7 +94,10 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// assert_eq!(array.get(999)?, 0.0);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    pub fn create(name: &str) -> Result<Self, Error> {
+    pub fn create(name: &str) -> Result<Self, Error>
+    where
+        T: Element,
+    {
         Self::options().create(name)
     }
 
@@ -112,7 +116,10 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// assert_eq!(array.to_vec()?, [1, 2, 3]);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    pub fn create_from(name: &str, elements: &[T; N]) -> Result<Self, Error> {
+    pub fn create_from(name: &str, elements: &[T; N]) -> Result<Self, Error>
+    where
+        T: Element,
+    {
         Self::options().create_from(name, elements)
     }
 
@@ -134,7 +141,10 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// assert!(matches!(SharedArray::<u16, 9>::open(&name), Err(Error::TypeMismatch { .. })));
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn open(name: &str) -> Result<Self, Error> {
+    pub fn open(name: &str) -> Result<Self, Error>
+    where
+        T: Element,
+    {
         Self::options().open(name)
     }
 
@@ -151,7 +161,10 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// assert!(array.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    pub fn open_or_create(name: &str) -> Result<Self, Error> {
+    pub fn open_or_create(name: &str) -> Result<Self, Error>
+    where
+        T: Element,
+    {
         Self::options().open_or_create(name)
     }
 
@@ -172,10 +185,33 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     /// assert_eq!(second.to_vec()?, [1, 2]);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    pub fn open_or_create_from(name: &str, elements: &[T; N]) -> Result<Self, Error> {
+    pub fn open_or_create_from(name: &str, elements: &[T; N]) -> Result<Self, Error>
+    where
+        T: Element,
+    {
         Self::options().open_or_create_from(name, elements)
     }
 
+    /// More ways to create and open: permissions, persistence, tags.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// // Pages are taken when they are first touched, not all at once.
+    /// let sparse = SharedArray::<u8, 1_000_000>::options().reserve(false).create(&robust_shm::unique_name("sparse"))?;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn options() -> Options<Self>
+    where
+        T: Element,
+    {
+        Options::new()
+    }
+}
+
+impl<T: Element, const N: usize> SharedArray<T, N> {
     /// Waits for the lock.
     ///
     /// # Errors
@@ -592,21 +628,6 @@ impl<T: Pod + Send + Sync, const N: usize> SharedArray<T, N> {
     pub const fn is_empty(&self) -> bool {
         N == 0
     }
-
-    /// More ways to create and open: permissions, persistence, tags.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedArray;
-    ///
-    /// // Pages are taken when they are first touched, not all at once.
-    /// let sparse = SharedArray::<u8, 1_000_000>::options().reserve(false).create(&robust_shm::unique_name("sparse"))?;
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn options() -> Options<Self> {
-        Options::new()
-    }
 }
 
 #[inline]
@@ -620,30 +641,38 @@ fn check_len(found: usize, expected: usize) {
     assert!(found == expected, "a slice of {expected} elements is needed to copy the whole array, got {found}");
 }
 
-/// Shows the name and the first elements; never waits.
-impl<T: Pod + Send + Sync + fmt::Debug, const N: usize> fmt::Debug for SharedArray<T, N> {
+/// Shows the name and the first elements. Never waits, and holds no lock while it formats: what it shows was copied out.
+impl<T: Element + fmt::Debug, const N: usize> fmt::Debug for SharedArray<T, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("SharedArray");
         out.field("name", &self.name());
-        match self.try_lock() {
-            Ok(guard) => out.field("data", &Shortened(&*guard)),
+        let mut shown = Vec::with_capacity(N.min(SHOWN)); // before the lock: memory may take its time
+        let copied = self.read(Wait::No, |elements| shown.extend_from_slice(&elements[..N.min(SHOWN)]));
+        match copied {
+            Ok(()) => out.field("data", &Shortened { shown: &shown, len: N }),
             Err(LockError::Poisoned { .. }) => out.field("data", &format_args!("<poisoned>")),
+            Err(_) if self.is_poisoned() => out.field("data", &format_args!("<locked, poisoned>")),
             Err(_) => out.field("data", &format_args!("<locked>")),
         };
         out.finish_non_exhaustive()
     }
 }
 
-/// The first elements of a slice, and how many there are in all when that is more.
-struct Shortened<'a, T>(&'a [T]);
+/// How many elements are shown.
+const SHOWN: usize = 16;
+
+/// The first elements, and how many there are in all when that is more.
+struct Shortened<'a, T> {
+    shown: &'a [T],
+    len: usize,
+}
 
 impl<T: fmt::Debug> fmt::Debug for Shortened<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 16;
         let mut list = f.debug_list();
-        list.entries(self.0.iter().take(SHOWN));
-        if self.0.len() > SHOWN {
-            list.entry(&format_args!("... ({} in all)", self.0.len()));
+        list.entries(self.shown);
+        if self.len > self.shown.len() {
+            list.entry(&format_args!("... ({} in all)", self.len));
         }
         list.finish()
     }

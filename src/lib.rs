@@ -15,7 +15,7 @@
 //! * [`SharedArray<T, N>`]: many elements, in place. **Poisoned** when a writer died or panicked.
 //! * [`SharedLock`]: a lock for anything else.
 //!
-//! Structs of your own need a derive, and no padding: see [`Shareable`].
+//! Structs of your own need a derive, and no padding: see [`Shareable`] and [`Element`].
 //!
 //! # Promises
 //!
@@ -91,7 +91,7 @@ mod segment;
 mod sync;
 mod value;
 
-pub use array::{ArrayGuard, SharedArray};
+pub use array::{ArrayGuard, Element, SharedArray};
 pub use bytemuck;
 pub use error::{Error, LockError};
 #[cfg(robust_shm_fault)]

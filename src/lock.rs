@@ -466,13 +466,15 @@ impl Options<SharedLock> {
     }
 }
 
-/// Shows the name and whether the lock is free; never waits.
+/// Shows the name and whether the lock is free. Never takes it: what it shows is the picture of a moment.
 impl fmt::Debug for SharedLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.try_lock() {
-            Ok(_) => "free",
-            Err(LockError::Poisoned { .. }) => "poisoned",
-            Err(_) => "locked",
+        let mutex = self.segment.mutex();
+        let state = match (mutex.is_locked(), mutex.is_poisoned()) {
+            (false, false) => "free",
+            (false, true) => "poisoned",
+            (true, false) => "locked",
+            (true, true) => "locked, poisoned",
         };
         f.debug_struct("SharedLock").field("name", &self.name()).field("state", &format_args!("<{state}>")).finish()
     }

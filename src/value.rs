@@ -56,6 +56,7 @@ pub(crate) const MAX_SIZE: usize = 64 << 10;
     label = "not plain data, as far as the compiler knows",
     note = "for a struct, add `#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)] #[repr(C)]`, without padding between or behind the fields: fill up with a `_pad: [u8; N]`",
     note = "for an enum without fields add `#[derive(Clone, Copy, bytemuck::NoUninit, bytemuck::CheckedBitPattern)] #[repr(u8)]`, for a struct with `bool`, `char` or enums in it the same with `#[repr(C)]`",
+    note = "a tuple has no fixed layout: use a struct; for an `Option`, put a `bool` that says whether there is a value beside the value; for `[bool; N]` use `[u8; N]`; atomics are not needed, because the lock is inside: use the plain number",
     note = "references, `String`, `Vec` and `Box` point into one process: share their contents, as `[u8; 64]` for a text"
 )]
 pub trait Shareable: NoUninit + CheckedBitPattern + Send + 'static {}
@@ -190,6 +191,27 @@ impl<T> SharedValue<T> {
     {
         Self::options().open_or_create(name, initial)
     }
+
+    /// More ways to create and open: permissions, persistence, tags.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedValue;
+    ///
+    /// let name = robust_shm::unique_name("persistent");
+    /// let value = SharedValue::<u64>::options().persistent(true).create(&name, 7)?;
+    /// drop(value); // the last user leaves, the segment stays
+    /// assert_eq!(SharedValue::<u64>::open(&name)?.get(), 7);
+    /// robust_shm::remove(&name)?;
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn options() -> Options<Self>
+    where
+        T: Shareable,
+    {
+        Options::new()
+    }
 }
 
 /// Up to so many bytes, a copy of a value may stay in registers.
@@ -212,10 +234,11 @@ impl<T: Shareable> SharedValue<T> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn get(&self) -> T {
         match self.latest().0 {
             Some(value) => value,
-            None => panic!("{}", self.invalid_value()),
+            None => self.panic_over_invalid_value(),
         }
     }
 
@@ -256,6 +279,7 @@ impl<T: Shareable> SharedValue<T> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn get_if_changed(&self, seen: &mut u64) -> Option<T> {
         if self.commits() == *seen {
             return None;
@@ -264,7 +288,7 @@ impl<T: Shareable> SharedValue<T> {
         *seen = commit;
         match value {
             Some(value) => Some(value),
-            None => panic!("{}", self.invalid_value()),
+            None => self.panic_over_invalid_value(),
         }
     }
 
@@ -534,22 +558,11 @@ impl<T: Shareable> SharedValue<T> {
         self.segment.was_created()
     }
 
-    /// More ways to create and open: permissions, persistence, tags.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedValue;
-    ///
-    /// let name = robust_shm::unique_name("persistent");
-    /// let value = SharedValue::<u64>::options().persistent(true).create(&name, 7)?;
-    /// drop(value); // the last user leaves, the segment stays
-    /// assert_eq!(SharedValue::<u64>::open(&name)?.get(), 7);
-    /// robust_shm::remove(&name)?;
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn options() -> Options<Self> {
-        Options::new()
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn panic_over_invalid_value(&self) -> ! {
+        panic!("{}", self.invalid_value())
     }
 
     #[cold]

@@ -3,9 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use bytemuck::Pod;
-
-use super::Shortened;
+use super::{Element, SHOWN, Shortened};
 use crate::segment::{ArrayOf, Locked};
 
 /// The elements of a [`SharedArray`](crate::SharedArray), in place, while its lock is held; dropping the guard releases it,
@@ -16,11 +14,11 @@ use crate::segment::{ArrayOf, Locked};
 /// destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception or `pthread_exit`.
 /// [`update`](crate::SharedArray::update) is exact: it poisons unless its closure has returned.
 #[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct ArrayGuard<'a, T: Pod + Send + Sync, const N: usize> {
+pub struct ArrayGuard<'a, T: Element, const N: usize> {
     pub(super) locked: Locked<'a, ArrayOf<T, N>>,
 }
 
-impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
+impl<T: Element, const N: usize> ArrayGuard<'_, T, N> {
     /// Did a holder before this one die or panic, and nobody has repaired the elements?
     ///
     /// # Examples
@@ -76,14 +74,14 @@ impl<T: Pod + Send + Sync, const N: usize> ArrayGuard<'_, T, N> {
     }
 }
 
-impl<T: Pod + Send + Sync, const N: usize> Drop for ArrayGuard<'_, T, N> {
+impl<T: Element, const N: usize> Drop for ArrayGuard<'_, T, N> {
     #[inline(always)]
     fn drop(&mut self) {
         self.locked.release_changed();
     }
 }
 
-impl<T: Pod + Send + Sync, const N: usize> Deref for ArrayGuard<'_, T, N> {
+impl<T: Element, const N: usize> Deref for ArrayGuard<'_, T, N> {
     type Target = [T; N];
 
     #[inline]
@@ -92,15 +90,15 @@ impl<T: Pod + Send + Sync, const N: usize> Deref for ArrayGuard<'_, T, N> {
     }
 }
 
-impl<T: Pod + Send + Sync, const N: usize> DerefMut for ArrayGuard<'_, T, N> {
+impl<T: Element, const N: usize> DerefMut for ArrayGuard<'_, T, N> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T; N] {
         self.locked.array_mut()
     }
 }
 
-impl<T: Pod + Send + Sync + fmt::Debug, const N: usize> fmt::Debug for ArrayGuard<'_, T, N> {
+impl<T: Element + fmt::Debug, const N: usize> fmt::Debug for ArrayGuard<'_, T, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ArrayGuard").field(&Shortened(&**self)).finish()
+        f.debug_tuple("ArrayGuard").field(&Shortened { shown: &self[..N.min(SHOWN)], len: N }).finish()
     }
 }

@@ -1,13 +1,11 @@
 //! [`Options`] that lead to a [`SharedArray`].
 
-use bytemuck::Pod;
-
-use super::SharedArray;
+use super::{Element, SharedArray};
 use crate::error::Error;
 use crate::options::Options;
 use crate::segment::Segment;
 
-impl<T: Pod + Send + Sync, const N: usize> Options<SharedArray<T, N>> {
+impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     /// Whether an array that is created is poisoned when a holder dies or panics amid changes. `true` by default;
     /// `false` is for elements that mean something each by itself, as counters do: a death between two of them leaves
     /// nothing half-done. [`lock`](SharedArray::lock) then never says `Poisoned`, and the lock of a dead holder is

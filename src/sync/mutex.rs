@@ -174,6 +174,14 @@ impl Mutex {
         self.poison.is_told_by(owner_died, poison, dirty)
     }
 
+    /// Does anybody hold the lock? A moment's picture.
+    pub(crate) fn is_locked(&self) -> bool {
+        match self.kind {
+            Kind::Futex => robust_futex::is_locked(self.line()),
+            Kind::OsMutex(_) => os_mutex::is_locked(self.line()),
+        }
+    }
+
     /// Is the lock held through a mapping at these addresses, by a guard that was leaked, so that libc or the kernel will
     /// write to them?
     pub(crate) fn is_held_within(&self, addresses: Range<usize>) -> bool {

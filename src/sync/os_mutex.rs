@@ -127,6 +127,11 @@ impl fmt::Debug for OsMutex {
     }
 }
 
+/// Does anybody hold the mutex?
+pub(super) fn is_locked(line: &LockLine) -> bool {
+    Record::in_line(line) != Record::NOBODY
+}
+
 /// Does this thread hold the mutex?
 pub(super) fn is_held_here(line: &LockLine) -> bool {
     Record::in_line(line) == Record::of_this_thread()

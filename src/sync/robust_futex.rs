@@ -255,6 +255,11 @@ pub(super) fn owner_died(line: &LockLine) -> bool {
     line.word.load(Ordering::Relaxed) & OWNER_DIED != 0
 }
 
+/// Does the word name a holder?
+pub(super) fn is_locked(line: &LockLine) -> bool {
+    holder_in(line.word.load(Ordering::Relaxed)).is_some()
+}
+
 /// Does a thread of this process hold the lock with a node that lies between these addresses?
 pub(super) fn is_held_within(line: &LockLine, addresses: std::ops::Range<usize>) -> bool {
     holder_in(line.word.load(Ordering::Relaxed)).is_some_and(process::is_own_thread)

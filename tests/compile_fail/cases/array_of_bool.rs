@@ -1,0 +1,3 @@
+fn main() {
+    let _ = robust_shm::SharedArray::<bool, 4>::open_or_create("name");
+}

@@ -1,0 +1,3 @@
+fn main() {
+    let _ = robust_shm::SharedValue::create("name", [true; 8]);
+}

@@ -1,0 +1,3 @@
+fn main() {
+    let _ = robust_shm::SharedValue::<u32>::options().poison(false).create("name", 1);
+}
