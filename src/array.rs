@@ -59,7 +59,7 @@ pub use guard::ArrayGuard;
 /// println!("{} of {}", counters.get(ERRORS)?, counters.get(REQUESTS)?);
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
-#[must_use = "dropping the last handle removes the segment"]
+#[must_use = "keep it: `let array = ...` (`let _ = ...` drops it at once, and dropping the last handle removes the segment)"]
 pub struct SharedArray<T, const N: usize> {
     segment: Segment<ArrayOf<T, N>>,
 }
@@ -94,6 +94,7 @@ impl<T, const N: usize> SharedArray<T, N> {
     /// assert_eq!(array.get(999)?, 0.0);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(name: &str) -> Result<Self, Error>
     where
         T: Element,
@@ -116,6 +117,7 @@ impl<T, const N: usize> SharedArray<T, N> {
     /// assert_eq!(array.to_vec()?, [1, 2, 3]);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn create_from(name: &str, elements: &[T; N]) -> Result<Self, Error>
     where
         T: Element,
@@ -141,6 +143,7 @@ impl<T, const N: usize> SharedArray<T, N> {
     /// assert!(matches!(SharedArray::<u16, 9>::open(&name), Err(Error::TypeMismatch { .. })));
     /// # Ok::<(), Error>(())
     /// ```
+    #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn open(name: &str) -> Result<Self, Error>
     where
         T: Element,
@@ -161,6 +164,7 @@ impl<T, const N: usize> SharedArray<T, N> {
     /// assert!(array.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(name: &str) -> Result<Self, Error>
     where
         T: Element,
@@ -185,6 +189,7 @@ impl<T, const N: usize> SharedArray<T, N> {
     /// assert_eq!(second.to_vec()?, [1, 2]);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create_from(name: &str, elements: &[T; N]) -> Result<Self, Error>
     where
         T: Element,
@@ -229,6 +234,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn lock(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_for(Wait::Forever)
     }
@@ -247,6 +253,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_for(Wait::No)
     }
@@ -266,6 +273,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     /// array.try_lock_for(Duration::from_millis(100))?.fill(1);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock_for(&self, timeout: Duration) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_for(Wait::at_most(timeout))
     }
@@ -285,6 +293,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     /// array.try_lock_until(Instant::now() + Duration::from_millis(100))?.fill(1);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock_until(&self, deadline: Instant) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_for(Wait::until(deadline))
     }
@@ -309,6 +318,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn lock_ignoring_poison(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_either(Wait::Forever)
     }
@@ -331,6 +341,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock_ignoring_poison(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_either(Wait::No)
     }
@@ -353,6 +364,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     /// # drop(guard);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock_ignoring_poison_for(&self, timeout: Duration) -> Result<ArrayGuard<'_, T, N>, LockError> {
         self.lock_either(Wait::at_most(timeout))
     }
@@ -373,6 +385,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     /// # drop(guard);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn lock_recover(&self, repair: impl FnOnce(&mut [T; N])) -> Result<ArrayGuard<'_, T, N>, LockError> {
         let mut guard = self.lock_ignoring_poison()?;
         ArrayGuard::recover(&mut guard, repair);

@@ -52,7 +52,7 @@ pub use guard::LockGuard;
 /// `examples/leader.rs` does so with three processes, of which two are killed. A program that is to end when another
 /// instance runs asks with [`try_lock`](Self::try_lock) in place of `lock`, and ends at `WouldBlock`; where there is
 /// something to repair after a kill, with [`try_lock_ignoring_poison`](Self::try_lock_ignoring_poison).
-#[must_use = "dropping the last handle removes the segment"]
+#[must_use = "keep it: `let lock = ...` (`let _ = ...` drops it at once, and dropping the last handle removes the segment)"]
 pub struct SharedLock {
     segment: Segment<Nothing>,
 }
@@ -79,6 +79,7 @@ impl SharedLock {
     /// assert!(lock.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let lock = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(name: &str) -> Result<Self, Error> {
         Self::options().create(name)
     }
@@ -96,6 +97,7 @@ impl SharedLock {
     ///
     /// assert!(matches!(SharedLock::open("nobody-made-this"), Err(Error::NotFound { .. })));
     /// ```
+    #[must_use = "keep it: `let lock = ...?;` (dropping the last handle removes the segment)"]
     pub fn open(name: &str) -> Result<Self, Error> {
         Self::options().open(name)
     }
@@ -115,6 +117,7 @@ impl SharedLock {
     /// assert!(first.was_created() && !second.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let lock = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(name: &str) -> Result<Self, Error> {
         Self::options().open_or_create(name)
     }
@@ -139,6 +142,7 @@ impl SharedLock {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn lock(&self) -> Result<LockGuard<'_>, LockError> {
         self.lock_for(Wait::Forever)
     }
@@ -157,6 +161,7 @@ impl SharedLock {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock(&self) -> Result<LockGuard<'_>, LockError> {
         self.lock_for(Wait::No)
     }
@@ -176,6 +181,7 @@ impl SharedLock {
     /// assert!(lock.try_lock_for(Duration::from_millis(100)).is_ok());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock_for(&self, timeout: Duration) -> Result<LockGuard<'_>, LockError> {
         self.lock_for(Wait::at_most(timeout))
     }
@@ -195,6 +201,7 @@ impl SharedLock {
     /// assert!(lock.try_lock_until(Instant::now() + Duration::from_millis(100)).is_ok());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock_until(&self, deadline: Instant) -> Result<LockGuard<'_>, LockError> {
         self.lock_for(Wait::until(deadline))
     }
@@ -217,6 +224,7 @@ impl SharedLock {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn lock_ignoring_poison(&self) -> Result<LockGuard<'_>, LockError> {
         self.lock_either(Wait::Forever)
     }
@@ -246,6 +254,7 @@ impl SharedLock {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock_ignoring_poison(&self) -> Result<LockGuard<'_>, LockError> {
         self.lock_either(Wait::No)
     }
@@ -265,6 +274,7 @@ impl SharedLock {
     /// assert!(lock.try_lock_ignoring_poison_for(Duration::from_millis(100)).is_ok());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock_ignoring_poison_for(&self, timeout: Duration) -> Result<LockGuard<'_>, LockError> {
         self.lock_either(Wait::at_most(timeout))
     }
@@ -285,6 +295,7 @@ impl SharedLock {
     /// # drop(guard);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn lock_recover(&self, repair: impl FnOnce()) -> Result<LockGuard<'_>, LockError> {
         let mut guard = self.lock_ignoring_poison()?;
         LockGuard::recover(&mut guard, repair);
@@ -420,6 +431,7 @@ impl Options<SharedLock> {
     /// assert!(made.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let lock = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(&self, name: &str) -> Result<SharedLock, Error> {
         Ok(SharedLock { segment: Segment::create(name, &self.settings, &[])? })
     }
@@ -441,6 +453,7 @@ impl Options<SharedLock> {
     /// assert!(!opened.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let lock = ...?;` (dropping the last handle removes the segment)"]
     pub fn open(&self, name: &str) -> Result<SharedLock, Error> {
         Ok(SharedLock { segment: Segment::open(name, &self.settings)? })
     }
@@ -461,6 +474,7 @@ impl Options<SharedLock> {
     /// assert!(made.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let lock = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(&self, name: &str) -> Result<SharedLock, Error> {
         Ok(SharedLock { segment: Segment::open_or_create(name, &self.settings, &[])? })
     }

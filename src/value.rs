@@ -101,7 +101,7 @@ impl<T: NoUninit + CheckedBitPattern + Send + 'static> Shareable for T {}
 /// struct Odd([u8; 8192]);
 /// let value = robust_shm::SharedValue::create("too-aligned", Odd([0; 8192]));
 /// ```
-#[must_use = "dropping the last handle removes the segment"]
+#[must_use = "keep it: `let value = ...` (`let _ = ...` drops it at once, and dropping the last handle removes the segment)"]
 pub struct SharedValue<T> {
     segment: Segment<ValueOf<T>>,
 }
@@ -137,6 +137,7 @@ impl<T> SharedValue<T> {
     /// assert!(matches!(SharedValue::create(&name, 2.5f64), Err(Error::AlreadyExists { .. })));
     /// # Ok::<(), Error>(())
     /// ```
+    #[must_use = "keep it: `let value = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(name: &str, initial: T) -> Result<Self, Error>
     where
         T: Shareable,
@@ -159,6 +160,7 @@ impl<T> SharedValue<T> {
     ///
     /// assert!(matches!(SharedValue::<i32>::open("nobody-made-this"), Err(Error::NotFound { .. })));
     /// ```
+    #[must_use = "keep it: `let value = ...?;` (dropping the last handle removes the segment)"]
     pub fn open(name: &str) -> Result<Self, Error>
     where
         T: Shareable,
@@ -185,6 +187,7 @@ impl<T> SharedValue<T> {
     /// assert_eq!(second.get(), 'a');
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let value = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(name: &str, initial: T) -> Result<Self, Error>
     where
         T: Shareable,
@@ -387,6 +390,7 @@ impl<T: Shareable> SharedValue<T> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn lock(&self) -> Result<ValueGuard<'_, T>, LockError> {
         self.lock_for(Wait::Forever)
     }
@@ -407,6 +411,7 @@ impl<T: Shareable> SharedValue<T> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     #[inline(always)]
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock(&self) -> Result<ValueGuard<'_, T>, LockError> {
         self.lock_for(Wait::No)
     }
@@ -426,6 +431,7 @@ impl<T: Shareable> SharedValue<T> {
     /// *value.try_lock_for(Duration::from_millis(100))? += 1;
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock_for(&self, timeout: Duration) -> Result<ValueGuard<'_, T>, LockError> {
         self.lock_for(Wait::at_most(timeout))
     }
@@ -445,6 +451,7 @@ impl<T: Shareable> SharedValue<T> {
     /// *value.try_lock_until(Instant::now() + Duration::from_millis(100))? += 1;
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
     pub fn try_lock_until(&self, deadline: Instant) -> Result<ValueGuard<'_, T>, LockError> {
         self.lock_for(Wait::until(deadline))
     }

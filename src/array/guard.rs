@@ -13,7 +13,7 @@ use crate::segment::{ArrayOf, Locked};
 /// count as a regular end: a second panic under a guard that was made while a first one was unwinding already, in a
 /// destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception or `pthread_exit`.
 /// [`update`](crate::SharedArray::update) is exact: it poisons unless its closure has returned.
-#[must_use = "the lock is released as soon as the guard is dropped"]
+#[must_use = "bind it: `let _guard = ...` (`let _ = ...` drops it, and so releases the lock, at once)"]
 pub struct ArrayGuard<'a, T: Element, const N: usize> {
     pub(super) locked: Locked<'a, ArrayOf<T, N>>,
 }

@@ -42,6 +42,7 @@ impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     /// assert!(made.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
         Ok(SharedArray { segment: Segment::create(name, &self.settings, &[])? })
     }
@@ -62,6 +63,7 @@ impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     /// assert_eq!(made.to_vec()?, [1, 2]);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
         Ok(SharedArray { segment: Segment::create(name, &self.settings, bytemuck::cast_slice(elements))? })
     }
@@ -83,6 +85,7 @@ impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     /// assert!(!opened.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn open(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
         Ok(SharedArray { segment: Segment::open(name, &self.settings)? })
     }
@@ -103,6 +106,7 @@ impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     /// assert!(made.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(&self, name: &str) -> Result<SharedArray<T, N>, Error> {
         Ok(SharedArray { segment: Segment::open_or_create(name, &self.settings, &[])? })
     }
@@ -123,6 +127,7 @@ impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     /// assert_eq!(made.to_vec()?, [1, 2]);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
         Ok(SharedArray { segment: Segment::open_or_create(name, &self.settings, bytemuck::cast_slice(elements))? })
     }

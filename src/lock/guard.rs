@@ -11,7 +11,7 @@ use crate::segment::{Locked, Nothing};
 /// count as a regular end: a second panic under a guard that was made while a first one was unwinding already, in a
 /// destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception or `pthread_exit`.
 /// [`with`](crate::SharedLock::with) is exact: it poisons unless its closure has returned.
-#[must_use = "the lock is released as soon as the guard is dropped"]
+#[must_use = "bind it: `let _guard = ...` (`let _ = ...` drops it, and so releases the lock, at once)"]
 pub struct LockGuard<'a> {
     pub(super) locked: Locked<'a, Nothing>,
 }

@@ -6,9 +6,9 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::thread::panicking;
 use std::time::{Duration, Instant};
@@ -205,24 +205,34 @@ impl fmt::Debug for Mutex {
 /// cells) right after the atomic operation of taking the lock would hold up the processor.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
+    /// The only field that is not `Send`: so the compiler's message names this one.
+    not_send: PhantomData<dyn GuardStaysOnItsThread>,
     mutex: &'a Mutex,
     /// The mutex's own.
-    line: NonNull<LockLine>,
+    line: Own<NonNull<LockLine>>,
     /// This thread's, if the lock was linked [`Linked::Alone`]; else none, which no fast path takes for its own.
-    alone_in: RobustList,
+    alone_in: Own<RobustList>,
     // Whole words: narrow fields, stored one by one and moved at once, stall the processor longer than the lock takes.
     tid: usize,
     /// The fork generation in which the lock was taken.
     generation: usize,
     /// 1 if the thread was panicking already when it took the lock.
     was_panicking: usize,
-    /// As std's guards: not `Send`, because the kernel's list belongs to a thread, but `Sync`.
-    not_send: PhantomData<MutexGuard<'static, ()>>,
 }
 
-// SAFETY: what a shared reference gives access to is the mutex, which is `Sync`, and atomics in the lock line. The list
-// is used when the lock is released, on the thread of its owner.
-unsafe impl Sync for Held<'_> {}
+/// What a guard is, as the compiler puts it when somebody moves one to another thread: the kernel's list of held locks
+/// belongs to the thread that took them. References may go: what they give access to is the mutex and atomics.
+trait GuardStaysOnItsThread: Sync + Unpin + UnwindSafe + RefUnwindSafe {}
+
+/// What stays on its thread because [`Held`] does.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+struct Own<T>(T);
+
+// SAFETY: this file puts it into `Held` only, which does not leave its thread.
+unsafe impl<T> Send for Own<T> {}
+// SAFETY: used when the lock is released, on the thread of its owner, or to reach atomics in the lock line.
+unsafe impl<T> Sync for Own<T> {}
 
 /// What a guard may do with the data before the lock is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,21 +274,21 @@ impl<'a> Held<'a> {
     #[inline(always)]
     fn new(mutex: &'a Mutex, line: NonNull<LockLine>, me: &Thread, linked: Linked) -> Self {
         Self {
+            not_send: PhantomData,
             mutex,
-            line,
-            alone_in: if linked == Linked::Alone { me.list } else { RobustList::NONE },
+            line: Own(line),
+            alone_in: Own(if linked == Linked::Alone { me.list } else { RobustList::NONE }),
             tid: me.tid as usize,
             generation: me.generation as usize,
             was_panicking: usize::from(panicking()),
-            not_send: PhantomData,
         }
     }
 
     fn by_os_mutex(mutex: &'a Mutex) -> Self {
         Self {
             mutex,
-            line: mutex.line,
-            alone_in: RobustList::NONE, // so that every release goes the slow way
+            line: Own(mutex.line),
+            alone_in: Own(RobustList::NONE), // so that every release goes the slow way
             tid: 0,
             generation: os::generation::known_generation() as usize,
             was_panicking: usize::from(panicking()),
@@ -288,7 +298,7 @@ impl<'a> Held<'a> {
 
     #[inline(always)]
     pub(crate) fn line(&self) -> Line<'a> {
-        Line(self.line, PhantomData)
+        Line(self.line.0, PhantomData)
     }
 
     #[inline]
@@ -318,13 +328,13 @@ impl<'a> Held<'a> {
         let is_simple = self.is_simple();
         if is_simple {
             before(self.line(), End::Regular);
-            if robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in) {
+            if robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in.0) {
                 return;
             }
         }
         // One call for both exits, because the compiler inlines a guard's drop only while it is small; and no reference
         // to `self` or `before`, because a guard whose address is taken cannot stay in registers.
-        self.mutex.release_slowly(self.alone_in, self.generation, self.was_panicking, is_simple, before);
+        self.mutex.release_slowly(self.alone_in.0, self.generation, self.was_panicking, is_simple, before);
     }
 
     /// [`release`](Self::release), for what is changed in place: poisons the lock if `section` was broken off, or if a
@@ -334,18 +344,18 @@ impl<'a> Held<'a> {
     pub(crate) fn release_or_poison(&self, section: Section) {
         let is_simple = !section.was_broken_off
             && self.is_in_process_of_lock()
-            && robust_futex::is_linked_alone(self.line().get(), self.alone_in)
+            && robust_futex::is_linked_alone(self.line().get(), self.alone_in.0)
             && !panicking();
         if is_simple {
             if section.changes {
                 poison::end_changes(self.line().get());
             }
-            if robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in) {
+            if robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in.0) {
                 return;
             }
         }
         let poison = self.mutex.poison;
-        self.mutex.release_slowly(self.alone_in, self.generation, self.was_panicking, is_simple, move |line, end| {
+        self.mutex.release_slowly(self.alone_in.0, self.generation, self.was_panicking, is_simple, move |line, end| {
             if (section.was_broken_off || end == End::Panic) && poison != Poison::Never {
                 line.get().poison.store(1, Ordering::Relaxed); // written by holders only
                 crate::fault::point!("poison: set by a panic");
@@ -361,7 +371,7 @@ impl<'a> Held<'a> {
     #[inline(always)]
     fn is_simple(&self) -> bool {
         self.is_in_process_of_lock()
-            && robust_futex::is_held_alone(self.line().get(), self.tid as u32, self.alone_in)
+            && robust_futex::is_held_alone(self.line().get(), self.tid as u32, self.alone_in.0)
             && !panicking()
     }
 

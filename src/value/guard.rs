@@ -15,7 +15,7 @@ use crate::segment::{Locked, ValueOf};
 /// one was unwinding already, in a destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception
 /// or `pthread_exit`. [`update`](crate::SharedValue::update) and [`try_update`](crate::SharedValue::try_update) are exact:
 /// they commit when their closure has returned, and not otherwise.
-#[must_use = "the lock is released as soon as the guard is dropped"]
+#[must_use = "bind it: `let _guard = ...` (`let _ = ...` drops it, and so releases the lock, at once)"]
 pub struct ValueGuard<'a, T: Shareable> {
     pub(super) locked: Locked<'a, ValueOf<T>>,
     pub(super) copy: T,

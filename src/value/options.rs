@@ -22,6 +22,7 @@ impl<T: Shareable> Options<SharedValue<T>> {
     /// assert!(made.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let value = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(&self, name: &str, initial: T) -> Result<SharedValue<T>, Error> {
         Ok(SharedValue { segment: Segment::create(name, &self.settings, bytemuck::bytes_of(&initial))? })
     }
@@ -43,6 +44,7 @@ impl<T: Shareable> Options<SharedValue<T>> {
     /// assert!(!opened.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let value = ...?;` (dropping the last handle removes the segment)"]
     pub fn open(&self, name: &str) -> Result<SharedValue<T>, Error> {
         Ok(SharedValue { segment: Segment::open(name, &self.settings)? })
     }
@@ -63,6 +65,7 @@ impl<T: Shareable> Options<SharedValue<T>> {
     /// assert!(made.was_created());
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
+    #[must_use = "keep it: `let value = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(&self, name: &str, initial: T) -> Result<SharedValue<T>, Error> {
         Ok(SharedValue { segment: Segment::open_or_create(name, &self.settings, bytemuck::bytes_of(&initial))? })
     }
