@@ -4,14 +4,20 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use robust_shm::{SharedArray, SharedLock, SharedValue};
-use support::{Scratch, play, say, spawn};
+use robust_shm::{LockKind, SharedArray, SharedLock, SharedValue};
+use support::{Scratch, play, say, spawn, with_each_kind};
 
 const TIMES: u64 = 100_000;
 
 #[test]
 fn child() {
     play(&[("add", add), ("compute", compute), ("hammer", hammer), ("array", add_to_array)]);
+}
+
+with_each_kind! {
+    four_processes_lose_no_increment_of_a_value,
+    four_processes_lose_no_increment_of_an_array,
+    readers_see_only_whole_values_while_threads_write,
 }
 
 fn add(name: &str) {
@@ -59,19 +65,17 @@ fn a_child_process_computes_and_the_parent_reads() {
     assert_eq!(value.get(), [25, 36, 49, 64]);
 }
 
-#[test]
-fn four_processes_lose_no_increment_of_a_value() {
+fn four_processes_lose_no_increment_of_a_value(kind: LockKind) {
     let name = Scratch::new("adders");
-    let value = SharedValue::create(&name, 0u64).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&name, 0u64).unwrap();
     let children: Vec<_> = (0..4).map(|_| spawn("add", &name)).collect();
     children.into_iter().for_each(support::Role::join);
     assert_eq!((value.get(), value.commits()), (4 * TIMES, 4 * TIMES));
 }
 
-#[test]
-fn four_processes_lose_no_increment_of_an_array() {
+fn four_processes_lose_no_increment_of_an_array(kind: LockKind) {
     let name = Scratch::new("adders");
-    let array = SharedArray::<u64, 2>::create(&name).unwrap();
+    let array = SharedArray::<u64, 2>::options().lock_kind(kind).create(&name).unwrap();
     let children: Vec<_> = (0..4).map(|_| spawn("array", &name)).collect();
     children.into_iter().for_each(support::Role::join);
     assert_eq!(array.to_vec().unwrap(), [4 * TIMES, 4 * TIMES]);
@@ -89,10 +93,9 @@ fn sixteen_processes_hammering_an_empty_section_all_finish() {
     }
 }
 
-#[test]
-fn readers_see_only_whole_values_while_threads_write() {
+fn readers_see_only_whole_values_while_threads_write(kind: LockKind) {
     let name = Scratch::new("whole");
-    let value = SharedValue::create(&name, [0u64; 64]).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&name, [0u64; 64]).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {

@@ -3,8 +3,8 @@
 
 mod support;
 
-use robust_shm::{LockError, SegmentInfo, SharedLock, SharedValue};
-use support::{Scratch, exists, play, spawn, until};
+use robust_shm::{LockError, LockKind, SegmentInfo, SharedLock, SharedValue};
+use support::{Scratch, exists, kind, play, spawn, spawn_of, until, with_each_kind};
 
 #[test]
 fn child() {
@@ -20,6 +20,12 @@ fn child() {
     ]);
 }
 
+with_each_kind! {
+    a_guard_dropped_in_a_forked_child_neither_commits_nor_unlocks,
+    a_forked_child_locks_for_itself,
+    an_inherited_guard_does_not_release_the_childs_own_lock,
+}
+
 /// Forks; the child runs `body` and ends; returns when it has ended well.
 fn fork(body: impl FnOnce()) {
     fork_and(body, || {});
@@ -33,7 +39,7 @@ fn fork_and(body: impl FnOnce(), meanwhile: impl FnOnce()) {
 }
 
 fn guard_in_child(name: &str) {
-    let value = SharedValue::create(name, 1u32).unwrap();
+    let value = SharedValue::options().lock_kind(kind()).create(name, 1u32).unwrap();
     let mut guard = Some(value.lock().unwrap());
     **guard.as_mut().unwrap() = 2;
     fork(|| {
@@ -49,9 +55,9 @@ fn guard_in_child(name: &str) {
 }
 
 fn relock_in_child(name: &str) {
-    let lock = SharedLock::create(name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind()).create(name).unwrap();
     let mut guard = Some(lock.lock().unwrap());
-    let second = SharedLock::create(&format!("{name}-2")).unwrap();
+    let second = SharedLock::options().lock_kind(kind()).create(&format!("{name}-2")).unwrap();
     fork(|| {
         // The child takes and releases locks of its own while it has a copy of its parent's guard.
         let own = second.lock().unwrap();
@@ -64,7 +70,7 @@ fn relock_in_child(name: &str) {
 }
 
 fn own_lock_and_inherited_guard(name: &str) {
-    let lock = SharedLock::create(name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind()).create(name).unwrap();
     let guard = std::cell::Cell::new(Some(lock.lock().unwrap()));
     fork_and(
         || {
@@ -176,19 +182,16 @@ fn threads_that_make_their_first_call_at_once_all_lock() {
     }
 }
 
-#[test]
-fn a_guard_dropped_in_a_forked_child_neither_commits_nor_unlocks() {
-    spawn("guard", &Scratch::new("fork")).join();
+fn a_guard_dropped_in_a_forked_child_neither_commits_nor_unlocks(kind: LockKind) {
+    spawn_of(kind, "guard", &Scratch::new("fork")).join();
 }
 
-#[test]
-fn a_forked_child_locks_for_itself() {
-    spawn("relock", &Scratch::new("fork")).join();
+fn a_forked_child_locks_for_itself(kind: LockKind) {
+    spawn_of(kind, "relock", &Scratch::new("fork")).join();
 }
 
-#[test]
-fn an_inherited_guard_does_not_release_the_childs_own_lock() {
-    spawn("own", &Scratch::new("fork")).join();
+fn an_inherited_guard_does_not_release_the_childs_own_lock(kind: LockKind) {
+    spawn_of(kind, "own", &Scratch::new("fork")).join();
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! `LockKind::OsMutex`: what it cannot do is an error in time and never a hang; everything else is as with other kinds,
 //! which the other tests show.
-#![allow(unsafe_code)]
 
 mod support;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, segments};
-use support::{Scratch, exists, play, ready_to_die, say, spawn, spawn_through, until, within_limit};
+use support::{Scratch, exists, is_root, own_tid, play, ready_to_die, say, spawn, spawn_through, until, within_limit};
 
 #[test]
 fn child() {
@@ -137,6 +136,14 @@ fn what_a_dead_holder_may_have_torn_is_poisoned_when_its_lock_is_free_again() {
     let array = SharedArray::<u32, 4>::open(&name).unwrap();
     assert!(array.is_poisoned());
     assert!(matches!(array.try_lock(), Err(LockError::Poisoned { .. })));
+    drop(array.lock_recover(|elements| elements[0] = 0).unwrap());
+    drop(array);
+    assert!(SharedArray::<u32, 4>::open(&name).unwrap().try_lock().is_ok());
+
+    let name = Scratch::new("os-mutex");
+    drop(options().poison(false).create(&name).unwrap());
+    kill_a_holder("hold-array", &name);
+    assert!(SharedArray::<u32, 4>::open(&name).unwrap().try_lock().is_ok());
 }
 
 #[test]
@@ -163,21 +170,15 @@ fn use_it(name: &str) {
 
 fn namesake(name: &str) {
     let value = SharedValue::<[u64; 8]>::open(name).unwrap();
-    // SAFETY: takes nothing, cannot fail.
-    let me = unsafe { libc::gettid() };
-    assert_eq!(SegmentInfo::of(name).unwrap().holder_thread(), Some(me as u32), "each is the first of its namespace");
+    let me = own_tid().cast_unsigned();
+    assert_eq!(SegmentInfo::of(name).unwrap().holder_thread(), Some(me), "each is the first of its namespace");
     let error = value.try_lock_for(Duration::ZERO).unwrap_err();
     assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
 }
 
-fn is_root() -> bool {
-    // SAFETY: takes nothing, cannot fail.
-    unsafe { libc::geteuid() == 0 }
-}
-
 #[test]
 fn users_may_be_in_several_pid_namespaces_and_nobody_is_named_across_them() {
-    if !is_root() {
+    if !is_root("to make PID namespaces") {
         return;
     }
     let name = Scratch::new("os-mutex");

@@ -8,12 +8,26 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use robust_shm::{Error, LockError, LockGuard, SharedArray, SharedLock, SharedValue, remove};
-use support::{Family, Scratch, asleep, exists, member, own_tid, play, ready_to_die, say, spawn, until, within_limit};
+use robust_shm::{Error, LockError, LockGuard, LockKind, SharedArray, SharedLock, SharedValue, remove};
+use support::{
+    Family, Scratch, asleep, exists, member, own_tid, play, ready_to_die, say, spawn, until, with_each_kind,
+    within_limit,
+};
 
 #[test]
 fn child() {
     play(&[("dies-holding-two", dies_holding_two), ("sees", sees), ("rival", rival)]);
+}
+
+with_each_kind! {
+    lock_waits_for_the_first_one,
+    try_lock_does_not_get_what_is_held,
+    timed_lock_gets_the_lock_within_a_long_time,
+    timed_lock_gives_up_after_a_short_time,
+    a_deadline_that_has_passed_still_gets_a_free_lock,
+    each_way_of_locking_is_undone_by_the_end_of_its_guard,
+    a_recursive_lock_is_refused_in_every_form,
+    many_processes_at_one_lock_lose_nothing,
 }
 
 /// Boost's `BaseSeconds`, shortened.
@@ -34,10 +48,10 @@ use Holds::{UntilTheOtherGaveUp, UntilTheOtherSleeps};
 
 /// Two threads, as in Boost: the first locks, waits and writes 1; the second comes later, asks, and writes 2 if it gets
 /// the lock. Returns what stands there when both are done, and what the second found.
-fn two_threads(holds: Holds, ask: Ask) -> (i32, Option<i32>) {
+fn two_threads(kind: LockKind, holds: Holds, ask: Ask) -> (i32, Option<i32>) {
     within_limit("two threads at a lock", move || {
         let name = Scratch::new("two");
-        let lock = SharedLock::create(&name).unwrap();
+        let lock = SharedLock::options().lock_kind(kind).create(&name).unwrap();
         let shared = AtomicI32::new(NOT_WRITTEN);
         let ((is_locked, locked), (has_asked, asked)) = (mpsc::channel(), mpsc::channel());
         let found = thread::scope(|scope| {
@@ -68,47 +82,44 @@ fn two_threads(holds: Holds, ask: Ask) -> (i32, Option<i32>) {
 
 // mutex_test_template
 
-#[test]
-fn lock_waits_for_the_first_one() {
-    assert_eq!(two_threads(UntilTheOtherSleeps, |lock| lock.lock().is_ok()), (2, Some(1)));
+fn lock_waits_for_the_first_one(kind: LockKind) {
+    assert_eq!(two_threads(kind, UntilTheOtherSleeps, |lock| lock.lock().is_ok()), (2, Some(1)));
 }
 
-#[test]
-fn try_lock_does_not_get_what_is_held() {
-    assert_eq!(two_threads(UntilTheOtherGaveUp, |lock| lock.try_lock().is_ok()), (1, None));
+fn try_lock_does_not_get_what_is_held(kind: LockKind) {
+    assert_eq!(two_threads(kind, UntilTheOtherGaveUp, |lock| lock.try_lock().is_ok()), (1, None));
 }
 
-#[test]
-fn timed_lock_gets_the_lock_within_a_long_time() {
-    assert_eq!(two_threads(UntilTheOtherSleeps, |lock| lock.try_lock_for(support::LIMIT).is_ok()), (2, Some(1)));
+fn timed_lock_gets_the_lock_within_a_long_time(kind: LockKind) {
+    assert_eq!(two_threads(kind, UntilTheOtherSleeps, |lock| lock.try_lock_for(support::LIMIT).is_ok()), (2, Some(1)));
     assert_eq!(
-        two_threads(UntilTheOtherSleeps, |lock| lock.try_lock_until(Instant::now() + support::LIMIT).is_ok()),
+        two_threads(kind, UntilTheOtherSleeps, |lock| lock.try_lock_until(Instant::now() + support::LIMIT).is_ok()),
         (2, Some(1))
     );
-    assert_eq!(two_threads(UntilTheOtherSleeps, |lock| lock.try_lock_for(Duration::MAX).is_ok()), (2, Some(1)));
+    assert_eq!(two_threads(kind, UntilTheOtherSleeps, |lock| lock.try_lock_for(Duration::MAX).is_ok()), (2, Some(1)));
 }
 
-#[test]
-fn timed_lock_gives_up_after_a_short_time() {
-    assert_eq!(two_threads(UntilTheOtherGaveUp, |lock| lock.try_lock_for(BASE).is_ok()), (1, None));
-    assert_eq!(two_threads(UntilTheOtherGaveUp, |lock| lock.try_lock_until(Instant::now() + BASE).is_ok()), (1, None));
+fn timed_lock_gives_up_after_a_short_time(kind: LockKind) {
+    assert_eq!(two_threads(kind, UntilTheOtherGaveUp, |lock| lock.try_lock_for(BASE).is_ok()), (1, None));
+    assert_eq!(
+        two_threads(kind, UntilTheOtherGaveUp, |lock| lock.try_lock_until(Instant::now() + BASE).is_ok()),
+        (1, None)
+    );
     // A point in time that has passed: Boost's timed_lock with a past time is a try_lock.
-    assert_eq!(two_threads(UntilTheOtherGaveUp, |lock| lock.try_lock_until(Instant::now()).is_ok()), (1, None));
+    assert_eq!(two_threads(kind, UntilTheOtherGaveUp, |lock| lock.try_lock_until(Instant::now()).is_ok()), (1, None));
 }
 
-#[test]
-fn a_deadline_that_has_passed_still_gets_a_free_lock() {
+fn a_deadline_that_has_passed_still_gets_a_free_lock(kind: LockKind) {
     let name = Scratch::new("past");
-    let lock = SharedLock::create(&name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&name).unwrap();
     assert!(lock.try_lock_for(Duration::ZERO).is_ok());
     let past = Instant::now().checked_sub(Duration::from_millis(1)).unwrap();
     assert!(lock.try_lock_until(past).is_ok());
 }
 
-#[test]
-fn each_way_of_locking_is_undone_by_the_end_of_its_guard() {
+fn each_way_of_locking_is_undone_by_the_end_of_its_guard(kind: LockKind) {
     let name = Scratch::new("ways");
-    let lock = SharedLock::create(&name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&name).unwrap();
     for _ in 0..3 {
         drop(lock.lock().unwrap());
         drop(lock.try_lock().unwrap());
@@ -126,10 +137,9 @@ fn each_way_of_locking_is_undone_by_the_end_of_its_guard() {
     assert!(lock.try_lock().is_ok());
 }
 
-#[test]
-fn a_recursive_lock_is_refused_in_every_form() {
+fn a_recursive_lock_is_refused_in_every_form(kind: LockKind) {
     let name = Scratch::new("recursive");
-    let lock = SharedLock::create(&name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&name).unwrap();
     let guard = lock.lock().unwrap();
     assert!(matches!(lock.lock(), Err(LockError::WouldDeadlock { .. })));
     assert!(matches!(lock.lock_ignoring_poison(), Err(LockError::WouldDeadlock { .. })));
@@ -150,11 +160,10 @@ fn rival(family: &str) {
     }
 }
 
-#[test]
-fn many_processes_at_one_lock_lose_nothing() {
+fn many_processes_at_one_lock_lose_nothing(kind: LockKind) {
     let family = Family::new("rivals");
-    let _lock = SharedLock::create(&family.member(0)).unwrap();
-    let count = SharedArray::<u64, 64>::create(&family.member(1)).unwrap();
+    let _lock = SharedLock::options().lock_kind(kind).create(&family.member(0)).unwrap();
+    let count = SharedArray::<u64, 64>::options().lock_kind(kind).create(&family.member(1)).unwrap();
     let rivals: Vec<_> = (0..8).map(|_| spawn("rival", family.name())).collect();
     rivals.into_iter().for_each(support::Role::join);
     assert_eq!(count.get(0).unwrap(), 8 * 500);

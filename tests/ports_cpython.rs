@@ -5,8 +5,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, unique_name};
-use support::{Family, Scratch, exists, member, pause, play, ready_to_die, say, spawn, until_it_waits};
+use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, unique_name};
+use support::{Family, Scratch, exists, member, pause, play, ready_to_die, say, spawn, until_it_waits, with_each_kind};
 
 #[test]
 fn child() {
@@ -21,6 +21,18 @@ fn child() {
         ("create", create),
         ("shout", shout),
     ]);
+}
+
+with_each_kind! {
+    lock_one_acquires_and_nobody_else_until_release,
+    lock_of_another_process_is_had_after_its_release,
+    rlock_a_second_acquisition_is_an_error_and_no_deadlock,
+    lock_context_releases_at_the_end_of_the_block,
+    lock_timeout_of_zero_does_not_wait,
+    synchronize_no_increment_is_lost,
+    getobj_getlock_a_lock_of_its_own_protects_as_well,
+    array_is_changed_in_place_by_a_child,
+    array_getobj_getlock_holds_off_writers,
 }
 
 // _TestLock
@@ -40,10 +52,9 @@ fn hold(name: &str) {
     drop(guard);
 }
 
-#[test]
-fn lock_one_acquires_and_nobody_else_until_release() {
+fn lock_one_acquires_and_nobody_else_until_release(kind: LockKind) {
     let name = Scratch::new("lock");
-    let lock = SharedLock::create(&name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&name).unwrap();
     let guard = lock.lock().unwrap();
     // CPython: `lock.acquire(False)` is False, in this thread, in another and in another process.
     assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock { .. })));
@@ -59,10 +70,9 @@ fn lock_one_acquires_and_nobody_else_until_release() {
     assert!(lock.try_lock().is_ok());
 }
 
-#[test]
-fn lock_of_another_process_is_had_after_its_release() {
+fn lock_of_another_process_is_had_after_its_release(kind: LockKind) {
     let name = Scratch::new("lock-other");
-    let lock = SharedLock::create(&name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&name).unwrap();
     let mut holder = spawn("hold", &name);
     holder.expect("held");
     assert!(matches!(lock.try_lock_for(Duration::from_millis(50)), Err(LockError::TimedOut { .. })));
@@ -71,10 +81,9 @@ fn lock_of_another_process_is_had_after_its_release() {
     holder.join();
 }
 
-#[test]
-fn rlock_a_second_acquisition_is_an_error_and_no_deadlock() {
+fn rlock_a_second_acquisition_is_an_error_and_no_deadlock(kind: LockKind) {
     let name = Scratch::new("rlock");
-    let lock = SharedLock::create(&name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&name).unwrap();
     let guard = lock.lock().unwrap();
     for _ in 0..3 {
         assert!(matches!(lock.lock(), Err(LockError::WouldDeadlock { .. })));
@@ -83,10 +92,9 @@ fn rlock_a_second_acquisition_is_an_error_and_no_deadlock() {
     assert!(lock.lock().is_ok());
 }
 
-#[test]
-fn lock_context_releases_at_the_end_of_the_block() {
+fn lock_context_releases_at_the_end_of_the_block(kind: LockKind) {
     let name = Scratch::new("context");
-    let lock = SharedLock::create(&name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&name).unwrap();
     assert!(lock.with(|| lock.try_lock().is_err()).unwrap());
     {
         let _guard = lock.lock().unwrap();
@@ -99,10 +107,9 @@ fn lock_context_releases_at_the_end_of_the_block() {
     assert!(early.is_err() && lock.try_lock().is_ok());
 }
 
-#[test]
-fn lock_timeout_of_zero_does_not_wait() {
+fn lock_timeout_of_zero_does_not_wait(kind: LockKind) {
     let name = Scratch::new("zero");
-    let lock = SharedLock::create(&name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&name).unwrap();
     let _guard = lock.lock().unwrap();
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
@@ -200,20 +207,18 @@ fn add_by_hand(name: &str) {
     }
 }
 
-#[test]
-fn synchronize_no_increment_is_lost() {
+fn synchronize_no_increment_is_lost(kind: LockKind) {
     let name = Scratch::new("synchronize");
-    let value = SharedValue::create(&name, 0u64).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&name, 0u64).unwrap();
     let children: Vec<_> = (0..WORKERS).map(|_| spawn("add", &name)).collect();
     children.into_iter().for_each(support::Role::join);
     assert_eq!(value.get(), WORKERS as u64 * STEPS);
 }
 
-#[test]
-fn getobj_getlock_a_lock_of_its_own_protects_as_well() {
+fn getobj_getlock_a_lock_of_its_own_protects_as_well(kind: LockKind) {
     let family = Family::new("getlock");
-    let value = SharedValue::create(&family.member(0), 0u64).unwrap();
-    let _lock = SharedLock::create(&family.member(1)).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&family.member(0), 0u64).unwrap();
+    let _lock = SharedLock::options().lock_kind(kind).create(&family.member(1)).unwrap();
     let children: Vec<_> = (0..WORKERS).map(|_| spawn("add-by-hand", family.name())).collect();
     children.into_iter().for_each(support::Role::join);
     assert_eq!(value.get(), WORKERS as u64 * STEPS);
@@ -231,11 +236,10 @@ fn accumulate(name: &str) {
     }
 }
 
-#[test]
-fn array_is_changed_in_place_by_a_child() {
+fn array_is_changed_in_place_by_a_child(kind: LockKind) {
     let name = Scratch::new("array");
     let mut expected = SEQUENCE.to_vec();
-    let array = SharedArray::create_from(&name, &SEQUENCE).unwrap();
+    let array = SharedArray::options().lock_kind(kind).create_from(&name, &SEQUENCE).unwrap();
     assert_eq!((array.len(), array.is_empty()), (10, false));
     assert_eq!(array.to_vec().unwrap(), expected);
     assert_eq!(array.lock().unwrap()[2..4], expected[2..4]);
@@ -269,10 +273,9 @@ fn array_index_outside_panics() {
     let _ = SharedArray::<i32, 10>::create(&name).unwrap().get(10);
 }
 
-#[test]
-fn array_getobj_getlock_holds_off_writers() {
+fn array_getobj_getlock_holds_off_writers(kind: LockKind) {
     let name = Scratch::new("array-lock");
-    let array = SharedArray::create_from(&name, &SEQUENCE).unwrap();
+    let array = SharedArray::options().lock_kind(kind).create_from(&name, &SEQUENCE).unwrap();
     let guard = array.lock().unwrap();
     let second = SharedArray::<i32, 10>::open(&name).unwrap();
     assert!(matches!(second.try_lock(), Err(LockError::WouldBlock { .. })));

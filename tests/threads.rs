@@ -16,8 +16,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use robust_shm::{Error, LockError, LockGuard, SharedArray, SharedLock, SharedValue, ValueGuard};
-use support::{Random, Scratch, exists};
+use robust_shm::{Error, LockError, LockGuard, LockKind, SharedArray, SharedLock, SharedValue, ValueGuard};
+use support::{Random, Scratch, exists, with_each_kind};
 
 const THREADS: usize = 6;
 const TIMES: u64 = 2_000;
@@ -35,10 +35,9 @@ fn at_once<R: Send>(body: impl Fn(usize) -> R + Sync) -> Vec<R> {
     })
 }
 
-#[test]
-fn a_value_counts_every_commit_through_every_handle() {
+fn a_value_counts_every_commit_through_every_handle(kind: LockKind) {
     let name = Scratch::new("threads");
-    let shared = SharedValue::create(&name, [0u64; 9]).unwrap();
+    let shared = SharedValue::options().lock_kind(kind).create(&name, [0u64; 9]).unwrap();
     at_once(|which| {
         let own = SharedValue::open(&name).unwrap();
         let value = if which % 2 == 0 { &own } else { &shared };
@@ -65,10 +64,9 @@ fn a_value_counts_every_commit_through_every_handle() {
     assert_eq!((shared.get(), shared.commits()), ([THREADS as u64 * TIMES; 9], THREADS as u64 * TIMES));
 }
 
-#[test]
-fn readers_of_two_handles_see_whole_values_in_order() {
+fn readers_of_two_handles_see_whole_values_in_order(kind: LockKind) {
     let name = Scratch::new("threads");
-    let first = SharedValue::create(&name, [0u64; 33]).unwrap();
+    let first = SharedValue::options().lock_kind(kind).create(&name, [0u64; 33]).unwrap();
     let second = SharedValue::<[u64; 33]>::open(&name).unwrap();
     at_once(|which| {
         let value = if which % 2 == 0 { &first } else { &second };
@@ -86,10 +84,9 @@ fn readers_of_two_handles_see_whole_values_in_order() {
     });
 }
 
-#[test]
-fn an_array_is_changed_by_one_thread_at_a_time() {
+fn an_array_is_changed_by_one_thread_at_a_time(kind: LockKind) {
     let name = Scratch::new("threads");
-    let shared = SharedArray::<u64, 16>::create(&name).unwrap();
+    let shared = SharedArray::<u64, 16>::options().lock_kind(kind).create(&name).unwrap();
     at_once(|which| {
         let own = SharedArray::<u64, 16>::open(&name).unwrap();
         let array = if which % 2 == 0 { &own } else { &shared };
@@ -107,10 +104,9 @@ fn an_array_is_changed_by_one_thread_at_a_time() {
     assert_eq!(shared.to_vec().unwrap(), [THREADS as u64 * TIMES; 16]);
 }
 
-#[test]
-fn a_lock_excludes_with_and_without_patience() {
+fn a_lock_excludes_with_and_without_patience(kind: LockKind) {
     let name = Scratch::new("threads");
-    let shared = SharedLock::create(&name).unwrap();
+    let shared = SharedLock::options().lock_kind(kind).create(&name).unwrap();
     // Two halves that are only equal outside the section; relaxed, so that nothing but the lock orders them.
     let halves = [AtomicU64::new(0), AtomicU64::new(0)];
     let taken = at_once(|which| {
@@ -160,16 +156,15 @@ fn threads_that_end_with_the_lock_hand_it_over() {
     assert_eq!(count.load(Ordering::Relaxed), THREADS as u64 * ENDS);
 }
 
-#[test]
-fn handles_come_and_go_and_the_last_takes_the_name_along() {
+fn handles_come_and_go_and_the_last_takes_the_name_along(kind: LockKind) {
     let name = Scratch::new("threads");
     at_once(|which| {
         let mut random = Random::new(which as u64);
         for _ in 0..TIMES / 10 {
             let opened = match random.below(3) {
-                0 => SharedValue::create(&name, [7u64; 4]),
+                0 => SharedValue::options().lock_kind(kind).create(&name, [7u64; 4]),
                 1 => SharedValue::open(&name),
-                _ => SharedValue::open_or_create(&name, [7u64; 4]),
+                _ => SharedValue::options().lock_kind(kind).open_or_create(&name, [7u64; 4]),
             };
             match opened {
                 Ok(value) => {
@@ -183,4 +178,12 @@ fn handles_come_and_go_and_the_last_takes_the_name_along() {
         }
     });
     assert!(!exists(&name));
+}
+
+with_each_kind! {
+    a_value_counts_every_commit_through_every_handle,
+    readers_of_two_handles_see_whole_values_in_order,
+    an_array_is_changed_by_one_thread_at_a_time,
+    a_lock_excludes_with_and_without_patience,
+    handles_come_and_go_and_the_last_takes_the_name_along,
 }

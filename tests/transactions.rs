@@ -4,8 +4,8 @@ mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use robust_shm::{Error, SharedValue, ValueGuard};
-use support::{Scratch, play, ready_to_die, spawn};
+use robust_shm::{Error, LockKind, SharedValue, ValueGuard};
+use support::{Scratch, play, ready_to_die, spawn, with_each_kind};
 
 #[test]
 fn child() {
@@ -14,6 +14,13 @@ fn child() {
         ("changed", |name| die_after(name, 1)),
         ("dropped", |name| die_after(name, 2)),
     ]);
+}
+
+with_each_kind! {
+    discarded_panicked_and_read_only_guards_commit_nothing,
+    a_check_of_bit_patterns_that_panics_leaves_the_lock_free,
+    a_guard_that_is_taken_while_unwinding_does_commit,
+    try_update_rolls_back_on_err_and_an_early_return_commits,
 }
 
 /// Dies in one of the phases of a guard.
@@ -45,10 +52,9 @@ fn a_killed_holder_commits_nothing_and_a_finished_one_everything() {
     }
 }
 
-#[test]
-fn discarded_panicked_and_read_only_guards_commit_nothing() {
+fn discarded_panicked_and_read_only_guards_commit_nothing(kind: LockKind) {
     let name = Scratch::new("nothing");
-    let value = SharedValue::create(&name, 1u32).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&name, 1u32).unwrap();
     let mut guard = value.lock().unwrap();
     *guard = 2;
     ValueGuard::discard(guard);
@@ -63,8 +69,7 @@ fn discarded_panicked_and_read_only_guards_commit_nothing() {
 }
 
 /// A check that is not ours may panic. The lock stayed held then, and nobody had a guard to drop.
-#[test]
-fn a_check_of_bit_patterns_that_panics_leaves_the_lock_free() {
+fn a_check_of_bit_patterns_that_panics_leaves_the_lock_free(kind: LockKind) {
     #[derive(Clone, Copy, Debug)]
     #[repr(transparent)]
     struct Picky(u32);
@@ -81,14 +86,13 @@ fn a_check_of_bit_patterns_that_panics_leaves_the_lock_free() {
         }
     }
     let name = Scratch::new("picky");
-    let value = SharedValue::create(&name, Picky(13)).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&name, Picky(13)).unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| drop(value.lock().unwrap()))).is_err());
     value.set(Picky(7)).unwrap();
     assert_eq!(value.lock().unwrap().0, 7);
 }
 
-#[test]
-fn a_guard_that_is_taken_while_unwinding_does_commit() {
+fn a_guard_that_is_taken_while_unwinding_does_commit(kind: LockKind) {
     struct OnDrop<'a>(&'a SharedValue<u32>);
     impl Drop for OnDrop<'_> {
         fn drop(&mut self) {
@@ -96,7 +100,7 @@ fn a_guard_that_is_taken_while_unwinding_does_commit() {
         }
     }
     let name = Scratch::new("unwinding");
-    let value = SharedValue::create(&name, 1u32).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&name, 1u32).unwrap();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         let _on_drop = OnDrop(&value);
         panic!("before the guard");
@@ -105,10 +109,9 @@ fn a_guard_that_is_taken_while_unwinding_does_commit() {
     assert_eq!(value.get(), 7);
 }
 
-#[test]
-fn try_update_rolls_back_on_err_and_an_early_return_commits() {
+fn try_update_rolls_back_on_err_and_an_early_return_commits(kind: LockKind) {
     let name = Scratch::new("rollback");
-    let value = SharedValue::create(&name, 10i64).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&name, 10i64).unwrap();
     let refused: Result<(), Error> = value.try_update(|v| {
         *v = 0;
         Err(Error::from(value.try_lock().unwrap_err()))

@@ -8,8 +8,8 @@ mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use robust_shm::{ArrayGuard, LockError, SharedArray, SharedLock, SharedValue};
-use support::Scratch;
+use robust_shm::{ArrayGuard, LockError, LockKind, SharedArray, SharedLock, SharedValue};
+use support::{Scratch, with_each_kind};
 
 /// Runs the action in a destructor while a panic unwinds.
 fn during_a_panic(action: impl FnOnce()) {
@@ -69,11 +69,10 @@ fn is_poisoned<R>(result: Result<R, LockError>) -> bool {
 }
 
 /// It committed half a value, and neither the array nor the lock was poisoned.
-#[test]
-fn closures_that_panic_within_a_panic_commit_nothing_and_poison() {
-    let value = SharedValue::create(&Scratch::new("value"), [1u64; 2]).unwrap();
-    let array = SharedArray::create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
-    let lock = SharedLock::create(&Scratch::new("lock")).unwrap();
+fn closures_that_panic_within_a_panic_commit_nothing_and_poison(kind: LockKind) {
+    let value = SharedValue::options().lock_kind(kind).create(&Scratch::new("value"), [1u64; 2]).unwrap();
+    let array = SharedArray::options().lock_kind(kind).create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&Scratch::new("lock")).unwrap();
     during_a_panic(|| {
         let half = |v: &mut [u64; 2]| {
             v[0] = 2;
@@ -93,11 +92,10 @@ fn closures_that_panic_within_a_panic_commit_nothing_and_poison() {
     assert!(is_poisoned(array.try_lock()) && is_poisoned(lock.try_lock()));
 }
 
-#[test]
-fn closures_that_return_while_a_panic_unwinds_commit_and_do_not_poison() {
-    let value = SharedValue::create(&Scratch::new("value"), 1u64).unwrap();
-    let array = SharedArray::create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
-    let lock = SharedLock::create(&Scratch::new("lock")).unwrap();
+fn closures_that_return_while_a_panic_unwinds_commit_and_do_not_poison(kind: LockKind) {
+    let value = SharedValue::options().lock_kind(kind).create(&Scratch::new("value"), 1u64).unwrap();
+    let array = SharedArray::options().lock_kind(kind).create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&Scratch::new("lock")).unwrap();
     during_a_panic(|| {
         assert_eq!(value.update(|v| *v += 1).unwrap(), 2);
         assert_eq!(value.try_update(|v| Ok::<_, LockError>(*v + 1)).unwrap(), 3);
@@ -110,10 +108,9 @@ fn closures_that_return_while_a_panic_unwinds_commit_and_do_not_poison() {
 }
 
 /// A repair that does not come to its end repairs nothing.
-#[test]
-fn a_repair_that_panics_within_a_panic_leaves_the_poison() {
-    let array = SharedArray::create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
-    let lock = SharedLock::create(&Scratch::new("lock")).unwrap();
+fn a_repair_that_panics_within_a_panic_leaves_the_poison(kind: LockKind) {
+    let array = SharedArray::options().lock_kind(kind).create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&Scratch::new("lock")).unwrap();
     let _ = catch_unwind(AssertUnwindSafe(|| array.update(|_| panic!("to poison"))));
     let _ = catch_unwind(AssertUnwindSafe(|| lock.with(|| panic!("to poison"))));
     during_a_panic(|| {
@@ -126,10 +123,9 @@ fn a_repair_that_panics_within_a_panic_leaves_the_poison() {
 }
 
 /// As the documentation of the guards says: one that is made while a panic unwinds knows of no other.
-#[test]
-fn guards_go_by_whether_the_thread_panicked_when_they_were_made() {
-    let value = SharedValue::create(&Scratch::new("value"), [1u64; 2]).unwrap();
-    let array = SharedArray::create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
+fn guards_go_by_whether_the_thread_panicked_when_they_were_made(kind: LockKind) {
+    let value = SharedValue::options().lock_kind(kind).create(&Scratch::new("value"), [1u64; 2]).unwrap();
+    let array = SharedArray::options().lock_kind(kind).create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
     during_a_panic(|| {
         let second = catch_unwind(AssertUnwindSafe(|| {
             let (mut value, mut array) = (value.lock().unwrap(), array.lock().unwrap());
@@ -143,11 +139,10 @@ fn guards_go_by_whether_the_thread_panicked_when_they_were_made() {
 }
 
 /// A value over 16 bytes is committed from where it stands, and not from a copy in registers: another piece of code.
-#[test]
-fn a_panic_under_a_guard_of_a_large_value_commits_nothing() {
-    fn try_with<T: robust_shm::Shareable + PartialEq + std::fmt::Debug>(old: T, new: T) {
-        let value = SharedValue::create(&Scratch::new("large"), old).unwrap();
-        let other = SharedLock::create(&Scratch::new("other")).unwrap();
+fn a_panic_under_a_guard_of_a_large_value_commits_nothing(kind: LockKind) {
+    fn try_with<T: robust_shm::Shareable + PartialEq + std::fmt::Debug>(kind: LockKind, old: T, new: T) {
+        let value = SharedValue::options().lock_kind(kind).create(&Scratch::new("large"), old).unwrap();
+        let other = SharedLock::options().lock_kind(kind).create(&Scratch::new("other")).unwrap();
         for among_others in [false, true] {
             let panicked = catch_unwind(AssertUnwindSafe(|| {
                 let _other = among_others.then(|| other.lock_ignoring_poison().unwrap());
@@ -160,19 +155,18 @@ fn a_panic_under_a_guard_of_a_large_value_commits_nothing() {
             assert_eq!(*value.try_lock().unwrap(), old);
         }
     }
-    try_with(1u128, 2);
-    try_with([1u64; 3], [2; 3]);
-    try_with([1u64; 9], [2; 9]);
-    try_with([1u64; 1_000], [2; 1_000]);
+    try_with(kind, 1u128, 2);
+    try_with(kind, [1u64; 3], [2; 3]);
+    try_with(kind, [1u64; 9], [2; 9]);
+    try_with(kind, [1u64; 1_000], [2; 1_000]);
 }
 
 /// It committed half a value, and poisoned nothing.
-#[test]
 #[cfg(target_env = "gnu")]
-fn closures_that_are_left_by_foreign_unwinding_commit_nothing_and_poison() {
-    let value = SharedValue::create(&Scratch::new("value"), [1u64; 2]).unwrap();
-    let array = SharedArray::create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
-    let lock = SharedLock::create(&Scratch::new("lock")).unwrap();
+fn closures_that_are_left_by_foreign_unwinding_commit_nothing_and_poison(kind: LockKind) {
+    let value = SharedValue::options().lock_kind(kind).create(&Scratch::new("value"), [1u64; 2]).unwrap();
+    let array = SharedArray::options().lock_kind(kind).create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&Scratch::new("lock")).unwrap();
     let half = |v: &mut [u64; 2]| {
         v[0] = 2;
         exit_thread();
@@ -193,4 +187,14 @@ fn closures_that_are_left_by_foreign_unwinding_commit_nothing_and_poison() {
     on_a_thread_that_exits(|| drop(array.lock_recover(half)));
     let guard = array.try_lock_ignoring_poison().unwrap();
     assert!(ArrayGuard::is_poisoned(&guard), "the repair did not come to its end");
+}
+
+with_each_kind! {
+    closures_that_panic_within_a_panic_commit_nothing_and_poison,
+    closures_that_return_while_a_panic_unwinds_commit_and_do_not_poison,
+    a_repair_that_panics_within_a_panic_leaves_the_poison,
+    guards_go_by_whether_the_thread_panicked_when_they_were_made,
+    a_panic_under_a_guard_of_a_large_value_commits_nothing,
+    #[cfg(target_env = "gnu")]
+    closures_that_are_left_by_foreign_unwinding_commit_nothing_and_poison,
 }

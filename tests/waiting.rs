@@ -4,14 +4,23 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use robust_shm::{LockError, SharedLock, SharedValue};
+use robust_shm::{LockError, LockKind, SharedLock, SharedValue};
 use support::{
-    Family, Scratch, asleep, own_tid, pause, play, ready_to_die, say, spawn, until, until_it_waits, within_limit,
+    Family, Scratch, asleep, own_tid, pause, play, ready_to_die, say, spawn, until, until_it_waits, with_each_kind,
+    within_limit,
 };
 
 #[test]
 fn child() {
     play(&[("hold", hold), ("wait", wait), ("wait-long", wait_long)]);
+}
+
+with_each_kind! {
+    a_timeout_is_not_early_and_names_the_holder,
+    relocking_is_an_error_also_through_a_second_handle,
+    locks_may_be_nested_and_released_in_any_order,
+    a_stopped_holder_delays_writers_but_no_reader,
+    waiters_of_a_holder_that_sleeps_are_woken_once_at_most,
 }
 
 fn hold(name: &str) {
@@ -34,10 +43,9 @@ fn wait_long(name: &str) {
     drop(value.lock().unwrap());
 }
 
-#[test]
-fn a_timeout_is_not_early_and_names_the_holder() {
+fn a_timeout_is_not_early_and_names_the_holder(kind: LockKind) {
     let name = Scratch::new("timeout");
-    let value = SharedValue::create(&name, 1u32).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&name, 1u32).unwrap();
     let child = spawn("hold", &name);
     child.expect("ready");
     for timeout in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(150)] {
@@ -52,7 +60,9 @@ fn a_timeout_is_not_early_and_names_the_holder() {
     assert!(Instant::now() >= deadline);
     assert!(matches!(value.try_lock(), Err(LockError::WouldBlock { .. })));
     child.kill();
-    assert!(value.try_lock_for(Duration::MAX).is_ok());
+    if kind == LockKind::Futex {
+        assert!(value.try_lock_for(Duration::MAX).is_ok());
+    }
 }
 
 #[test]
@@ -86,10 +96,9 @@ fn waiters_that_are_killed_take_no_wake_up_with_them() {
     }
 }
 
-#[test]
-fn relocking_is_an_error_also_through_a_second_handle() {
+fn relocking_is_an_error_also_through_a_second_handle(kind: LockKind) {
     let name = Scratch::new("relock");
-    let lock = SharedLock::create(&name).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&name).unwrap();
     let second = SharedLock::open(&name).unwrap();
     let guard = lock.lock().unwrap();
     for handle in [&lock, &second] {
@@ -101,10 +110,10 @@ fn relocking_is_an_error_also_through_a_second_handle() {
     assert!(second.lock().is_ok());
 }
 
-#[test]
-fn locks_may_be_nested_and_released_in_any_order() {
+fn locks_may_be_nested_and_released_in_any_order(kind: LockKind) {
     let family = Family::new("nest");
-    let locks: Vec<_> = (0..8).map(|which| SharedLock::create(&family.member(which)).unwrap()).collect();
+    let locks: Vec<_> =
+        (0..8).map(|which| SharedLock::options().lock_kind(kind).create(&family.member(which)).unwrap()).collect();
     for round in 0..200usize {
         let mut guards: Vec<_> = locks.iter().map(|lock| lock.lock().unwrap()).collect();
         while !guards.is_empty() {
@@ -113,10 +122,9 @@ fn locks_may_be_nested_and_released_in_any_order() {
     }
 }
 
-#[test]
-fn a_stopped_holder_delays_writers_but_no_reader() {
+fn a_stopped_holder_delays_writers_but_no_reader(kind: LockKind) {
     let name = Scratch::new("stopped");
-    let value = SharedValue::create(&name, 5u32).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&name, 5u32).unwrap();
     let child = spawn("hold", &name);
     child.expect("ready");
     child.signal(libc::SIGSTOP);
@@ -129,14 +137,15 @@ fn a_stopped_holder_delays_writers_but_no_reader() {
     );
     assert!(matches!(value.try_lock_for(Duration::from_millis(20)), Err(LockError::TimedOut { .. })));
     child.kill();
-    assert!(value.lock().is_ok());
+    if kind == LockKind::Futex {
+        assert!(value.lock().is_ok());
+    }
 }
 
 /// Nothing polls: who waits sleeps, but for one look at whether the holder still exists.
-#[test]
-fn waiters_of_a_holder_that_sleeps_are_woken_once_at_most() {
+fn waiters_of_a_holder_that_sleeps_are_woken_once_at_most(kind: LockKind) {
     let name = Scratch::new("asleep");
-    let value = SharedValue::create(&name, 1u32).unwrap();
+    let value = SharedValue::options().lock_kind(kind).create(&name, 1u32).unwrap();
     let guard = value.lock().unwrap();
     let waiters: Vec<_> = (0..4).map(|_| spawn("wait-long", &name)).collect();
     let threads: Vec<libc::pid_t> = waiters.iter().map(|waiter| waiter.hear().parse().unwrap()).collect();

@@ -1,12 +1,14 @@
 //! Child processes for tests: the test binary runs itself again with a role, keeps the child's output, and bounds
 //! every wait. Nothing survives a test, even one that fails: children are killed when their handle is dropped.
-#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, unused_macros, reason = "each test binary uses its own part")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+
+use robust_shm::LockKind;
 
 mod forked;
 mod patience;
@@ -26,7 +28,32 @@ pub const LIMIT: Duration = Duration::from_secs(match option_env!("ROBUST_SHM_TE
 });
 
 const ROLE: &str = "ROBUST_SHM_TEST_ROLE";
+const KIND: &str = "ROBUST_SHM_TEST_LOCK_KIND";
 const NAME: &str = "ROBUST_SHM_TEST_NAME";
+
+/// The kinds of lock that there are here.
+pub const KINDS: [LockKind; 2] = [LockKind::Futex, LockKind::OsMutex];
+
+/// Makes a test of each kind of lock from what takes one: all but what needs to hear of the death of a holder.
+macro_rules! with_each_kind {
+    ($($(#[$attribute:meta])* $name:ident,)*) => {$(
+        $(#[$attribute])*
+        mod $name {
+            use robust_shm::LockKind;
+
+            #[test]
+            fn futex() {
+                super::$name(LockKind::Futex);
+            }
+
+            #[test]
+            fn os_mutex() {
+                super::$name(LockKind::OsMutex);
+            }
+        }
+    )*};
+}
+pub(crate) use with_each_kind;
 
 /// What a test cannot do everywhere.
 #[derive(Clone, Copy, Debug)]
@@ -172,6 +199,17 @@ pub struct Role {
 /// Starts this test binary again as `role`, with the segment `name`.
 pub fn spawn(role: &str, name: &str) -> Role {
     spawn_through(&[], role, name)
+}
+
+/// As [`spawn`], for a role that creates segments with the lock of this [`kind`].
+pub fn spawn_of(kind: LockKind, role: &str, name: &str) -> Role {
+    spawn_through(&["env", &format!("{KIND}={kind:?}")], role, name)
+}
+
+/// In a child: the kind of lock that it was given by [`spawn_of`].
+pub fn kind() -> LockKind {
+    let name = std::env::var(KIND).unwrap_or_default();
+    KINDS.into_iter().find(|kind| format!("{kind:?}") == name).unwrap_or_default()
 }
 
 /// As [`spawn`], started by another program: `["unshare", "--pid", ..]`.
