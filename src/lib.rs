@@ -20,7 +20,7 @@
 //! # Promises
 //!
 //! 1. **A killed process never hangs or corrupts anybody.** Whatever instruction it dies at, the kernel hands its locks
-//!    over at once; nothing polls.
+//!    over at once; nothing polls. (Who asks for [`LockKind::OsMutex`] does without.)
 //! 2. **A value is never torn.** A holder that is killed or panics commits nothing. An early `return` or `?` commits, as
 //!    with any mutex; [`SharedValue::try_update`] rolls back on `Err`.
 //! 3. **Reading a value never blocks**, even while a writer is hung, stopped or dead.
@@ -34,8 +34,8 @@
 //!
 //! # Limits
 //!
-//! * 64-bit little-endian Linux. All users of a segment are in one PID namespace: thread ids in the lock mean nothing in
-//!   another. A mismatch is [`Error::ForeignPidNamespace`].
+//! * 64-bit little-endian Linux. All users of a segment are in one PID namespace, unless its lock is a
+//!   [`LockKind::OsMutex`]: thread ids in the lock mean nothing in another. A mismatch is [`Error::ForeignPidNamespace`].
 //! * A thread holds at most 2,000 locks at once; the kernel reports the death of a holder for 2,048.
 //! * The kernel does not report the death of a holder that calls `exec` from another thread than the main one, nor always
 //!   that of one whose memory was taken when there was none left. A waiter notices within three seconds, and before it says
@@ -74,7 +74,8 @@
 //! # How it works
 //!
 //! The protocols are described where they are implemented: the bytes in `src/layout.rs`, the life of a segment in
-//! `src/segment.rs`, the lock word in `src/sync/robust_futex.rs`, how a thread waits in `src/sync/waiting.rs` and
+//! `src/segment.rs`, the lock word in `src/sync/robust_futex.rs`, the operating system's mutex in
+//! its place in `src/sync/os_mutex.rs`, how a thread waits in `src/sync/waiting.rs` and
 //! `src/sync/patience.rs` (awake for some 10 µs, then asleep), whose turn it is in `src/sync/reservation.rs`, the commit cell in `src/sync/commit.rs`, the kernel's list in `src/os/linux/robust_list.rs`.
 
 mod array;
