@@ -6,6 +6,7 @@
 //! | `segment/open.rs` | a name is followed, what is there is validated, shared and mapped |
 //! | `segment/locked.rs` | what can be done while the lock is held |
 //! | `segment/presence.rs` | being a user: the shared `flock`, leaving, fork, exit |
+//! | `segment/registry.rs` | all presences of this process |
 //! | `segment/removal.rs` | how a name goes away: last one out, orphans, `remove` |
 //!
 //! # The life of a segment
@@ -55,6 +56,7 @@ mod create;
 mod locked;
 mod open;
 mod presence;
+mod registry;
 mod removal;
 
 pub(crate) use locked::Locked;
@@ -134,6 +136,12 @@ impl Mapping {
             presence: ManuallyDrop::new(presence),
         })
     }
+
+    /// Whoever asked for it has it from here on, and so has a forked child.
+    fn owned(self) -> Self {
+        self.presence.belong();
+        self
+    }
 }
 
 impl Drop for Mapping {
@@ -156,7 +164,7 @@ impl Drop for Mapping {
 
 impl<C> Segment<C> {
     fn new(mapping: Mapping) -> Self {
-        Self { mapping, contents: PhantomData }
+        Self { mapping: mapping.owned(), contents: PhantomData }
     }
 
     pub(crate) fn name(&self) -> &str {

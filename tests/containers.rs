@@ -18,6 +18,7 @@ fn child() {
         ("looks", looks),
         ("creates", creates),
         ("emigrates", emigrates),
+        ("dies-holding", dies_holding),
         ("takes-over", takes_over),
         ("serves", serves),
     ]);
@@ -123,6 +124,13 @@ fn an_orphan_of_another_namespace_is_an_orphan() {
     assert!(SharedValue::create(&name, 1u64).is_ok());
 }
 
+fn dies_holding(name: &str) {
+    let value = SharedValue::<u64>::options().persistent(true).create(name, 7).unwrap();
+    let _guard = value.lock().unwrap();
+    say("holds");
+    pause();
+}
+
 fn takes_over(name: &str) {
     let value = SharedValue::<u64>::open(name).unwrap();
     assert_eq!(value.update(|v| *v += 1).unwrap(), 8, "the dead holder is no holder here");
@@ -136,9 +144,9 @@ fn a_persistent_segment_moves_to_the_namespace_of_whoever_takes_it_over() {
         return;
     }
     let name = Scratch::new("moves");
-    let value = SharedValue::<u64>::options().persistent(true).create(&name, 7).unwrap();
-    std::mem::forget(value.lock().unwrap()); // held for good: the thread goes on, the handle does not
-    drop(value);
+    let holder = spawn("dies-holding", &name);
+    holder.expect("holds");
+    holder.kill();
     let mut child = spawn_in_container("takes-over", &name);
     child.expect("took over");
     assert!(is_foreign(SharedValue::<u64>::open(&name)), "now it is the container's");

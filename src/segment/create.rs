@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 use super::open::{self, Attempt};
-use super::presence::{self, Presence, Registered};
+use super::presence::{self, Registered};
 use super::{Contents, Mapping, Segment, removal};
 use crate::error::Error;
 use crate::fault::point;
@@ -98,9 +98,8 @@ fn try_create(
     file::check_limit(header.total_len).map_err(|error| create_error(name, header.total_len, error))?;
     point!("create: prepared");
     let finished = finish(name, &header, &image, settings, initial);
-    let Some(file) = finished.map_err(|error| create_error(name, header.total_len, error))? else { return Ok(None) };
-    let presence = Registered::new(Presence::new(file, name.clone(), settings.persistent));
-    point!("create: registered");
+    let finished = finished.map_err(|error| create_error(name, header.total_len, error))?;
+    let Some(presence) = finished.filter(Registered::is_of_this_process) else { return Ok(None) };
     let memory = match open::map(name, &header) {
         Ok(Some(memory)) => memory,
         Ok(None) => return Ok(None),
@@ -126,17 +125,17 @@ fn finish(
     image: &[u8],
     settings: &Settings,
     initial: Initial<'_>,
-) -> io::Result<Option<File>> {
-    match file::create_unnamed() {
-        Ok(file) => {
+) -> io::Result<Option<Registered>> {
+    match announced(name, settings, file::create_unnamed) {
+        Ok(presence) => {
             point!("create: made without a name");
-            if !fill(&file, header, image, settings, initial)? {
+            if !fill(&presence, header, image, settings, initial)? {
                 return Ok(None);
             }
-            match file::link(&file, name.as_c_str()) {
+            match file::link(presence.file()?, name.as_c_str()) {
                 Ok(()) => {
                     point!("create: linked");
-                    return Ok(Some(file));
+                    return Ok(Some(presence));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
                 Err(error) if file::wants_a_name(&error) => {}
@@ -147,33 +146,47 @@ fn finish(
         Err(error) => return Err(error),
     }
     let private = PrivateName(name.private());
-    let file = file::create_private(&private.0)?;
-    if !fill(&file, header, image, settings, initial)? {
+    let presence = announced(name, settings, || {
+        let _ = file::unlink(&private.0); // of an attempt that a fork has spoilt
+        file::create_private(&private.0)
+    })?;
+    if !fill(&presence, header, image, settings, initial)? {
         return Ok(None);
     }
     match file::link_private(&private.0, name.as_str()) {
-        Ok(()) => Ok(Some(file)), // the private name ends here; the file keeps its public one
+        Ok(()) => Ok(Some(presence)), // the private name ends here; the file keeps its public one
         // NotFound: a sweep has taken the private name for a dead creator's.
         Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
+/// Opens a file, so that every child that is forked from now on knows of it.
+fn announced(name: &Name, settings: &Settings, make: impl Fn() -> io::Result<File>) -> io::Result<Registered> {
+    loop {
+        let forks = os::fork::forks_begun_and_over();
+        if let Some(presence) = Registered::announce(make()?, name, settings.persistent, forks)? {
+            return Ok(presence);
+        }
+    }
+}
+
 /// Everything that a segment needs before it may have a name, its creator's presence included. `false` when a sweep is
 /// removing the private name, which it has taken for a dead creator's.
-fn fill(file: &File, header: &Header, image: &[u8], settings: &Settings, initial: Initial<'_>) -> io::Result<bool> {
+fn fill(
+    presence: &Registered,
+    header: &Header,
+    image: &[u8],
+    settings: &Settings,
+    initial: Initial<'_>,
+) -> io::Result<bool> {
+    let file = presence.file()?;
     if file::ensure_mode(file, settings.mode)? {
         point!("create: mode set");
     }
     write_contents(file, header, image, settings.reserve, initial)?;
     point!("create: written");
-    if !file::attend(file)? {
-        return Ok(false);
-    }
-    point!("create: attending");
-    let is_shared = file::try_share(file)?;
-    point!("create: shared");
-    Ok(is_shared)
+    presence.share()
 }
 
 fn write_contents(file: &File, header: &Header, image: &[u8], reserve: bool, initial: Initial<'_>) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 
-use super::presence::{self, Presence, Registered};
+use super::presence::{self, Registered};
 use super::{Mapping, removal};
 use crate::error::{Error, LockError};
 use crate::fault::point;
@@ -67,6 +67,8 @@ fn who_is_in_the_way(name: &Name) -> String {
 /// An existing file whose header is valid.
 struct Valid {
     file: File,
+    /// How many forks had begun before it was opened.
+    forks: u32,
     status: Status,
     header: Header,
     identity: Identity,
@@ -75,9 +77,10 @@ struct Valid {
 
 /// Opens and validates; `None` when there is no such name.
 fn open_valid(name: &Name, writable: bool) -> Result<Option<Valid>, Error> {
+    let forks = os::fork::forks_begun_and_over();
     let Some(Ours { file, status, start }) = open_ours(name, writable)? else { return Ok(None) };
     let (header, identity, lock_kind) = Header::validate(name, &start, status.len)?;
-    Ok(Some(Valid { file, status, header, identity, lock_kind }))
+    Ok(Some(Valid { file, forks, status, header, identity, lock_kind }))
 }
 
 /// A file that says it is a segment, of whatever format, and what stands at its start.
@@ -195,23 +198,21 @@ fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Re
 }
 
 /// Announces this user, and only then maps.
-fn share_and_map(name: &Name, Valid { file, mut header, lock_kind, .. }: Valid) -> Result<Attempt, Error> {
+fn share_and_map(name: &Name, valid: Valid) -> Result<Attempt, Error> {
+    let Valid { file, forks, mut header, lock_kind, .. } = valid;
     point!("open: admitted");
-    // The visitors' book first: so whoever uses the segment stands in it, at every moment.
-    let attending = file::attend(&file);
-    point!("open: attending");
-    let shared = attending.and_then(|attending| if attending { file::try_share(&file) } else { Ok(false) });
-    point!("open: shared");
-    if !matches!(shared, Ok(true)) {
-        let _ = file::stop_attending(&file); // explicitly, as in `try_open`
-        let _ = file.unlock(); // one that takes over holds it still
+    let announced = Registered::announce(file, name, header.persistent(), forks);
+    let Some(presence) = announced.map_err(|error| os_error(name, "keep open", error))? else {
+        return Ok(Attempt::Busy); // a fork has come in between
+    };
+    let shared = presence.share();
+    if !presence.is_of_this_process() {
+        return Ok(Attempt::Busy); // forked in the middle, by a signal handler
     }
     if !shared.map_err(|error| os_error(name, "share", error))? {
         return Ok(Attempt::Busy);
     }
     // From here on this process is a user, and leaves as one whatever goes wrong.
-    let presence = Registered::new(Presence::new(file, name.clone(), header.persistent()));
-    point!("open: registered");
     let status = presence.status().map_err(|error| os_error(name, "inspect", error))?;
     if status.links == 0 {
         return Ok(Attempt::Busy); // removed between our opening and our sharing
@@ -224,6 +225,9 @@ fn share_and_map(name: &Name, Valid { file, mut header, lock_kind, .. }: Valid) 
     point!("open: mapped");
     header.pid_namespace = read_namespace(&memory);
     check_namespace(name, lock_kind, header.pid_namespace)?;
+    if !presence.is_of_this_process() {
+        return Ok(Attempt::Busy); // as above
+    }
     Ok(Attempt::Opened(Box::new(Mapping::new(memory, &header, lock_kind, name.clone(), presence)?)))
 }
 

@@ -1,137 +1,246 @@
 //! Being a user of a segment: a shared `flock` on an open file description that belongs to one handle.
 //!
-//! A forked child shares its parent's descriptions, and either's leaving would count for both. So every handle that is
-//! alive at a fork gets a second description, locked before the fork; the child puts it in the place of the first.
+//! # Forks
+//!
+//! A forked child has its parent's descriptions, and either's leaving would count for both. So the child, first of all,
+//! opens one of its own for every handle, and puts it in the place of the inherited one. (It takes some 15 µs for each
+//! handle, and the parent does not wait for it.) Where that cannot be, because there is no descriptor left or the name
+//! leads to something else by now, parent and child go on with one description.
+//!
+//! Nobody knows of another process how far it is. So after any fork, whoever leaves takes it that a relative may have the
+//! same description: it opens a second one, *closes* the first, and only then looks whether anybody is left. A relative
+//! that is left still holds the lock, and will do the same. Two that leave at once cannot both find the other, because
+//! each has closed before it looks.
+//!
+//! What a thread is opening or leaving at the moment of a fork is no handle of the child's, which closes it. It must know
+//! of it for that: so a file is announced in the [registry](super::registry) as soon as it is opened, and opened again if
+//! a fork may have come in between.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
+use super::registry::{self, Listed};
 use super::removal;
 use crate::fault::point;
 use crate::name::Name;
+use crate::os::descriptor::Descriptor;
 use crate::os::file::Status;
-use crate::os::{file, generation, process};
+use crate::os::fork::forks_begun;
+use crate::os::{self, file, generation, process};
 
-/// One handle's place among the users of its segment. The description in it holds a shared lock, and stands in the
-/// visitors' book.
+/// One handle's place among the users of its segment.
 #[derive(Debug)]
 pub(super) struct Presence {
-    file: File,
+    file: Descriptor,
     name: Name,
     /// The last one out leaves the name where it is.
     keeps_name: AtomicBool,
-    /// The fork generation that the description belongs to.
+    stage: AtomicU8,
+    /// The thread that opens the file.
+    opener: usize,
+    /// The fork generation that the presence belongs to.
     generation: AtomicU32,
-    /// A forked child has the same description, because there was no room for one of its own.
-    is_shared_with_child: AtomicBool,
+    /// How many forks had begun when the description was made: after another one, a relative may have it, too.
+    forks: AtomicU32,
 }
 
-impl Presence {
-    pub(super) fn new(file: File, name: Name, persistent: bool) -> Self {
-        let generation = AtomicU32::new(generation::generation());
-        let [keeps_name, is_shared_with_child] = [persistent, false].map(AtomicBool::new);
-        Self { file, name, keeps_name, generation, is_shared_with_child }
-    }
+/// Stages: the file is open.
+const ANNOUNCED: u8 = 0;
+/// The description holds a shared lock, and stands in the visitors' book.
+const SHARING: u8 = 1;
+/// It belongs to a handle.
+const OWNED: u8 = 2;
+/// Somebody is leaving.
+const LEAVING: u8 = 3;
 
+impl Presence {
     /// Leaves; the last one out takes the name along. Errors have nobody to go to: what remains is an orphan, and goes
     /// when its name is used, or with the next sweep.
     fn leave(&self) {
-        if self.take_name_along() && process::has_forked() {
-            // Explicitly, because a child in the middle of its fork may have the description, too.
-            let _ = file::stop_attending(&self.file);
-            point!("close: left");
+        let Some(stage) = self.begin_leaving() else { return };
+        if let Some(second) = self.take_name_along(stage, |_| ()) {
+            // By hand: a child that was forked meanwhile has the description, too.
+            let _ = second.unlock();
+            point!("close: second description unlocked");
+        }
+        self.file.close();
+        point!("close: left");
+    }
+
+    /// Leaves at exit. Other threads are still there then, and may hold the lock: so the process stays in the visitors'
+    /// book until its end.
+    fn leave_at_exit(&self) {
+        let Some(stage) = self.begin_leaving() else { return };
+        let second = self.take_name_along(stage, |second| {
+            let _ = file::attend(second);
+            point!("exit: attending by a second description");
+        });
+        if let Some(second) = second {
+            mem::forget(second); // the end of the process closes it
         }
     }
 
-    /// The first part of leaving, and all of it at exit: other threads are still there then, and may hold the lock, so the
-    /// process stays in the visitors' book until its end. `false`: leaving is somebody else's business.
-    fn take_name_along(&self) -> bool {
+    /// Only one leaves. `None`: somebody else is at it, or it is not this process's business.
+    fn begin_leaving(&self) -> Option<u8> {
         // After a raw `clone`, which runs no handlers, the description is the parent's: leaving is its business.
         if self.generation.load(Ordering::Relaxed) != generation::generation() {
-            return false;
+            return None;
         }
-        // While a child uses the same description, its lock is the child's, too: then the last one to close it leaves for
-        // both, and what remains of the name is an orphan.
-        if self.is_shared_with_child.load(Ordering::Relaxed) {
-            return false;
+        Some(self.stage.swap(LEAVING, Ordering::SeqCst)).filter(|stage| *stage != LEAVING)
+    }
+
+    /// What there is to leaving but to close. Returns the second description, if there had to be one.
+    fn take_name_along(&self, stage: u8, before_closing: impl FnOnce(&File)) -> Option<File> {
+        if stage == ANNOUNCED {
+            return None;
         }
+        // If it was closed behind our back, this process is no user any more, and has nobody's leave to take.
+        let file = self.file.get()?;
         // A persistent segment is left by closing. No sooner: other threads may still hold its lock, and whoever finds
         // no user left takes that for a dead holder's.
         if self.keeps_name.load(Ordering::Relaxed) {
             point!("close: only closing");
-        } else if file::try_exclude(&self.file).unwrap_or(false) {
+            return None;
+        }
+        let second = if self.forks.load(Ordering::Relaxed) == forks_begun() {
+            None
+        } else {
+            // The name is gone, or out of reach: then nobody needs to take it along.
+            let second = self.reopen()?;
+            point!("close: opened again");
+            before_closing(&second);
+            self.file.close();
+            point!("close: given to relatives");
+            Some(second)
+        };
+        let last = second.as_ref().unwrap_or(file);
+        if file::try_exclude(last).unwrap_or(false) {
             point!("close: excluded");
-            let _ = removal::unlink_exact(&self.file, &self.name);
+            let _ = removal::unlink_exact(last, &self.name);
         }
         point!("close: no user any more");
-        true
+        second
+    }
+
+    /// Another description of the file, if its name still leads to it.
+    fn reopen(&self) -> Option<File> {
+        let file = file::open(self.name.as_str(), true).ok()?;
+        self.file.is_same_file(&file).then_some(file)
+    }
+
+    /// In a child that was forked just now.
+    fn begin_child(&self) {
+        match self.stage.load(Ordering::Relaxed) {
+            // No handle of this process; who was at it is not here, unless it has forked in a signal handler.
+            ANNOUNCED | SHARING | LEAVING if self.opener != os::thread::self_address() => self.file.close(),
+            ANNOUNCED | SHARING | LEAVING => self.file.neutralise(),
+            _ => {
+                self.generation.store(generation::generation(), Ordering::Relaxed);
+                let forks = forks_begun();
+                if self.take_own_description().unwrap_or(false) {
+                    point!("fork: own description in place");
+                    self.forks.store(forks, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn take_own_description(&self) -> io::Result<bool> {
+        let Some(own) = self.reopen() else { return Ok(false) };
+        point!("fork: own description opened");
+        if !file::attend(&own)? {
+            return Ok(false);
+        }
+        point!("fork: own description attending");
+        let is_shared = file::try_share(&own)?;
+        point!("fork: own description shared");
+        Ok(is_shared && self.file.replace_by(own))
     }
 }
 
 /// A presence that fork and exit know of. Dropping it leaves.
 #[derive(Debug)]
-pub(super) struct Registered {
-    key: u64,
-    presence: Arc<Presence>,
-}
+pub(super) struct Registered(Listed);
 
 impl Registered {
-    /// [`install_hooks`] must have succeeded before.
-    pub(super) fn new(presence: Presence) -> Self {
-        let presence = Arc::new(presence);
-        let mut registry = registry();
-        let key = registry.next_key;
-        registry.next_key += 1;
-        registry.live.insert(key, Arc::clone(&presence));
-        point!("register: listed");
-        Self { key, presence }
+    /// Announces a file that was opened when `forks` forks had begun. `None`: another one has begun since, and its child
+    /// may have the file and not know of it. [`install_hooks`] must have succeeded before.
+    pub(super) fn announce(file: File, name: &Name, persistent: bool, forks: u32) -> io::Result<Option<Self>> {
+        let presence = Presence {
+            file: Descriptor::new(file)?,
+            name: name.clone(),
+            keeps_name: AtomicBool::new(persistent),
+            stage: AtomicU8::new(ANNOUNCED),
+            opener: os::thread::self_address(),
+            generation: AtomicU32::new(generation::generation()),
+            forks: AtomicU32::new(forks),
+        };
+        let announced = Self(Listed::new(presence));
+        point!("register: announced");
+        Ok((forks_begun() == forks).then_some(announced))
+    }
+
+    /// Becomes a user. `false`, and not one: somebody is removing the segment.
+    pub(super) fn share(&self) -> io::Result<bool> {
+        let presence = self.0.presence();
+        let file = &self.file()?;
+        // The visitors' book first: so whoever uses the segment stands in it, at every moment.
+        let attending = file::attend(file);
+        point!("register: attending");
+        let shared = attending.and_then(|attending| if attending { file::try_share(file) } else { Ok(false) });
+        point!("register: shared");
+        if matches!(shared, Ok(true)) {
+            presence.stage.store(SHARING, Ordering::SeqCst);
+        } else {
+            let _ = file::stop_attending(file); // explicitly: a child in the middle of its fork may have the description
+            let _ = file.unlock(); // one that takes over holds it still
+        }
+        shared
+    }
+
+    /// From now on it belongs to a handle, and a forked child has that, too.
+    pub(super) fn belong(&self) {
+        self.0.presence().stage.store(OWNED, Ordering::SeqCst);
+        point!("register: belongs to a handle");
+    }
+
+    /// Is this still the process that has opened it? A signal handler may have forked in the middle.
+    pub(super) fn is_of_this_process(&self) -> bool {
+        self.0.presence().generation.load(Ordering::Relaxed) == generation::generation()
+    }
+
+    pub(super) fn file(&self) -> io::Result<&File> {
+        let file = &self.0.presence().file;
+        file.status().and_then(|_| file.get().ok_or_else(|| io::ErrorKind::NotConnected.into()))
     }
 
     /// Leaves a segment whose creation did not succeed: the name goes, persistent or not, unless somebody has opened it
     /// meanwhile.
     pub(super) fn retract(self) {
-        self.presence.keeps_name.store(false, Ordering::Relaxed);
+        self.0.presence().keeps_name.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn status(&self) -> io::Result<Status> {
-        file::status(&self.presence.file)
+        self.0.presence().file.status()
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        registry().live.remove(&self.key);
-        point!("close: not listed any more");
-        self.presence.leave();
+        // Not listed any more only when it is closed: so a child that is forked meanwhile closes it, too.
+        self.0.presence().leave();
     }
-}
-
-/// Every handle of this process.
-struct Registry {
-    next_key: u64,
-    live: BTreeMap<u64, Arc<Presence>>,
-}
-
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { next_key: 0, live: BTreeMap::new() });
-
-fn registry() -> MutexGuard<'static, Registry> {
-    // A panic in between leaves the map whole: it is changed by single calls.
-    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes fork and exit known here, before there is anything to know of.
 ///
-/// Threads that come at once may install the hooks twice, which does no harm; nobody goes on before they are there. No
-/// lock is held meanwhile, because a fork by another thread would leave it locked in the child.
+/// Threads that come at once may install the exit hook twice, which does no harm; nobody goes on before it is there.
 pub(super) fn install_hooks() -> io::Result<()> {
     static INSTALLED: AtomicBool = AtomicBool::new(false);
     if !INSTALLED.load(Ordering::Acquire) {
-        process::on_fork(before_fork, after_fork_in_parent, after_fork_in_child)?;
+        os::fork::install(after_fork_in_child)?;
         process::on_exit(at_exit)?;
         point!("register: hooks installed");
         INSTALLED.store(true, Ordering::Release); // pairs with the Acquire above
@@ -139,92 +248,16 @@ pub(super) fn install_hooks() -> io::Result<()> {
     Ok(())
 }
 
-/// What is kept from before a fork until after it: the registry stays locked, so that the child finds it whole.
-struct Forking {
-    registry: MutexGuard<'static, Registry>,
-    /// A second description for each live handle, in the registry's order; `None` where there was no room for one.
-    copies: Vec<Option<File>>,
-}
-
-thread_local! {
-    static FORKING: RefCell<Option<Forking>> = const { RefCell::new(None) };
-}
-
-extern "C" fn before_fork() {
-    process::note_fork();
-    let prepared = FORKING.try_with(|forking| {
-        if forking.borrow().is_some() {
-            return; // the hooks were installed twice
-        }
-        let registry = registry();
-        point!("fork: registry locked");
-        let copies = registry.live.values().map(|presence| copy_or_share(presence)).collect();
-        *forking.borrow_mut() = Some(Forking { registry, copies });
-        point!("fork: copies made");
-    });
-    if prepared.is_err() {
-        // A thread whose thread-locals are being destroyed has no place for copies.
-        registry().live.values().for_each(|presence| presence.is_shared_with_child.store(true, Ordering::Relaxed));
-    }
-}
-
-/// A second description for the child; where there is no room for one, the child shares the first.
-fn copy_or_share(presence: &Presence) -> Option<File> {
-    let copy = copy(presence).ok().flatten();
-    if copy.is_none() {
-        presence.is_shared_with_child.store(true, Ordering::Relaxed);
-    }
-    copy
-}
-
-fn copy(presence: &Presence) -> io::Result<Option<File>> {
-    let copy = file::reopen(&presence.file)?;
-    point!("fork: copy opened");
-    if !file::attend(&copy)? {
-        return Ok(None);
-    }
-    point!("fork: copy attending");
-    Ok(file::try_share(&copy)?.then_some(copy))
-}
-
-extern "C" fn after_fork_in_parent() {
-    // Closes the copies: the child has its own descriptors for them.
-    point!("fork: parent");
-    let _ = FORKING.try_with(|forking| drop(forking.borrow_mut().take()));
-    point!("fork: parent has closed the copies");
-}
-
 extern "C" fn after_fork_in_child() {
-    point!("fork: child");
-    let _ = FORKING.try_with(|forking| {
-        let Some(Forking { registry, copies }) = forking.borrow_mut().take() else { return };
-        for (presence, copy) in registry.live.values().zip(copies) {
-            let in_place = copy.map(|copy| file::put_in_place(copy, presence.file.as_raw_fd()));
-            if let Some(Ok(())) = in_place {
-                point!("fork: copy in place");
-                presence.generation.store(generation::generation(), Ordering::Relaxed);
-                // What an earlier fork of the parent made it share is not shared by the new description.
-                presence.is_shared_with_child.store(false, Ordering::Relaxed);
-            }
-        }
+    if os::fork::begin_child() {
+        point!("fork: child");
+        registry::all_in_child().for_each(Presence::begin_child);
         point!("fork: child has its own");
-    });
+    }
 }
 
 /// Leaves for the handles that no destructor reaches: those in statics, and those of threads that are still running.
 extern "C" fn at_exit() {
     point!("exit: begun");
-    let take_names_along = |registry: MutexGuard<'_, Registry>| {
-        for presence in registry.live.values() {
-            presence.take_name_along();
-        }
-    };
-    // Never wait for good: `exit` may have been called by a signal handler that interrupted a registration.
-    for _ in 0..1_000 {
-        match REGISTRY.try_lock() {
-            Ok(registry) => return take_names_along(registry),
-            Err(TryLockError::Poisoned(poisoned)) => return take_names_along(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
-        }
-    }
+    registry::take_all().for_each(|presence| presence.leave_at_exit());
 }

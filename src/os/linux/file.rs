@@ -115,11 +115,6 @@ pub(crate) fn create_private(name: &str) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path(name))
 }
 
-/// Another open file description of the same file: locks of its own.
-pub(crate) fn reopen(file: &File) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
 /// Gives an unnamed file its name; `AlreadyExists` when somebody was first.
 pub(crate) fn link(file: &File, name: &CStr) -> io::Result<()> {
     let target = c_path(name)?;
@@ -346,13 +341,6 @@ fn description_lock(kind: libc::c_int, range: LockRange) -> libc::flock {
     lock.l_start = range.start;
     lock.l_len = range.len;
     lock
-}
-
-/// Makes descriptor `to` refer to the description of `from`, atomically, and closes `from`. For a forked child.
-pub(crate) fn put_in_place(from: File, to: RawFd) -> io::Result<()> {
-    // SAFETY: `to` is a descriptor that a live handle owns and goes on owning; the call replaces what it refers to.
-    let result = unsafe { libc::dup3(from.as_raw_fd(), to, libc::O_CLOEXEC) };
-    if result == to { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The processes that hold a `flock` on this file, one entry for each lock, with 0 for those that this PID namespace

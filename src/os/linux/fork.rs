@@ -7,31 +7,26 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use super::{Deadline, generation, namespace, robust_list, thread};
-
-/// Forks that have begun in this process, and those that are over. A child inherits both.
-static BEGUN: AtomicU32 = AtomicU32::new(0);
-static OVER: AtomicU32 = AtomicU32::new(0);
+use super::generation::{self, FORKS_BEGUN, FORKS_OVER};
+use super::{Deadline, namespace, robust_list, thread};
 
 /// How many forks have begun in this process and its ancestors. What is made when it says one number and known to
 /// `in_child` before it says another is in no child that does not know of it.
-#[expect(dead_code, reason = "for presences, next")]
 pub(crate) fn forks_begun() -> u32 {
-    BEGUN.load(Ordering::SeqCst)
+    FORKS_BEGUN.load(Ordering::SeqCst)
 }
 
 /// [`forks_begun`], when none is under way. After some milliseconds, even so: a program's own handlers may be waiting for
 /// the caller. Something that is made within the moment of such a fork is then left open in its child.
-#[expect(dead_code, reason = "for presences, next")]
 pub(crate) fn forks_begun_and_over() -> u32 {
     const PATIENCE: Duration = Duration::from_millis(10);
     let mut end = None;
     loop {
         let begun = forks_begun();
-        if begun == OVER.load(Ordering::SeqCst) || end.is_some_and(Deadline::has_passed) {
+        if begun == FORKS_OVER.load(Ordering::SeqCst) || end.is_some_and(Deadline::has_passed) {
             return begun;
         }
         end = end.or_else(|| Deadline::after(PATIENCE));
@@ -90,24 +85,26 @@ fn without_signals<R>(action: impl FnOnce() -> R) -> R {
 extern "C" fn before() {
     let _ = generation::generation();
     namespace::prepare_fork();
-    BEGUN.fetch_add(1, Ordering::SeqCst);
+    FORKS_BEGUN.fetch_add(1, Ordering::SeqCst);
 }
 
 /// Also when the fork has failed.
 extern "C" fn in_parent() {
-    OVER.fetch_add(1, Ordering::SeqCst);
+    FORKS_OVER.fetch_add(1, Ordering::SeqCst);
 }
 
 /// In the child, first of all. `false`: it has been called in this process already, because a fork came between a
 /// registration and the news of it, and the handler is there twice.
 pub(crate) fn begin_child() -> bool {
-    let begun = BEGUN.load(Ordering::SeqCst);
-    if OVER.swap(begun, Ordering::SeqCst) == begun {
+    let begun = FORKS_BEGUN.load(Ordering::SeqCst);
+    if FORKS_OVER.swap(begun, Ordering::SeqCst) == begun {
         return false;
     }
-    let parent = generation::of_parent();
-    generation::begin_child();
-    robust_list::empty_inherited(thread::inherited_list());
+    let parent = generation::begin_child();
+    // Else a handler of the program's came before this one, and has locked already: see `thread::look_up`.
+    if thread::known().is_none() {
+        robust_list::empty_inherited(thread::inherited_list());
+    }
     namespace::inherit(parent, generation::generation());
     true
 }

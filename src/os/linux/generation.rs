@@ -32,6 +32,11 @@ static HEARS_OF_FORKS: AtomicBool = AtomicBool::new(false);
 /// the parent's nodes in it, and whatever is linked in front of them writes into lock lines that the parent holds.
 static RAW_CLONE: AtomicBool = AtomicBool::new(false);
 
+/// Forks that have begun in this process, and those that are over. A child inherits both, and evens them out when it has
+/// begun.
+pub(super) static FORKS_BEGUN: AtomicU32 = AtomicU32::new(0);
+pub(super) static FORKS_OVER: AtomicU32 = AtomicU32::new(0);
+
 /// Does the kernel empty the page? Asked by whoever numbers the first process; children inherit the answer, and the mark
 /// on the page.
 static WIPES: AtomicU8 = AtomicU8::new(UNASKED);
@@ -82,7 +87,11 @@ fn number() -> u32 {
     if last == 0 {
         WIPES.store(if kernel_wipes() { YES } else { NO }, Ordering::Relaxed);
     } else if last != EMPTIED_AT.load(Ordering::Relaxed) && HEARS_OF_FORKS.load(Ordering::Relaxed) {
-        RAW_CLONE.store(true, Ordering::Relaxed); // published by the Release below
+        // A fork that has begun and is not over: its child, and a fork handler of the program's that comes before ours.
+        if is_amid_fork() {
+            EMPTIED_AT.store(last, Ordering::Relaxed);
+        }
+        RAW_CLONE.store(!is_amid_fork(), Ordering::Relaxed); // published by the Release below
     }
     let fresh = last.wrapping_add(1).max(1);
     if WIPES.load(Ordering::Relaxed) == YES {
@@ -115,6 +124,11 @@ fn advise(advice: libc::c_int) -> bool {
     unsafe { libc::madvise(page, PAGE_SIZE, advice) == 0 }
 }
 
+/// Has a fork begun that is not over? In a child: has our handler not been called yet?
+pub(super) fn is_amid_fork() -> bool {
+    FORKS_BEGUN.load(Ordering::SeqCst) != FORKS_OVER.load(Ordering::SeqCst)
+}
+
 /// Is this a child of a raw `clone`, which inherits a robust list that nobody has emptied?
 pub(super) fn is_raw_clone() -> bool {
     RAW_CLONE.load(Ordering::Relaxed)
@@ -125,15 +139,14 @@ pub(super) fn hears_of_forks() {
     HEARS_OF_FORKS.store(true, Ordering::Relaxed);
 }
 
-/// The number of the parent, which has just forked this process and had a number.
-pub(super) fn of_parent() -> u32 {
-    LAST.load(Ordering::Relaxed)
-}
-
-/// In a child of `fork`: it has no number yet, and is no raw clone, whatever its parent was.
-pub(super) fn begin_child() {
-    EMPTIED_AT.store(LAST.load(Ordering::Relaxed), Ordering::Relaxed);
+/// In a child of `fork`, which gets a number, and is no raw clone, whatever its parent was. Returns that of the parent.
+pub(super) fn begin_child() -> u32 {
+    if generation_if_numbered() != 0 {
+        return EMPTIED_AT.load(Ordering::Relaxed); // a handler of the program's was first
+    }
+    let parent = LAST.load(Ordering::Relaxed);
+    EMPTIED_AT.store(parent, Ordering::Relaxed);
     RAW_CLONE.store(false, Ordering::Relaxed);
-    BY_ID.store(0, Ordering::Relaxed);
-    GENERATION.0[0].store(0, Ordering::Relaxed);
+    let _ = generation();
+    parent
 }

@@ -1,6 +1,7 @@
 //! Linux: robust futexes, `/dev/shm`, `flock` and open-file-description locks, fork and exit hooks.
 
 pub(crate) mod death;
+pub(crate) mod descriptor;
 pub(crate) mod directory;
 pub(crate) mod file;
 pub(crate) mod fork;

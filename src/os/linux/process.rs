@@ -1,7 +1,6 @@
 //! Threads and users of this system, and hooks for the end of this process.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Does a thread of this id exist in our PID namespace? Only "no" is certain: ids are given out again.
 pub(crate) fn thread_exists(tid: u32) -> bool {
@@ -36,34 +35,6 @@ pub(crate) fn process_of(tid: u32) -> Option<u32> {
 pub(crate) fn effective_uid() -> u32 {
     // SAFETY: takes nothing, cannot fail.
     unsafe { libc::geteuid() }
-}
-
-static HAS_FORKED: AtomicBool = AtomicBool::new(false);
-
-/// Remembers that somebody may share this process's file descriptions from now on.
-pub(crate) fn note_fork() {
-    HAS_FORKED.store(true, Ordering::Relaxed);
-}
-
-/// Has this process, or a forebear, been through [`note_fork`]?
-pub(crate) fn has_forked() -> bool {
-    HAS_FORKED.load(Ordering::Relaxed)
-}
-
-extern "C" fn begin_child() {
-    super::fork::begin_child();
-}
-
-/// Registers what to do around every `fork`: before it, then after it in the parent, and in the child.
-pub(crate) fn on_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> io::Result<()> {
-    // Child handlers run in the order of registration: this one first, so that `child` sees a new generation.
-    super::fork::install(begin_child)?;
-    // SAFETY: the handlers are functions of this crate, which is never unloaded.
-    let result = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
-    match result {
-        0 => Ok(()),
-        errno => Err(io::Error::from_raw_os_error(errno)),
-    }
 }
 
 unsafe extern "C" {

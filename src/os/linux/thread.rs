@@ -90,23 +90,41 @@ impl Cache {
     }
 }
 
+fn inherits_held_locks() -> io::Error {
+    let message = "a child of a raw clone inherits its parent's list of held locks: use fork, or exec";
+    io::Error::new(io::ErrorKind::Unsupported, message)
+}
+
 #[cold]
 #[inline(never)]
 fn look_up(cache: &Cache) -> io::Result<u32> {
     let generation = generation::generation();
     if generation::is_raw_clone() {
-        let message = "a child of a raw clone inherits its parent's list of held locks: use fork, or exec";
-        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        return Err(inherits_held_locks());
+    }
+    // In a child whose own fork handlers come before ours. (Or in the parent: then the lists are what they are.)
+    let is_early = generation::is_amid_fork() && cache.looked_up.get() != NEVER && cache.looked_up.get() != generation;
+    if is_early {
+        robust_list::empty_inherited(inherited_list());
     }
     // Past libc: glibc has the function since 2.30 only.
     // SAFETY: takes nothing, cannot fail.
     let tid = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
-    cache.list.set(robust_list::of_this_thread(tid)?);
+    let list = robust_list::of_this_thread(tid)?;
+    if is_early && !list.is_idle() {
+        return Err(inherits_held_locks()); // a raw clone, which another thread's fork has hidden
+    }
+    cache.list.set(list);
     cache.tid.set(tid);
     cache.pid_namespace.set(namespace::pid_namespace());
     cache.looked_up.set(generation);
     cache.fast.set(if namespace::is_at_home() { generation } else { NEVER });
     Ok(generation)
+}
+
+/// A number that no other thread has as long as this one lives; the thread that goes on in a forked child keeps it.
+pub(crate) fn self_address() -> usize {
+    CACHE.with(|cache| std::ptr::from_ref(cache).addr())
 }
 
 /// The list that this thread had before it was forked, if it had locked anything.

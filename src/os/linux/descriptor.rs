@@ -1,0 +1,110 @@
+//! A descriptor that is kept for long, in a program that may close what it did not open.
+//!
+//! Daemons close all descriptors that they find, and the numbers are given to other files: what is done by such a number
+//! then is done to a stranger's file. So before each use it is looked whether the number still stands for the file that
+//! it was given for. (Another thread can close it between the look and the use: that cannot be helped.)
+
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::file::{self, Status};
+
+/// An open file that stays open, unless the program closes it behind our back.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    file: ManuallyDrop<File>,
+    /// As it was when it was opened; only the device and the inode count.
+    opened: Status,
+    is_closed: AtomicBool,
+}
+
+impl Descriptor {
+    /// Moves it out of the way of the standard descriptors, of which programs dispose without asking.
+    pub(crate) fn new(file: File) -> io::Result<Self> {
+        let opened = file::status(&file)?;
+        let file = ManuallyDrop::new(above_standard(file)?);
+        Ok(Self { file, opened, is_closed: AtomicBool::new(false) })
+    }
+
+    /// The file, if the descriptor still stands for it.
+    pub(crate) fn get(&self) -> Option<&File> {
+        self.status().is_ok().then_some(&*self.file)
+    }
+
+    pub(crate) fn status(&self) -> io::Result<Status> {
+        let status = match self.is_closed.load(Ordering::Relaxed) {
+            true => None,
+            false => file::status(&self.file).ok().filter(|now| now.is_same_file(&self.opened)),
+        };
+        status.ok_or_else(|| {
+            let message =
+                "the descriptor by which this process is a user of the segment was closed by the program itself";
+            io::Error::new(io::ErrorKind::NotConnected, message)
+        })
+    }
+
+    /// Is this another description of the same file?
+    pub(crate) fn is_same_file(&self, other: &File) -> bool {
+        file::status(other).is_ok_and(|other| other.is_same_file(&self.opened))
+    }
+
+    /// Closes it before the end of its owner's life.
+    pub(crate) fn close(&self) {
+        if self.status().is_ok() && !self.is_closed.swap(true, Ordering::Relaxed) {
+            // SAFETY: the descriptor is open and ours, and from here on counts as closed.
+            unsafe { libc::close(self.file.as_raw_fd()) };
+        }
+    }
+
+    /// Makes it stand for another description of the file, at once. `false`: it is not ours any more, or that failed.
+    pub(crate) fn replace_by(&self, other: File) -> bool {
+        self.status().is_ok() && put_in_place(&other, self.file.as_raw_fd())
+    }
+
+    /// In a child in which somebody may still be in the middle of using it: puts something in its place that nothing
+    /// comes of, and forgets it.
+    pub(crate) fn neutralise(&self) {
+        if self.status().is_err() {
+            return;
+        }
+        // SAFETY: takes integers.
+        let harmless = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        // SAFETY: a descriptor that the call above has just made for us, if it has.
+        let harmless = (harmless >= 0).then(|| unsafe { File::from_raw_fd(harmless) });
+        if harmless.is_some_and(|harmless| put_in_place(&harmless, self.file.as_raw_fd())) {
+            self.is_closed.store(true, Ordering::Relaxed);
+        } else {
+            self.close();
+        }
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Another descriptor of the same description, if this is one of the standard ones.
+fn above_standard(file: File) -> io::Result<File> {
+    const FIRST: RawFd = libc::STDERR_FILENO + 1;
+    if file.as_raw_fd() >= FIRST {
+        return Ok(file);
+    }
+    // SAFETY: the descriptor is open; takes integers.
+    let moved = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) };
+    if moved < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a descriptor that the call has just made for us.
+    Ok(unsafe { File::from_raw_fd(moved) })
+}
+
+/// Makes descriptor `to` refer to the description of `from`, atomically.
+fn put_in_place(from: &File, to: RawFd) -> bool {
+    // SAFETY: `to` is a descriptor that is ours and stays so; the call replaces what it refers to.
+    unsafe { libc::dup3(from.as_raw_fd(), to, libc::O_CLOEXEC) == to }
+}
