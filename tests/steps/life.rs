@@ -58,7 +58,7 @@ pub const ROLES: &[(&str, Body)] = &[
     }),
     ("create", |family| drop(armed(|| Value::create(&main_name(family), WHOLE).unwrap()))),
     ("create over one that dies", |family| {
-        nudged_at("create: shared");
+        nudged_at("register: shared");
         drop(armed(|| Value::create(&main_name(family), WHOLE).unwrap()));
     }),
     ("create from", |family| {
