@@ -92,8 +92,11 @@ fn beside_best(saved: &Saved) -> String {
     let mut text =
         "\n| | ours | best peer, or floor | our time ÷ theirs (below 1: we are faster) |\n|---|---|---|---|\n"
             .to_owned();
-    for part in ["pingpong", "readers", "killed", "segments", "bulk"].into_iter().filter_map(|name| saved.part(name)) {
-        let all = matches!(part.name, "killed" | "segments");
+    for part in ["starvation", "pingpong", "readers", "killed", "segments", "bulk"]
+        .into_iter()
+        .filter_map(|name| saved.part(name))
+    {
+        let all = matches!(part.name, "starvation" | "killed" | "segments");
         // One lock is inside all of ours.
         for row in part.rows.iter().filter(|row| row.ours && row.who != "SharedValue") {
             if !all && !SHOWN.iter().any(|case| row.case.starts_with(case)) {

@@ -22,6 +22,7 @@ mod report;
 mod saved;
 mod scaling;
 mod segments;
+mod starvation;
 mod stores;
 mod sys;
 mod team;
@@ -40,6 +41,7 @@ type Measure = fn(Effort) -> Part;
 const PARTS: &[(&str, &str, Measure)] = &[
     ("uncontended", "a lock that nobody else wants, try_lock, reading a u64", uncontended::measure),
     ("contention", "a lock that 2, 4 and 16 processes want", contention::measure),
+    ("starvation", "how long somebody waits who wants the lock once", starvation::measure),
     ("readers", "how fast one process reads while others write", readers::measure),
     ("pingpong", "a lock handed to and fro between two processes", pingpong::measure),
     ("killed", "from the kill of a holder until the next one has the lock", killed::measure),

@@ -179,6 +179,14 @@ pub fn pin(which: usize) {
     pin_to(&[allowed[which % allowed.len()]]);
 }
 
+/// From here on this thread runs only when no other wants its core.
+pub fn run_only_when_idle() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: 0 is the calling thread; the parameters outlive the call.
+    let failed = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    assert_eq!(failed, 0, "sched_setscheduler: {}", io::Error::last_os_error());
+}
+
 /// Undoes [`pin`].
 pub fn unpin() {
     pin_to(&allowed());
