@@ -412,7 +412,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
         let locked = self.segment.lock(wait)?;
         if locked.is_poisoned() {
             locked.release_or_poison();
-            return Err(self.segment.mutex().poisoned_error());
+            return Err(self.segment.poisoned_error());
         }
         Ok(locked)
     }

@@ -1,11 +1,13 @@
 //! The two error types: [`Error`] for opening and [`LockError`] for locking.
 //!
-//! Each message names the segment, what was expected, what was found and what to do. Because a `main` that returns
+//! Each message names the segment, says what is the matter, with both sides where there are two, and what to do. Because a `main` that returns
 //! `Result` prints `Debug`, `Debug` shows the same sentence behind the variant's name.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+
+use crate::identity::Kind;
 
 /// Why a segment could not be created, opened, inspected or removed.
 #[derive(thiserror::Error)]
@@ -23,7 +25,7 @@ pub enum Error {
 
     /// No segment of that name exists (one whose users were all killed does not count).
     #[error(
-        "segment {name:?} was not found: expected one that is in use or persistent, found none; to have it, start the program that creates it, use open_or_create, or make it persistent so that it outlives its users"
+        "segment {name:?} was not found: nobody uses one of this name, and none was made to persist; to have it, start the program that creates it, use open_or_create, or make it persistent so that it outlives its users"
     )]
     #[non_exhaustive]
     NotFound {
@@ -33,7 +35,7 @@ pub enum Error {
 
     /// `create` found a live segment of that name.
     #[error(
-        "segment {name:?} already exists: expected a free name, found a segment that is in use or persistent; open it, use open_or_create, or remove it first"
+        "segment {name:?} already exists, and is in use or persistent; open it, use open_or_create, or remove it first"
     )]
     #[non_exhaustive]
     AlreadyExists {
@@ -166,7 +168,7 @@ pub enum Error {
     },
 
     /// Any other failure of the operating system.
-    #[error("could not {action} segment {name:?}: expected the operating system to allow it, found: {source}")]
+    #[error("could not {action} segment {name:?}: {source}")]
     #[non_exhaustive]
     Io {
         /// The segment.
@@ -184,7 +186,7 @@ pub enum Error {
 pub enum LockError {
     /// `try_lock` found the lock held.
     #[error(
-        "lock of segment {name:?} would block: expected it free, found it held; use lock or try_lock_for to wait, unless the holder is this very thread"
+        "lock of segment {name:?} would block, because it is held; use lock or try_lock_for to wait, unless the holder is this very thread"
     )]
     #[non_exhaustive]
     WouldBlock {
@@ -193,19 +195,21 @@ pub enum LockError {
     },
 
     /// The lock stayed held until the deadline.
-    #[error("lock of segment {name:?} timed out: expected it free before the deadline, found it held by {}; try again, or see what that thread is doing", Holder(*holder))]
+    #[error("lock of segment {name:?} timed out: it was still {}", Holder { thread: *holder, process: *process })]
     #[non_exhaustive]
     TimedOut {
         /// The segment.
         name: Arc<str>,
         /// The thread id (`gettid`) of the holder when the time was up; `None` if there was none, because the lock had just
-        /// come free and was kept for a moment for another waiter.
+        /// come free and was kept for a moment for another waiter, or if it could not be told.
         holder: Option<u32>,
+        /// The id of the process that the thread belongs to, if it could be told.
+        process: Option<u32>,
     },
 
     /// The thread that asks for the lock is the one that holds it.
     #[error(
-        "lock of segment {name:?} would deadlock: expected another holder or none, found that this very thread holds it already, perhaps through another handle; drop that guard first"
+        "lock of segment {name:?} would deadlock: this very thread holds it already, perhaps through another handle; drop that guard first"
     )]
     #[non_exhaustive]
     WouldDeadlock {
@@ -213,20 +217,18 @@ pub enum LockError {
         name: Arc<str>,
     },
 
-    /// A holder died or panicked while it could change the data in place.
-    #[error(
-        "lock of segment {name:?} is poisoned: expected whole data, found that a holder died or panicked while it could change them; check and repair them under lock_recover, or under lock_ignoring_poison and clear_poison, or replace all of an array with copy_from_slice"
-    )]
+    /// A holder died or panicked while it could change the data in place, or what a lock guards.
+    #[error("lock of segment {name:?} is poisoned: a holder died or panicked {}", what_to_repair(kind))]
     #[non_exhaustive]
     Poisoned {
         /// The segment.
         name: Arc<str>,
+        /// What is poisoned: `"SharedArray"` or `"SharedLock"`, as [`SegmentInfo::kind`](crate::SegmentInfo::kind).
+        kind: &'static str,
     },
 
     /// The bytes in the segment are no value of the type.
-    #[error(
-        "value in segment {name:?} is impossible: expected a bit pattern of {expected}, found another; write a good one with set"
-    )]
+    #[error("value in segment {name:?} is impossible: its bytes are no {expected}; write a good one with set")]
     #[non_exhaustive]
     InvalidValue {
         /// The segment.
@@ -236,7 +238,7 @@ pub enum LockError {
     },
 
     /// The operating system cannot lock for this thread.
-    #[error("could not {action} the lock of segment {name:?}: expected a working robust lock, found: {source}")]
+    #[error("could not {action} the lock of segment {name:?}: {source}")]
     #[non_exhaustive]
     Io {
         /// The segment.
@@ -263,15 +265,33 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// How a holder is called in a message.
-struct Holder(Option<u32>);
+/// Who had the lock, and what to do.
+struct Holder {
+    thread: Option<u32>,
+    process: Option<u32>,
+}
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(tid) => write!(f, "thread {tid}"),
-            None => f.write_str("an unknown thread"),
+        match (self.thread, self.process) {
+            (Some(thread), Some(process)) if thread == process => {
+                write!(f, "held by process {process}; try again, or see what that is doing")
+            }
+            (Some(thread), Some(process)) => {
+                write!(f, "held by thread {thread} of process {process}; try again, or see what that is doing")
+            }
+            (Some(thread), None) => write!(f, "held by thread {thread}; try again, or see what that is doing"),
+            (None, _) => f.write_str("taken, by whom could not be told; try again"),
         }
+    }
+}
+
+/// How the sentence about a poisoned segment goes on.
+fn what_to_repair(kind: &str) -> &'static str {
+    if kind == Kind::Lock.name() {
+        "while it held it, so that what it guards may be half-changed; check and repair that under lock_recover, or under lock_ignoring_poison and LockGuard::recover; a lock that guards nothing is made with options().poison(false)"
+    } else {
+        "while it could change the elements; check and repair them under lock_recover, or under lock_ignoring_poison and ArrayGuard::recover, or replace them all with copy_from_slice"
     }
 }
 
@@ -361,7 +381,7 @@ impl LockError {
             Self::WouldBlock { name }
             | Self::TimedOut { name, .. }
             | Self::WouldDeadlock { name }
-            | Self::Poisoned { name }
+            | Self::Poisoned { name, .. }
             | Self::InvalidValue { name, .. }
             | Self::Io { name, .. } => name,
         }

@@ -18,6 +18,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Value => "SharedValue",
+            Self::Array => "SharedArray",
+            Self::Lock => "SharedLock",
+        }
+    }
+
     pub(crate) fn from_stored(number: u32) -> Option<Self> {
         [Self::Value, Self::Array, Self::Lock].into_iter().find(|kind| *kind as u32 == number)
     }

@@ -128,11 +128,7 @@ impl SegmentInfo {
     /// ```
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match self.kind {
-            Kind::Value => "SharedValue",
-            Kind::Array => "SharedArray",
-            Kind::Lock => "SharedLock",
-        }
+        self.kind.name()
     }
 
     /// The name of the value's or the elements' type without module paths, or the `type_tag`; of a lock, `()`.

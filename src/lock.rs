@@ -336,7 +336,7 @@ impl SharedLock {
         let locked = self.segment.lock(wait)?;
         if locked.is_poisoned() {
             locked.release_or_poison();
-            return Err(self.segment.mutex().poisoned_error());
+            return Err(self.segment.poisoned_error());
         }
         Ok(locked)
     }

@@ -43,7 +43,7 @@ use std::sync::atomic::AtomicU64;
 
 use shared_memory::Shmem;
 
-use crate::error::Error;
+use crate::error::{Error, LockError};
 use crate::identity::{Identity, Kind, Shape, TypeName};
 use crate::layout::{self, CommitLine, Header};
 use crate::name::Name;
@@ -177,6 +177,14 @@ impl<C> Segment<C> {
 
     pub(crate) fn was_created(&self) -> bool {
         self.mapping.was_created
+    }
+
+    #[cold]
+    pub(crate) fn poisoned_error(&self) -> LockError
+    where
+        C: Contents,
+    {
+        LockError::Poisoned { name: self.shared_name(), kind: C::SHAPE.kind.name() }
     }
 
     #[inline]

@@ -54,7 +54,8 @@ fn an_array_is_copied_out_and_then_formatted() {
 
 #[test]
 fn an_array_says_what_keeps_it_from_being_shown() {
-    let array = SharedArray::create_from(&Scratch::new("states"), &[1u8, 2]).unwrap();
+    let of_array = Scratch::new("states");
+    let array = SharedArray::create_from(&of_array, &[1u8, 2]).unwrap();
     assert!(format!("{array:?}").contains("data: [1, 2]"));
     let guard = array.lock().unwrap();
     assert!(format!("{array:?}").contains("data: <locked>"));
@@ -70,7 +71,8 @@ fn an_array_says_what_keeps_it_from_being_shown() {
 
 #[test]
 fn a_value_is_shown_while_it_is_locked() {
-    let value = SharedValue::create(&Scratch::new("value"), 5u8).unwrap();
+    let of_value = Scratch::new("value");
+    let value = SharedValue::create(&of_value, 5u8).unwrap();
     let mut guard = value.lock().unwrap();
     *guard = 6;
     assert!(format!("{value:?}").contains("value: 5"));

@@ -70,9 +70,12 @@ fn is_poisoned<R>(result: Result<R, LockError>) -> bool {
 
 /// It committed half a value, and neither the array nor the lock was poisoned.
 fn closures_that_panic_within_a_panic_commit_nothing_and_poison(kind: LockKind) {
-    let value = SharedValue::options().lock_kind(kind).create(&Scratch::new("value"), [1u64; 2]).unwrap();
-    let array = SharedArray::options().lock_kind(kind).create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
-    let lock = SharedLock::options().lock_kind(kind).create(&Scratch::new("lock")).unwrap();
+    let of_value = Scratch::new("value");
+    let value = SharedValue::options().lock_kind(kind).create(&of_value, [1u64; 2]).unwrap();
+    let of_array = Scratch::new("array");
+    let array = SharedArray::options().lock_kind(kind).create_from(&of_array, &[1u64; 2]).unwrap();
+    let of_lock = Scratch::new("lock");
+    let lock = SharedLock::options().lock_kind(kind).create(&of_lock).unwrap();
     during_a_panic(|| {
         let half = |v: &mut [u64; 2]| {
             v[0] = 2;
@@ -93,9 +96,12 @@ fn closures_that_panic_within_a_panic_commit_nothing_and_poison(kind: LockKind) 
 }
 
 fn closures_that_return_while_a_panic_unwinds_commit_and_do_not_poison(kind: LockKind) {
-    let value = SharedValue::options().lock_kind(kind).create(&Scratch::new("value"), 1u64).unwrap();
-    let array = SharedArray::options().lock_kind(kind).create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
-    let lock = SharedLock::options().lock_kind(kind).create(&Scratch::new("lock")).unwrap();
+    let of_value = Scratch::new("value");
+    let value = SharedValue::options().lock_kind(kind).create(&of_value, 1u64).unwrap();
+    let of_array = Scratch::new("array");
+    let array = SharedArray::options().lock_kind(kind).create_from(&of_array, &[1u64; 2]).unwrap();
+    let of_lock = Scratch::new("lock");
+    let lock = SharedLock::options().lock_kind(kind).create(&of_lock).unwrap();
     during_a_panic(|| {
         assert_eq!(value.update(|v| *v += 1).unwrap(), 2);
         assert_eq!(value.try_update(|v| Ok::<_, LockError>(*v + 1)).unwrap(), 3);
@@ -109,8 +115,10 @@ fn closures_that_return_while_a_panic_unwinds_commit_and_do_not_poison(kind: Loc
 
 /// A repair that does not come to its end repairs nothing.
 fn a_repair_that_panics_within_a_panic_leaves_the_poison(kind: LockKind) {
-    let array = SharedArray::options().lock_kind(kind).create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
-    let lock = SharedLock::options().lock_kind(kind).create(&Scratch::new("lock")).unwrap();
+    let of_array = Scratch::new("array");
+    let array = SharedArray::options().lock_kind(kind).create_from(&of_array, &[1u64; 2]).unwrap();
+    let of_lock = Scratch::new("lock");
+    let lock = SharedLock::options().lock_kind(kind).create(&of_lock).unwrap();
     let _ = catch_unwind(AssertUnwindSafe(|| array.update(|_| panic!("to poison"))));
     let _ = catch_unwind(AssertUnwindSafe(|| lock.with(|| panic!("to poison"))));
     during_a_panic(|| {
@@ -124,8 +132,10 @@ fn a_repair_that_panics_within_a_panic_leaves_the_poison(kind: LockKind) {
 
 /// As the documentation of the guards says: one that is made while a panic unwinds knows of no other.
 fn guards_go_by_whether_the_thread_panicked_when_they_were_made(kind: LockKind) {
-    let value = SharedValue::options().lock_kind(kind).create(&Scratch::new("value"), [1u64; 2]).unwrap();
-    let array = SharedArray::options().lock_kind(kind).create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
+    let of_value = Scratch::new("value");
+    let value = SharedValue::options().lock_kind(kind).create(&of_value, [1u64; 2]).unwrap();
+    let of_array = Scratch::new("array");
+    let array = SharedArray::options().lock_kind(kind).create_from(&of_array, &[1u64; 2]).unwrap();
     during_a_panic(|| {
         let second = catch_unwind(AssertUnwindSafe(|| {
             let (mut value, mut array) = (value.lock().unwrap(), array.lock().unwrap());
@@ -141,8 +151,10 @@ fn guards_go_by_whether_the_thread_panicked_when_they_were_made(kind: LockKind) 
 /// A value over 16 bytes is committed from where it stands, and not from a copy in registers: another piece of code.
 fn a_panic_under_a_guard_of_a_large_value_commits_nothing(kind: LockKind) {
     fn try_with<T: robust_shm::Shareable + PartialEq + std::fmt::Debug>(kind: LockKind, old: T, new: T) {
-        let value = SharedValue::options().lock_kind(kind).create(&Scratch::new("large"), old).unwrap();
-        let other = SharedLock::options().lock_kind(kind).create(&Scratch::new("other")).unwrap();
+        let of_value = Scratch::new("large");
+        let value = SharedValue::options().lock_kind(kind).create(&of_value, old).unwrap();
+        let of_other = Scratch::new("other");
+        let other = SharedLock::options().lock_kind(kind).create(&of_other).unwrap();
         for among_others in [false, true] {
             let panicked = catch_unwind(AssertUnwindSafe(|| {
                 let _other = among_others.then(|| other.lock_ignoring_poison().unwrap());
@@ -164,9 +176,12 @@ fn a_panic_under_a_guard_of_a_large_value_commits_nothing(kind: LockKind) {
 /// It committed half a value, and poisoned nothing.
 #[cfg(target_env = "gnu")]
 fn closures_that_are_left_by_foreign_unwinding_commit_nothing_and_poison(kind: LockKind) {
-    let value = SharedValue::options().lock_kind(kind).create(&Scratch::new("value"), [1u64; 2]).unwrap();
-    let array = SharedArray::options().lock_kind(kind).create_from(&Scratch::new("array"), &[1u64; 2]).unwrap();
-    let lock = SharedLock::options().lock_kind(kind).create(&Scratch::new("lock")).unwrap();
+    let of_value = Scratch::new("value");
+    let value = SharedValue::options().lock_kind(kind).create(&of_value, [1u64; 2]).unwrap();
+    let of_array = Scratch::new("array");
+    let array = SharedArray::options().lock_kind(kind).create_from(&of_array, &[1u64; 2]).unwrap();
+    let of_lock = Scratch::new("lock");
+    let lock = SharedLock::options().lock_kind(kind).create(&of_lock).unwrap();
     let half = |v: &mut [u64; 2]| {
         v[0] = 2;
         exit_thread();

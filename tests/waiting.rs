@@ -4,15 +4,15 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use robust_shm::{LockError, LockKind, SharedLock, SharedValue};
+use robust_shm::{LockError, LockKind, SharedArray, SharedLock, SharedValue};
 use support::{
-    Family, Scratch, asleep, own_tid, pause, play, ready_to_die, say, spawn, until, until_it_waits, with_each_kind,
-    within_limit,
+    Family, LIMIT, Scratch, asleep, member, own_tid, pause, play, ready_to_die, say, spawn, until, until_it_waits,
+    with_each_kind, within_limit,
 };
 
 #[test]
 fn child() {
-    play(&[("hold", hold), ("wait", wait), ("wait-long", wait_long)]);
+    play(&[("hold", hold), ("wait", wait), ("wait-long", wait_long), ("wait-idly", wait_idly)]);
 }
 
 with_each_kind! {
@@ -21,6 +21,7 @@ with_each_kind! {
     locks_may_be_nested_and_released_in_any_order,
     a_stopped_holder_delays_writers_but_no_reader,
     waiters_of_a_holder_that_sleeps_are_woken_once_at_most,
+    who_waits_leaves_the_processor_alone,
 }
 
 fn hold(name: &str) {
@@ -41,6 +42,60 @@ fn wait_long(name: &str) {
     let value = SharedValue::<u32>::open(name).unwrap();
     say(own_tid());
     drop(value.lock().unwrap());
+}
+
+/// The processor time of this thread.
+fn time_used() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a place for the answer.
+    #[allow(unsafe_code)]
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(result, 0);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
+
+/// Waits in every way, and tells after each how long it has waited, and how long it has run meanwhile.
+fn wait_idly(family: &str) {
+    let value = SharedValue::<u32>::open(&member(family, 0)).unwrap();
+    let array = SharedArray::<u32, 4>::open(&member(family, 1)).unwrap();
+    let lock = SharedLock::open(&member(family, 2)).unwrap();
+    let measured = |wait: &dyn Fn() -> bool| {
+        say("waits");
+        let (start, used) = (Instant::now(), time_used());
+        assert!(wait());
+        say(format!("{} {}", (time_used() - used).as_micros(), start.elapsed().as_micros()));
+    };
+    let far = Instant::now() + LIMIT;
+    measured(&|| matches!(value.try_lock_for(Duration::from_millis(500)), Err(LockError::TimedOut { .. })));
+    measured(&|| value.lock().is_ok());
+    measured(&|| array.try_lock_until(far).is_ok());
+    measured(&|| lock.try_lock_for(Duration::MAX).is_ok());
+}
+
+/// Nothing polls: a wait for half a second runs for no tenth of that.
+fn who_waits_leaves_the_processor_alone(kind: LockKind) {
+    let family = Family::new("idle");
+    let value = SharedValue::options().lock_kind(kind).create(&family.member(0), 1u32).unwrap();
+    let array = SharedArray::<u32, 4>::options().lock_kind(kind).create(&family.member(1)).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).create(&family.member(2)).unwrap();
+    let mut guards = (Some(value.lock().unwrap()), Some(array.lock().unwrap()), Some(lock.lock().unwrap()));
+    let child = spawn("wait-idly", family.name());
+    for wait in 0..4 {
+        child.expect("waits");
+        std::thread::sleep(Duration::from_millis(500));
+        match wait {
+            0 => {}
+            1 => drop(guards.0.take()),
+            2 => drop(guards.1.take()),
+            _ => drop(guards.2.take()),
+        }
+        let heard = child.hear();
+        let (used, waited) = heard.split_once(' ').unwrap();
+        let (used, waited): (u64, u64) = (used.parse().unwrap(), waited.parse().unwrap());
+        assert!(waited > 400_000, "wait {wait}: it was to wait");
+        assert!(used * 10 < waited, "wait {wait}: ran for {used} us of {waited}");
+    }
+    child.join();
 }
 
 fn a_timeout_is_not_early_and_names_the_holder(kind: LockKind) {

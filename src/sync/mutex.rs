@@ -149,7 +149,10 @@ impl Mutex {
         let name = Arc::clone(&self.name);
         match failure {
             Failure::WouldBlock => LockError::WouldBlock { name },
-            Failure::TimedOut { holder } => LockError::TimedOut { name, holder: holder_in(holder) },
+            Failure::TimedOut { holder } => {
+                let holder = holder_in(holder);
+                LockError::TimedOut { name, holder, process: holder.and_then(os::process::process_of) }
+            }
             Failure::WouldDeadlock => LockError::WouldDeadlock { name },
             Failure::Forked => unreachable!("the child has begun anew"),
             Failure::Os(error) => self.os_error("take", error),
@@ -159,10 +162,6 @@ impl Mutex {
     #[cold]
     fn os_error(&self, action: &'static str, source: io::Error) -> LockError {
         LockError::Io { name: Arc::clone(&self.name), action, source }
-    }
-
-    pub(crate) fn poisoned_error(&self) -> LockError {
-        LockError::Poisoned { name: Arc::clone(&self.name) }
     }
 
     /// Did a holder die or panic, and nobody has repaired the data since? A moment's picture unless the lock is held.
