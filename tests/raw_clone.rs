@@ -3,17 +3,25 @@
 
 #[path = "support/deaths.rs"]
 mod deaths;
+#[path = "support/seccomp.rs"]
+mod seccomp;
 mod support;
 
 use std::time::{Duration, Instant};
 
 use deaths::robust_list_is_empty;
 use robust_shm::{LockError, SharedLock, SharedValue};
+use seccomp::{Refused, refuse};
 use support::{Family, Forked, Scratch, end_with, exists, member, play, spawn, until};
 
 #[test]
 fn child() {
-    play(&[("clone-drops", clone_drops), ("clone-locks", clone_locks)]);
+    play(&[
+        ("clone-drops", clone_drops),
+        ("clone-locks", clone_locks),
+        ("refuses-advice", |name| in_spite_of(libc::EINVAL, name)),
+        ("pretends", |name| in_spite_of(0, name)),
+    ]);
 }
 
 /// `clone` as `fork` does it, past libc.
@@ -86,4 +94,40 @@ fn clone_locks(family: &str) {
 fn what_a_raw_clone_tries_to_lock_does_no_harm_to_its_parent() {
     let family = Family::new("clone-locks");
     spawn("clone-locks", family.name()).join();
+}
+
+/// The kernel does not empty a page at a fork: before Linux 4.14 and under gVisor it says so, under qemu-user it claims to
+/// have taken note, as of all advice.
+fn in_spite_of(errno: libc::c_int, name: &str) {
+    const NO_ADVICE: u32 = 0x7ead;
+    let advice = [libc::MADV_WIPEONFORK as u32, NO_ADVICE];
+    refuse(&advice.map(|advice| Refused { call: libc::SYS_madvise, only_if: Some((2, advice)), errno }));
+    let value = SharedValue::create(name, 0u64).unwrap();
+    *value.lock().unwrap() += 1;
+    // Locks work, also nested, in threads, and in forked children.
+    let second = SharedLock::create(&format!("{name}.second")).unwrap();
+    let add = || second.with(|| *value.lock().unwrap() += 1).unwrap();
+    std::thread::scope(|scope| scope.spawn(add).join().unwrap());
+    support::fork(|| {
+        add();
+        support::fork(add).join();
+    })
+    .join();
+    assert_eq!(value.get(), 4);
+    let guard = value.lock().unwrap();
+    support::fork(|| assert!(matches!(value.try_lock(), Err(LockError::WouldBlock { .. })))).join();
+    drop(guard);
+    drop((value, second));
+    assert!(!exists(name));
+    // And raw clones are told.
+    clone_drops(name);
+    clone_locks(&format!("{name}.family"));
+}
+
+#[test]
+fn raw_clones_are_told_where_the_kernel_does_not_empty_pages() {
+    for role in ["refuses-advice", "pretends"] {
+        let name = Scratch::new(role);
+        spawn(role, &name).join();
+    }
 }

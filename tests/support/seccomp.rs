@@ -10,6 +10,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
+    #[allow(dead_code, reason = "each test binary uses its own part")]
     pub(crate) const fn always(call: libc::c_long, errno: libc::c_int) -> Self {
         Self { call, only_if: None, errno }
     }
