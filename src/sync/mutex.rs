@@ -289,7 +289,7 @@ impl<'a> Held<'a> {
             line: Own(mutex.line),
             alone_in: Own(RobustList::NONE), // so that every release goes the slow way
             tid: 0,
-            generation: os::generation::known_generation() as usize,
+            generation: os::generation::generation_if_numbered() as usize,
             was_panicking: usize::from(panicking()),
             not_send: PhantomData,
         }
@@ -410,7 +410,9 @@ impl Mutex {
                 robust_futex::unlock(self.line(), &me, linked);
             }
             Kind::OsMutex(mutex) => {
-                if generation != os::generation::known_generation() as usize || !os_mutex::is_held_here(self.line()) {
+                if generation != os::generation::generation_if_numbered() as usize
+                    || !os_mutex::is_held_here(self.line())
+                {
                     return;
                 }
                 before(line, end());

@@ -92,6 +92,11 @@ pub const ROLES: &[(&str, Body)] = &[
         std::mem::forget(Value::open_or_create(&main_name(family), WHOLE).unwrap());
         arm();
     }),
+    ("exit after a fork", |family| {
+        std::mem::forget(Value::open_or_create(&main_name(family), WHOLE).unwrap());
+        crate::support::fork(|| ()).join();
+        arm();
+    }),
     ("remove", |family| armed(|| remove(&main_name(family)).unwrap())),
     ("remove orphans", |family| {
         armed(|| drop(remove_orphans().unwrap()));
@@ -215,6 +220,7 @@ pub const CLOSE_REMOVED: Scenario =
 pub const CLOSE_AMONG_OTHERS: Scenario = Scenario { goes_on: true, ..scenario("close", kept, is_still_used) };
 pub const CLOSE_PERSISTENT: Scenario = scenario("close", persistent, has_persisted);
 pub const EXIT: Scenario = scenario("exit", nothing, can_be_made_anew);
+pub const EXIT_AFTER_FORK: Scenario = scenario("exit after a fork", nothing, can_be_made_anew);
 pub const REMOVE: Scenario = scenario("remove", kept_persistent, is_removed);
 /// Asked to remove the name, it may well take the successor if it goes on.
 pub const REMOVE_AND_BE_REPLACED: Scenario =
@@ -240,6 +246,7 @@ pub const ALL: &[Scenario] = &[
     CLOSE_AMONG_OTHERS,
     CLOSE_PERSISTENT,
     EXIT,
+    EXIT_AFTER_FORK,
     REMOVE,
     REMOVE_AND_BE_REPLACED,
     REMOVE_ORPHANS,

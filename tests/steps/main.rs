@@ -67,6 +67,7 @@ walks! {
     killed_while_closing_among_others: life::CLOSE_AMONG_OTHERS;
     killed_while_closing_a_persistent_segment: life::CLOSE_PERSISTENT;
     killed_at_exit: life::EXIT;
+    killed_at_exit_after_a_fork: life::EXIT_AFTER_FORK;
     killed_while_removing: life::REMOVE;
     killed_while_removing_and_being_replaced: life::REMOVE_AND_BE_REPLACED;
     killed_while_removing_orphans: life::REMOVE_ORPHANS;

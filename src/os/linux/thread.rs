@@ -20,7 +20,7 @@ impl Thread {
     /// Is this still the process in which the thread was looked up, and not a child that has been forked since?
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
-        self.generation == generation::known_generation()
+        self.generation == generation::generation_if_numbered()
     }
 }
 
