@@ -10,8 +10,11 @@
 #![allow(unreachable_pub, reason = "as in `support`")]
 
 mod fairness;
+mod handlers;
 mod life;
 mod locks;
+#[path = "../support/nested.rs"]
+mod nested;
 mod step;
 #[path = "../support/mod.rs"]
 mod support;
@@ -24,6 +27,7 @@ use walk::{record, walk};
 #[test]
 fn child() {
     support::play(&[life::ROLES, locks::ROLES, fairness::ROLES].concat());
+    support::play(&[handlers::ROLES, life::ROLES, locks::ROLES].concat());
 }
 
 /// Otherwise this test would not see what happens there.
@@ -36,6 +40,48 @@ fn every_point_in_the_source_is_reached() {
         life::ALL.iter().chain(locks::ALL).chain(fairness::ALL).flat_map(record).map(|step| step.point).collect();
     let unreached: Vec<_> = declared.iter().filter(|point| !passed.iter().any(|step| step == *point)).collect();
     assert!(unreached.is_empty(), "{unreached:?}");
+}
+
+#[test]
+fn a_handler_at_every_point_may_lock() {
+    let family = support::Family::new("handlers");
+    support::spawn("lock in handlers", family.name()).join();
+}
+
+#[test]
+fn killed_in_a_handler() {
+    let family = support::Family::new("handlers-die");
+    support::spawn("die in a handler", family.name()).join();
+}
+
+#[test]
+fn killed_in_a_handler_that_takes_one_lock_inside_another() {
+    let family = support::Family::new("handlers-nests");
+    support::spawn("die in a handler that nests", family.name()).join();
+}
+
+#[test]
+fn killed_in_a_handler_that_takes_locks_in_any_order() {
+    let family = support::Family::new("handlers-mixes");
+    support::spawn("die in a handler that mixes", family.name()).join();
+}
+
+#[test]
+fn killed_in_a_handler_that_asks_for_what_is_interrupted() {
+    let family = support::Family::new("handlers-asks");
+    support::spawn("die in a handler that asks", family.name()).join();
+}
+
+#[test]
+fn killed_in_a_handler_with_a_wake_up_in_hand() {
+    let family = support::Family::new("handlers-woken");
+    support::spawn("die with a wake-up", family.name()).join();
+}
+
+#[test]
+fn killed_in_a_handler_before_waking() {
+    let family = support::Family::new("handlers-wake");
+    support::spawn("die before waking", family.name()).join();
 }
 
 macro_rules! walks {
