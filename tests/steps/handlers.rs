@@ -3,12 +3,13 @@
 use std::io::{Read, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 use robust_shm::SegmentInfo;
 
 use crate::nested::{Locks, NESTED, STEPS, Steps, walk_robust_list};
 use crate::support::{Body, Forked, asleep, fork, member, until};
-use crate::walk::soon;
+use crate::walk::{BOUND, soon};
 
 pub const ROLES: &[(&str, Body)] = &[
     ("lock in handlers", lock_at_every_point),
@@ -144,8 +145,10 @@ fn sleeps(child: &Forked) {
 
 /// Another waits for our lock 0 as well, and gets it soon.
 fn gets_it(mut waiter: Forked) {
+    let start = Instant::now();
     let status = soon("the one that waits", || waiter.try_wait());
     assert_eq!(status, 0);
+    assert!(start.elapsed() < BOUND, "nobody woke it: it helped itself");
 }
 
 fn wait_for_it(locks: &Locks) -> Forked {
