@@ -1,14 +1,15 @@
 //! A signal handler at every step: what runs at a point here does what a handler could do that interrupts there.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use robust_shm::SegmentInfo;
 
 use crate::nested::{Locks, NESTED, STEPS, Steps, walk_robust_list};
-use crate::support::{Body, Forked, asleep, fork, member, until};
+use crate::support::{Body, Family, Forked, asleep, fork, member, say, spawn, until};
 use crate::walk::{BOUND, soon};
 
 pub const ROLES: &[(&str, Body)] = &[
@@ -33,6 +34,7 @@ static COMES_AT: AtomicUsize = AtomicUsize::new(NEVER);
 static DIES_AT: AtomicUsize = AtomicUsize::new(NEVER);
 /// How many points were passed outside of the handler and in it.
 static PASSED: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+static SEEN: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
 /// 0: outside of the handler; 1: in it; 2: nobody counts.
 static DEPTH: AtomicUsize = AtomicUsize::new(2);
 
@@ -45,6 +47,7 @@ fn passed(point: &'static str) {
     if depth == 2 || is_too_early {
         return;
     }
+    SEEN.lock().unwrap().insert(point);
     let which = PASSED[depth].fetch_add(1, Relaxed);
     if depth == 1 {
         if which == DIES_AT.load(Relaxed) {
@@ -102,6 +105,7 @@ impl Drop for Context {
     }
 }
 
+/// Says which points it has passed.
 fn lock_at_every_point(family: &str) {
     let locks = set_up(family);
     for_all(locks, 0..NESTED.len(), |steps| {
@@ -113,9 +117,20 @@ fn lock_at_every_point(family: &str) {
             assert_eq!(walk_robust_list(), 0);
         }
     });
+    SEEN.lock().unwrap().iter().for_each(say);
+    say("that is all");
 }
 
-/// Everything can be had at once, and what the process held was reported.
+/// The points that are passed in handlers, and where they interrupt.
+pub fn points() -> Vec<String> {
+    let family = Family::new("handlers-points");
+    let role = spawn("lock in handlers", family.name());
+    let points = std::iter::from_fn(|| Some(role.hear()).filter(|line| line != "that is all")).collect();
+    role.join();
+    points
+}
+
+/// Everything can be had at once, whatever was held.
 fn die_at_every_point(family: &str, pattern: usize) {
     let locks = set_up(family);
     for_all(locks, pattern..pattern + 1, |steps| {
