@@ -5,6 +5,7 @@
 //! | `segment/create.rs` | a complete segment is made without a name, then gets one |
 //! | `segment/open.rs` | a name is followed, what is there is validated, shared and mapped |
 //! | `segment/locked.rs` | what can be done while the lock is held |
+//! | `segment/memory.rs` | the mapping, without a descriptor |
 //! | `segment/presence.rs` | being a user: the shared `flock`, leaving, fork, exit |
 //! | `segment/registry.rs` | all presences of this process |
 //! | `segment/removal.rs` | how a name goes away: last one out, orphans, `remove` |
@@ -54,6 +55,7 @@ use crate::sync::poison::Poison;
 
 mod create;
 mod locked;
+mod memory;
 mod open;
 mod presence;
 mod registry;
@@ -63,6 +65,7 @@ pub(crate) use locked::Locked;
 pub(crate) use open::{Inspection, inspect};
 pub use removal::{remove, remove_orphans};
 
+use memory::Memory;
 use presence::Registered;
 
 /// What a segment holds, as a type: [`ValueOf`], [`ArrayOf`] or [`Nothing`].
@@ -94,7 +97,7 @@ pub(crate) struct Segment<C> {
 }
 
 struct Mapping {
-    memory: ManuallyDrop<Shmem>,
+    memory: ManuallyDrop<Memory>,
     base: NonNull<u8>,
     mutex: Mutex,
     name: Name,
@@ -120,7 +123,8 @@ impl Mapping {
         name: Name,
         presence: Registered,
     ) -> Result<Self, Error> {
-        let base = NonNull::new(memory.as_ptr()).unwrap_or_else(|| unreachable!("mmap never maps at address 0"));
+        let memory = Memory::new(memory);
+        let base = memory.start();
         // SAFETY: the mapping is at least `header.total_len` bytes, which includes the lock line.
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
         let poison = Kind::from_stored(header.kind).map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));

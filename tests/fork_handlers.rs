@@ -5,6 +5,7 @@ mod support;
 
 use std::cell::Cell;
 use std::os::fd::RawFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Barrier, Mutex};
 
@@ -243,8 +244,10 @@ fn a_thread_that_is_ending_may_fork() {
 
 /// The descriptors of this process that stand for the segment, and their flags.
 fn descriptors_of(name: &str) -> Vec<(RawFd, libc::c_int)> {
+    let id = |path: &std::path::Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let segment = id(&path(name)).unwrap();
     let entries = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
-    let ours = entries.filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target == path(name)));
+    let ours = entries.filter(|entry| id(&entry.path()) == Some(segment));
     ours.map(|entry| {
         let fd = entry.file_name().to_string_lossy().parse().unwrap();
         // SAFETY: takes integers.

@@ -285,6 +285,7 @@ fn take_over(valid: &Valid) -> io::Result<()> {
 
 /// Maps what the name leads to; `None` when that is not the segment with this header (any more).
 pub(super) fn map(name: &Name, header: &Header) -> Result<Option<Shmem>, Error> {
+    let _zero = os::descriptor::occupy_zero(); // which `shared_memory` would not close
     let mut memory = match ShmemConf::new().os_id(name.as_str()).open() {
         Ok(memory) => memory,
         Err(ShmemError::MapOpenFailed(errno)) => {
