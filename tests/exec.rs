@@ -11,7 +11,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use deaths::{handle, times_out, wait_for_poison};
+use deaths::{handle, is_poisoned, times_out, wait_for_poison};
 use robust_shm::SharedLock;
 use support::{Scratch, Stopwatch, fork, pause, play, say, spawn, until};
 
@@ -109,6 +109,15 @@ fn the_unnoticed_end_of_a_holder_that_was_met_is_noticed_by_the_heartbeat() {
     let name = Scratch::new("exec-met");
     let (lock, child) = behind_one_met_that_ended_unnoticed(&name);
     wait_for_poison(&lock);
+    child.kill(); // it lived until now
+}
+
+/// Once, the heartbeat lived in one call only, so that who waited for a second at a time never noticed.
+#[test]
+fn the_unnoticed_end_of_a_holder_that_was_met_is_noticed_by_short_waits() {
+    let name = Scratch::new("exec-short");
+    let (lock, child) = behind_one_met_that_ended_unnoticed(&name);
+    assert!(is_poisoned(lock.try_lock_for(Duration::from_millis(20))));
     child.kill(); // it lived until now
 }
 

@@ -184,3 +184,61 @@ pub(super) fn end(line: &LockLine, seen: u32) {
     // A failure means that it has ended, or has become another's.
     let _ = line.reservation.compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::MaybeUninit;
+
+    use super::*;
+
+    fn line(reservation: u32) -> LockLine {
+        // SAFETY: all-zero bytes are a lock line: integers, atomics and bytes.
+        let line: LockLine = unsafe { MaybeUninit::zeroed().assume_init() };
+        line.reservation.store(reservation, Ordering::Relaxed);
+        line
+    }
+
+    fn now_in(line: &LockLine) -> u32 {
+        line.reservation.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_claim_keeps_the_lock_for_its_maker_and_from_others() {
+        let (heir, other) = (Token::of(1), Token::of(2));
+        let line = line(0);
+        assert!(claim(&line, heir) && !claim(&line, other));
+        assert_eq!(look(&line, heir), Free::ForAll);
+        assert!(matches!(look(&line, other), Free::KeptUntil(_)));
+        assert_ne!(now_in(&line) & STAMP, 0);
+        assert!(claim(&line, heir), "again, before it sleeps again");
+        assert_eq!(now_in(&line) & STAMP, 0, "the stamp was that of an earlier turn");
+        withdraw(&line, other);
+        assert_ne!(now_in(&line), 0);
+        withdraw(&line, heir);
+        assert_eq!(now_in(&line), 0);
+    }
+
+    #[test]
+    fn a_reservation_that_was_seen_too_long_ago_is_over() {
+        let other = Token::of(2);
+        for age in [KEPT, 1_000, STAMP / 2] {
+            let line = line(Token::of(1).0 | (clock().wrapping_sub(age) & STAMP).max(1));
+            assert_eq!(look(&line, other), Free::ForAll, "{age}");
+            assert_eq!(now_in(&line), 0);
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_for_longer_than_a_millisecond() {
+        for stamp in [0, clock()] {
+            if let Free::KeptUntil(until) = look(&line(Token::of(1).0 | stamp), Token::of(2)) {
+                assert!(until <= Deadline::after(Duration::from_millis(1)).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn no_thread_has_the_token_0() {
+        assert!((1..1 << 22).all(|tid| Token::of(tid).0 & !STAMP != 0 && Token::of(tid).0 & STAMP == 0));
+    }
+}

@@ -1,0 +1,182 @@
+//! A signal handler that forks while its thread waits for a lock: parent and child go on in the same call, each as itself.
+#![allow(unsafe_code)]
+
+#[path = "support/deaths.rs"]
+mod deaths;
+mod support;
+
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use deaths::handle;
+use robust_shm::{LockError, SegmentInfo, SharedLock, SharedValue};
+use support::{Family, Forked, LIMIT, Role, asleep, member, pause, play, say, spawn, until};
+
+#[test]
+fn child() {
+    play(&[
+        ("wait", |family| in_two(family, |value, _| drop(in_turn(value.lock().unwrap())))),
+        ("wait for long", |family| in_two(family, |value, _| drop(in_turn(value.try_lock_for(LIMIT).unwrap())))),
+        ("wait for a moment", |family| {
+            in_two(family, |value, _| {
+                let error = value.try_lock_for(Duration::from_millis(500)).unwrap_err();
+                assert!(matches!(error, LockError::TimedOut { holder: Some(_), .. }), "{error}");
+                say("gave up");
+            });
+        }),
+        ("wait with another held", |family| {
+            in_two(family, |value, other| {
+                let held = other.lock().unwrap();
+                drop(in_turn(value.lock().unwrap()));
+                drop(held);
+                // What the parent held is the parent's; it is free only when that has let it go.
+                drop(other.try_lock_for(LIMIT).unwrap());
+            });
+        }),
+    ]);
+}
+
+static CHILD: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn fork_here(_signal: libc::c_int) {
+    // SAFETY: the interrupted code is a system call of ours that waits; no other thread matters.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: integers. The child does not outlive a parent that was killed.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    }
+    CHILD.store(pid, Ordering::Relaxed);
+}
+
+extern "C" fn look(_signal: libc::c_int) {
+    say("looks");
+}
+
+fn thread_id() -> libc::pid_t {
+    // SAFETY: takes nothing, cannot fail. Past libc's caches.
+    unsafe { libc::syscall(libc::SYS_gettid) as libc::pid_t }
+}
+
+/// The body is run to its end by two processes, if the signal comes while it waits.
+fn in_two(family: &str, body: fn(&SharedValue<u64>, &SharedLock)) {
+    let value = SharedValue::<u64>::open(&member(family, 0)).unwrap();
+    let other = SharedLock::open(&member(family, 1)).unwrap();
+    handle(libc::SIGUSR1, fork_here);
+    handle(libc::SIGUSR2, look);
+    CHILD.store(-1, Ordering::Relaxed);
+    say(thread_id());
+    body(&value, &other);
+    match CHILD.load(Ordering::Relaxed) {
+        -1 => panic!("nothing has forked"),
+        // SAFETY: ends the child, which has only this thread of its parent's.
+        0 => unsafe { libc::_exit(0) },
+        pid => Forked::adopt(pid).join(),
+    }
+}
+
+fn in_turn<G>(guard: G) -> G {
+    say(format!("has it: {}", thread_id()));
+    pause();
+    say("leaves it");
+    guard
+}
+
+/// To this very thread: the harness has others.
+fn signal(process: u32, thread: libc::pid_t, signal: libc::c_int) {
+    // SAFETY: takes integers; the thread waits for a lock.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) }, 0);
+}
+
+struct Two {
+    family: Family,
+    first: Role,
+    /// The thread ids: of the role, and of the child that it has forked.
+    ids: [libc::pid_t; 2],
+}
+
+/// Starts the role, and has it fork while it waits.
+fn doubled_while_it_waits(role: &str, family: Family) -> Two {
+    let first = spawn(role, family.name());
+    let id: libc::pid_t = first.hear().parse().unwrap();
+    until("the wait", || asleep(id));
+    // Wait for the sleep in the lock, not for one before it: it has said its id, and has nothing else to wait for.
+    signal(first.id(), id, libc::SIGUSR1);
+    let children = format!("/proc/{id}/task/{id}/children");
+    let child = until("the child", || std::fs::read_to_string(&children).ok()?.trim().parse().ok());
+    for id in [id, child] {
+        until("both to wait", || asleep(id));
+    }
+    Two { family, first, ids: [id, child] }
+}
+
+fn new_family() -> (Family, SharedValue<u64>, SharedLock) {
+    let family = Family::new("doubled");
+    let value = SharedValue::create(&family.member(0), 0u64).unwrap();
+    let other = SharedLock::create(&family.member(1)).unwrap();
+    (family, value, other)
+}
+
+fn holder(two: &Two) -> Option<u32> {
+    SegmentInfo::of(&two.family.member(0)).unwrap().holder_thread()
+}
+
+/// Both have it, one after the other, and under their own names.
+fn both_have_it_in_turn(two: &mut Two) {
+    let has_it = |two: &Two| {
+        let id: libc::pid_t = two.first.hear().strip_prefix("has it: ").expect("one at a time").parse().unwrap();
+        assert_eq!(holder(two), Some(id.unsigned_abs()));
+        id
+    };
+    let before = has_it(two);
+    let [after] = two.ids.iter().filter(|id| **id != before).copied().collect::<Vec<_>>().try_into().unwrap();
+    // However often the other looks meanwhile: its namesake lives.
+    for _ in 0..3 {
+        until("the other to wait", || asleep(after));
+        let process = if after == two.ids[0] { two.first.id() } else { after.unsigned_abs() };
+        signal(process, after, libc::SIGUSR2);
+        two.first.expect("looks");
+    }
+    until("the other to wait", || asleep(after));
+    assert_eq!(holder(two), Some(before.unsigned_abs()));
+    two.first.go_on();
+    two.first.expect("leaves it");
+    assert_eq!(has_it(two), after);
+    two.first.go_on();
+    two.first.expect("leaves it");
+}
+
+#[test]
+fn a_child_that_was_forked_in_a_wait_waits_as_itself() {
+    for role in ["wait", "wait for long"] {
+        let (family, value, _other) = new_family();
+        let guard = value.lock().unwrap();
+        let mut two = doubled_while_it_waits(role, family);
+        drop(guard);
+        both_have_it_in_turn(&mut two);
+        two.first.join();
+        assert!(value.try_lock().is_ok());
+    }
+}
+
+#[test]
+fn a_child_that_was_forked_in_a_wait_inherits_no_lock() {
+    let (family, value, other) = new_family();
+    let guard = value.lock().unwrap();
+    let mut two = doubled_while_it_waits("wait with another held", family);
+    drop(guard);
+    both_have_it_in_turn(&mut two);
+    two.first.join();
+    assert!(value.try_lock().is_ok() && other.try_lock().is_ok());
+}
+
+#[test]
+fn a_child_that_was_forked_in_a_wait_gives_up_as_itself() {
+    let (family, value, _other) = new_family();
+    let guard = value.lock().unwrap();
+    let two = doubled_while_it_waits("wait for a moment", family);
+    two.first.expect("gave up");
+    two.first.expect("gave up");
+    two.first.join();
+    drop(guard);
+    assert!(value.try_lock().is_ok());
+}
