@@ -144,6 +144,9 @@ pub(super) fn is_held_here(line: &LockLine) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record(u64);
 
+/// A generation that no process has.
+const NEVER: u32 = u32::MAX;
+
 impl Record {
     const NOBODY: Self = Self(0);
     /// Ids are below 4,194,304 on 64-bit kernels (`PID_MAX_LIMIT`).
@@ -167,13 +170,13 @@ impl Record {
     fn of_this_thread() -> Self {
         thread_local! {
             // Without a destructor: so it also works in the destructors of other thread-locals.
-            static KNOWN: Cell<(u32, Record)> = const { Cell::new((0, Record::NOBODY)) };
+            static KNOWN: Cell<(u32, Record)> = const { Cell::new((NEVER, Record::NOBODY)) };
         }
-        let generation = generation::generation();
         let (known_in, known) = KNOWN.get();
-        if known_in == generation {
+        if known_in == generation::known_generation() {
             return known;
         }
+        let generation = generation::generation();
         let drawn = Self::new(pthread::thread_id(), namespace::pid_namespace(), os::random_place());
         KNOWN.set((generation, drawn));
         drawn

@@ -7,7 +7,7 @@ use std::time::Duration;
 use robust_shm::SharedValue;
 
 use crate::effort::Effort;
-use crate::peers::{NumberBesideLock, Peer, PthreadRobust, PthreadShared, RawSync, step_ns, work};
+use crate::peers::{NumberBesideLock, NumberBesideOsMutex, Peer, PthreadRobust, PthreadShared, RawSync, step_ns, work};
 use crate::report::{Bar, Limit, Part, Row, median};
 use crate::starvation::Random;
 use crate::sys;
@@ -68,10 +68,11 @@ fn contender<P: Peer>() -> Contender {
     Contender { who: P::WHO, run: contend::<P>, once: visit::<P> }
 }
 
-fn contenders() -> [Contender; 5] {
+fn contenders() -> [Contender; 6] {
     [
         contender::<NumberBesideLock>(),
         contender::<SharedValue<u64>>(),
+        contender::<NumberBesideOsMutex>(),
         contender::<PthreadShared>(),
         contender::<PthreadRobust>(),
         contender::<RawSync>(),

@@ -5,7 +5,7 @@ mod raw;
 
 use std::cell::UnsafeCell;
 
-use robust_shm::{LockGuard, SharedLock, SharedValue, ValueGuard, unique_name};
+use robust_shm::{LockGuard, LockKind, SharedLock, SharedValue, ValueGuard, unique_name};
 
 pub use posix::{PthreadRobust, PthreadShared};
 pub use raw::RawSync;
@@ -87,14 +87,18 @@ impl Peer for SharedValue<u64> {
     }
 }
 
-/// [`SharedLock`] guards a number that is elsewhere.
-pub struct NumberBesideLock {
+/// [`SharedLock`] guards a number that is elsewhere, with the default kind of lock.
+pub type NumberBesideLock = NumberBeside<false>;
+/// The same with [`LockKind::OsMutex`].
+pub type NumberBesideOsMutex = NumberBeside<true>;
+
+pub struct NumberBeside<const OS_MUTEX: bool> {
     pub lock: SharedLock,
     room: Room<()>,
 }
 
-impl Peer for NumberBesideLock {
-    const WHO: &str = "SharedLock";
+impl<const OS_MUTEX: bool> Peer for NumberBeside<OS_MUTEX> {
+    const WHO: &str = if OS_MUTEX { "SharedLock, OsMutex" } else { "SharedLock" };
     type Guard<'a> = LockGuard<'a>;
 
     #[inline]
@@ -107,7 +111,8 @@ impl Peer for NumberBesideLock {
     }
 
     fn create() -> Self {
-        let lock = SharedLock::create(&unique_name("peers")).expect("a new name");
+        let kind = if OS_MUTEX { LockKind::OsMutex } else { LockKind::Futex };
+        let lock = SharedLock::options().lock_kind(kind).create(&unique_name("peers")).expect("a new name");
         Self { lock, room: Room::new() }
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use posix_sync::mutex::robustness_markers::Robust;
 use posix_sync::mutex::{MutexBuilder, MutexSharing};
-use robust_shm::{SharedArray, SharedLock, SharedValue, unique_name};
+use robust_shm::{LockKind, SharedArray, SharedLock, SharedValue, unique_name};
 
 use crate::effort::Effort;
 use crate::peers::{Peer, PthreadRobust, PthreadShared, RawSync};
@@ -48,6 +48,9 @@ pub fn measure(effort: Effort) -> Part {
     let value = SharedValue::create(&unique_name("peers"), 0u64).expect("a new name");
     let array = SharedArray::<u64, 8>::create(&unique_name("peers")).expect("a new name");
     let lock = SharedLock::create(&unique_name("peers")).expect("a new name");
+    let kind = LockKind::OsMutex;
+    let os_value = SharedValue::options().lock_kind(kind).create(&unique_name("peers"), 0u64).expect("a new name");
+    let os_lock = SharedLock::options().lock_kind(kind).create(&unique_name("peers")).expect("a new name");
     let (shared, robust, raw) = (PthreadShared::create(), PthreadRobust::create(), RawSync::create());
     let posix_sync = MutexBuilder::<Robust>::new().with_sharing(MutexSharing::Shared).build_owned();
     let file = foreign::NamedLock::create();
@@ -56,6 +59,7 @@ pub fn measure(effort: Effort) -> Part {
 
     let mut field = Field(Vec::new());
     field.add(ADD, "SharedValue<u64>", || *black_box(&value).lock().unwrap() += 1);
+    field.add(ADD, "SharedValue<u64>, OsMutex", || *black_box(&os_value).lock().unwrap() += 1);
     field.add(ADD, "SharedArray<u64, 8>", || black_box(&array).lock().unwrap()[0] += 1);
     field.add(ADD, STD, || *black_box(&std).lock().unwrap() += 1);
     field.add(ADD, "parking_lot::Mutex (one process)", || *black_box(&parking_lot).lock() += 1);
@@ -70,6 +74,7 @@ pub fn measure(effort: Effort) -> Part {
     field.add(ADD, FLOOR, || floor(black_box(&word)));
 
     field.add(LOCK, "SharedLock", || drop(black_box(&lock).lock().unwrap()));
+    field.add(LOCK, "SharedLock, OsMutex", || drop(black_box(&os_lock).lock().unwrap()));
     field.add(LOCK, STD, || drop(black_box(&std).lock().unwrap()));
     field.add(LOCK, "parking_lot::Mutex (one process)", || drop(black_box(&parking_lot).lock()));
     field.add(LOCK, "pthread shared", || black_box(&shared).locked(|_| ()));
