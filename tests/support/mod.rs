@@ -74,7 +74,9 @@ pub fn skip(need: Need, why: impl std::fmt::Display) {
     let forbidden = std::env::var("ROBUST_SHM_NO_SKIPS").unwrap_or_default();
     let is_forbidden = forbidden.split(',').any(|word| word == needed || word == "all");
     assert!(!is_forbidden, "ROBUST_SHM_NO_SKIPS={forbidden} forbids to skip this: {why}");
-    eprintln!("SKIPPED, needs {needed}: {why}");
+    // Not by `eprintln!`, whose output nobody sees when the test passes.
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED, needs {needed}: {why}");
 }
 
 /// Whether this process is root; else says that the test is skipped.
