@@ -36,6 +36,8 @@
 //!
 //! * 64-bit little-endian Linux. All users of a segment are in one PID namespace, unless its lock is a
 //!   [`LockKind::OsMutex`]: thread ids in the lock mean nothing in another. A mismatch is [`Error::ForeignPidNamespace`].
+//!   So is a namespace that cannot be found out (no `/proc`, and Linux before 6.11): only a process and its forked children
+//!   share a lock there, and they do so also where the process has gone into a jail after it has opened.
 //! * A thread holds at most 2,000 locks at once; the kernel reports the death of a holder for 2,048.
 //! * The kernel does not report the death of a holder that calls `exec` from another thread than the main one, nor always
 //!   that of one whose memory was taken when there was none left. A waiter notices within three seconds, and before it says
@@ -46,19 +48,28 @@
 //!   decided by who is faster.
 //! * A waiter that is stopped (`SIGSTOP`) just after it was woken leaves a free lock on which others sleep: whoever comes
 //!   for it takes it, or else a sleeper finds it within three seconds.
-//! * A fork for whose handles there are no descriptors left leaves parent and child as one user; its segments then go as
-//!   those of a killed user do.
-//! * A program that closes descriptors which it did not open (as some daemons do) silently ends being a user.
+//! * A forked child opens a file for each handle that it inherits, before `fork` returns there: some 15 to 35 µs each,
+//!   which a program with thousands of handles may notice also when it forks only to `exec` (`posix_spawn` does none of
+//!   it); the parent pays 2 µs. Where the child has no descriptor left, or the name is gone or out of reach (`chroot`), it
+//!   counts as one user with its parent, and the name is left to the next sweep if the last of them cannot look at it.
+//! * A program that closes descriptors which it did not open (as some daemons do) silently ends being a user: what it has
+//!   mapped stays usable, but others may remove the segment, or take a lock that it holds for a dead one's. What it opens
+//!   afterwards is in order, and no stranger's file that got the number is touched.
+//! * What ends a process without exit hooks (`_exit`, `exec`, a signal) leaves the name of a segment whose last user it
+//!   was until the name is next used, or the next sweep; `exit` and `quick_exit` take it along.
+//! * Checkpoint and restore (CRIU) of a process is not supported while it has handles: the lock holds thread ids, and the
+//!   kernel's list, file locks and the number of this process are not what they were. Close before, and open afterwards.
 //! * A holder that dumps core is released when the dump is written, a stopped one (`SIGSTOP`) not at all:
 //!   `try_lock_for` is the answer to both.
 //! * The copy of a guard in a forked child still gives access to an array, without the lock; its drop does nothing.
-//! * A signal handler may lock, whatever it interrupts, if it releases what it has locked before it returns, leaves `errno`
-//!   as it was, and its thread has locked before (a thread's first lock may allocate). A lock that the interrupted code
-//!   holds, takes or releases is `WouldDeadlock` in it. (`pthread` mutexes are not made for handlers: one that uses a
-//!   robust one while a lock is being taken or released may have that lock's holder die unnoticed.)
+//! * There is one slot in which a thread names the lock that it is waiting for. A signal handler that takes another lock
+//!   uses it meanwhile; a waiter that is killed just then, and just after it was woken, takes the wake-up with it, and the
+//!   next one notices within three seconds.
 //! * A signal handler may fork while its thread waits for a lock: the child goes on waiting as itself. One that has
 //!   interrupted the few instructions in which a lock is taken or released must not.
-//! * After a raw `clone` (not `fork`), parent and child count as one user, and the child can read values but not lock.
+//! * After a raw `clone` (not `fork`, or glibc's `_Fork`), parent and child count as one user, and the child can read
+//!   values but not lock. It is told by a page that the kernel empties. Where it does not (Linux before 4.14, gVisor,
+//!   qemu-user), it is told by its process id, and every lock costs a system call more.
 //! * A guard takes a C++ exception, `pthread_exit`, and a panic that is caught in a destructor during another one for its
 //!   regular end: see [`ValueGuard`]. The forms that take a closure do not.
 //! * Relocking by the same thread is [`LockError::WouldDeadlock`], also through a second handle; deadlocks between

@@ -10,7 +10,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use deaths::robust_list_is_empty;
-use robust_shm::{LockError, SharedLock, SharedValue};
+use robust_shm::{LockError, LockKind, SharedArray, SharedLock, SharedValue};
 use seccomp::{Refused, refuse};
 use support::{Family, Forked, Scratch, end_with, exists, member, play, spawn, until};
 
@@ -119,6 +119,11 @@ fn in_spite_of(errno: libc::c_int, name: &str) {
     drop(guard);
     drop((value, second));
     assert!(!exists(name));
+    let array = SharedArray::<u64, 2>::options().lock_kind(LockKind::OsMutex).create(name).unwrap();
+    for _ in 0..3 {
+        array.set(0, 1).unwrap();
+    }
+    drop(array);
     // And raw clones are told.
     clone_drops(name);
     clone_locks(&format!("{name}.family"));

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 use super::open::{self, Attempt};
-use super::presence::{self, Registered};
+use super::presence::{self, Registered, in_one_process};
 use super::{Contents, Mapping, Segment, removal};
 use crate::error::Error;
 use crate::fault::point;
@@ -28,7 +28,7 @@ impl<C: Contents> Segment<C> {
         removal::sweep();
         let mut retries = open::Retries::new();
         loop {
-            if let Some(mapping) = try_create(&name, &identity, settings, initial)? {
+            if let Some(mapping) = in_one_process(None, || try_create(&name, &identity, settings, initial))? {
                 return Ok(Self::new(mapping));
             }
             // Somebody has the name. An orphan is removed by looking at it; then there is room.
@@ -44,7 +44,7 @@ impl<C: Contents> Segment<C> {
         let identity = C::identity(settings);
         let mut retries = open::Retries::new();
         loop {
-            match open::try_open(&name, &identity, settings)? {
+            match in_one_process(Attempt::Busy, || open::try_open(&name, &identity, settings))? {
                 Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),
                 Attempt::NotThere => return Err(Error::NotFound { name: name.shared() }),
                 Attempt::Busy => retries.wait(&name, "open")?,
@@ -57,12 +57,12 @@ impl<C: Contents> Segment<C> {
         let identity = C::identity(settings);
         let mut retries = open::Retries::new();
         loop {
-            match open::try_open(&name, &identity, settings)? {
+            match in_one_process(Attempt::Busy, || open::try_open(&name, &identity, settings))? {
                 Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),
                 Attempt::Busy => retries.wait(&name, "open")?,
                 Attempt::NotThere => {
                     removal::sweep();
-                    if let Some(mapping) = try_create(&name, &identity, settings, initial)? {
+                    if let Some(mapping) = in_one_process(None, || try_create(&name, &identity, settings, initial))? {
                         return Ok(Self::new(mapping));
                     }
                     retries.wait(&name, "open or create")?; // somebody was first: open his
@@ -99,7 +99,7 @@ fn try_create(
     point!("create: prepared");
     let finished = finish(name, &header, &image, settings, initial);
     let finished = finished.map_err(|error| create_error(name, header.total_len, error))?;
-    let Some(presence) = finished.filter(Registered::is_of_this_process) else { return Ok(None) };
+    let Some(presence) = finished else { return Ok(None) };
     let memory = match open::map(name, &header) {
         Ok(Some(memory)) => memory,
         Ok(None) => return Ok(None),

@@ -206,9 +206,6 @@ fn share_and_map(name: &Name, valid: Valid) -> Result<Attempt, Error> {
         return Ok(Attempt::Busy); // a fork has come in between
     };
     let shared = presence.share();
-    if !presence.is_of_this_process() {
-        return Ok(Attempt::Busy); // forked in the middle, by a signal handler
-    }
     if !shared.map_err(|error| os_error(name, "share", error))? {
         return Ok(Attempt::Busy);
     }
@@ -225,9 +222,6 @@ fn share_and_map(name: &Name, valid: Valid) -> Result<Attempt, Error> {
     point!("open: mapped");
     header.pid_namespace = read_namespace(&memory);
     check_namespace(name, lock_kind, header.pid_namespace)?;
-    if !presence.is_of_this_process() {
-        return Ok(Attempt::Busy); // as above
-    }
     Ok(Attempt::Opened(Box::new(Mapping::new(memory, &header, lock_kind, name.clone(), presence)?)))
 }
 

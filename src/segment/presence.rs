@@ -133,9 +133,7 @@ impl Presence {
     /// In a child that was forked just now.
     fn begin_child(&self) {
         match self.stage.load(Ordering::Relaxed) {
-            // No handle of this process; who was at it is not here, unless it has forked in a signal handler.
-            ANNOUNCED | SHARING | LEAVING if self.opener != os::thread::self_address() => self.file.close(),
-            ANNOUNCED | SHARING | LEAVING => self.file.neutralise(),
+            ANNOUNCED | SHARING | LEAVING => self.disown(),
             _ => {
                 self.generation.store(generation::generation(), Ordering::Relaxed);
                 let forks = forks_begun();
@@ -144,6 +142,19 @@ impl Presence {
                     self.forks.store(forks, Ordering::Relaxed);
                 }
             }
+        }
+    }
+
+    /// Closes what is no handle of this process.
+    fn disown(&self) {
+        if self.opener != os::thread::self_address() {
+            self.file.close();
+        } else {
+            self.file.neutralise(); // it goes on, in a signal handler, with what it was at
+        }
+        // The parent may have left in the meantime, and have found this process still there.
+        if !self.keeps_name.load(Ordering::Relaxed) {
+            let _ = removal::remove_if_orphan(self.name.as_str());
         }
     }
 
@@ -206,11 +217,6 @@ impl Registered {
         point!("register: belongs to a handle");
     }
 
-    /// Is this still the process that has opened it? A signal handler may have forked in the middle.
-    pub(super) fn is_of_this_process(&self) -> bool {
-        self.0.presence().generation.load(Ordering::Relaxed) == generation::generation()
-    }
-
     pub(super) fn file(&self) -> io::Result<&File> {
         let file = &self.0.presence().file;
         file.status().and_then(|_| file.get().ok_or_else(|| io::ErrorKind::NotConnected.into()))
@@ -232,6 +238,14 @@ impl Drop for Registered {
         // Not listed any more only when it is closed: so a child that is forked meanwhile closes it, too.
         self.0.presence().leave();
     }
+}
+
+/// Makes an attempt. If a signal handler forks in the middle of it, the child has to make it `again`: what it was at is
+/// its parent's.
+pub(super) fn in_one_process<R, E>(again: R, attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+    let process = generation::generation();
+    let result = attempt();
+    if generation::generation() == process { result } else { Ok(again) }
 }
 
 /// Makes fork and exit known here, before there is anything to know of.

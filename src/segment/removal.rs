@@ -155,7 +155,7 @@ pub(super) fn sweep() {
 }
 
 /// `None`: something went wrong, or the file is gone.
-fn remove_if_orphan(name: &str) -> Option<bool> {
+pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
     let name = Name::of_file(name)?;
     // What cannot be an orphan of ours is not even opened.
     let status = file::status_of(name.as_str()).ok()?;

@@ -11,6 +11,7 @@
 #![allow(unreachable_pub, reason = "as in `support`")]
 
 mod fairness;
+mod forks;
 mod handlers;
 mod life;
 mod locks;
@@ -27,7 +28,7 @@ use walk::{record, walk};
 
 #[test]
 fn child() {
-    support::play(&[handlers::ROLES, life::ROLES, locks::ROLES, fairness::ROLES].concat());
+    support::play(&[forks::ROLES, handlers::ROLES, life::ROLES, locks::ROLES, fairness::ROLES].concat());
 }
 
 /// Otherwise this test would not see what happens there.
@@ -45,6 +46,20 @@ fn every_point_in_the_source_is_reached() {
 #[test]
 fn a_handler_at_every_point_may_lock() {
     assert!(!handlers::points().is_empty());
+}
+
+#[test]
+fn a_fork_in_the_middle_of_opening_and_leaving_leaves_nothing_behind() {
+    let _alone = walk::alone();
+    for role in ["forks in the middle", "forks elsewhere"] {
+        support::spawn(role, support::Family::new("forks").name()).join();
+    }
+}
+
+#[test]
+fn an_exit_in_the_middle_of_opening_and_leaving_ends_the_process() {
+    let _alone = walk::alone();
+    support::spawn("exits in the middle", support::Family::new("exits").name()).join();
 }
 
 #[test]

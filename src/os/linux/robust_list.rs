@@ -289,9 +289,7 @@ fn registered() -> io::Result<Option<RobustList>> {
     // SAFETY: both pointers are to locals of the types that the call writes (0 stands for the calling thread).
     let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
     if result != 0 {
-        let error = io::Error::last_os_error();
-        let message = format!("the kernel does not tell this thread's robust list (get_robust_list: {error})");
-        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        return Err(io::Error::last_os_error());
     }
     if head.is_null() || len != size_of::<Head>() {
         return Ok(None);
