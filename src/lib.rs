@@ -62,9 +62,10 @@
 //! * A holder that dumps core is released when the dump is written, a stopped one (`SIGSTOP`) not at all:
 //!   `try_lock_for` is the answer to both.
 //! * The copy of a guard in a forked child still gives access to an array, without the lock; its drop does nothing.
-//! * There is one slot in which a thread names the lock that it is waiting for. A signal handler that takes another lock
-//!   uses it meanwhile; a waiter that is killed just then, and just after it was woken, takes the wake-up with it, and the
-//!   next one notices within three seconds.
+//! * A signal handler may lock, whatever it interrupts, if it releases what it has locked before it returns, leaves `errno`
+//!   as it was, and its thread has locked before (a thread's first lock may allocate). A lock that the interrupted code
+//!   holds, takes or releases is `WouldDeadlock` in it. (`pthread` mutexes are not made for handlers: one that uses a
+//!   robust one while a lock is being taken or released may have that lock's holder die unnoticed.)
 //! * A signal handler may fork while its thread waits for a lock: the child goes on waiting as itself. One that has
 //!   interrupted the few instructions in which a lock is taken or released must not.
 //! * After a raw `clone` (not `fork`, or glibc's `_Fork`), parent and child count as one user, and the child can read

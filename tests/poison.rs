@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -10,7 +11,13 @@ use support::{Scratch, play, ready_to_die, say, spawn, until};
 
 #[test]
 fn child() {
-    play(&[("array", hold_array), ("lock", hold_lock), ("read", read_for_ever), ("count", count_for_ever)]);
+    play(&[
+        ("array", hold_array),
+        ("lock", hold_lock),
+        ("persistent", hold_persistent),
+        ("read", read_for_ever),
+        ("count", count_for_ever),
+    ]);
 }
 
 fn hold_array(name: &str) {
@@ -23,6 +30,14 @@ fn hold_array(name: &str) {
 fn hold_lock(name: &str) {
     let lock = SharedLock::open(name).unwrap();
     let _guard = lock.lock().unwrap();
+    ready_to_die();
+}
+
+/// The only user, so that the next one takes over.
+fn hold_persistent(name: &str) {
+    let array = SharedArray::<u32, 4>::options().persistent(true).open_or_create(name).unwrap();
+    let mut guard = array.lock_ignoring_poison().unwrap();
+    guard[0] = 99;
     ready_to_die();
 }
 
@@ -264,4 +279,30 @@ fn poison_is_there_unless_its_creator_wants_none() {
     let name = Scratch::new("wanted");
     let _value = robust_shm::SharedValue::create(&name, 1u8).unwrap();
     assert!(!SegmentInfo::of(&name).unwrap().has_poison(), "a value is whole whoever dies");
+}
+
+/// Whether the dead holder was marked by the kernel or not (the machine lost its power, the holder was in a namespace that
+/// is gone), and however often nobody comes to repair.
+#[test]
+fn taking_a_persistent_segment_over_does_not_lose_the_poison() {
+    const LOCK_WORD: u64 = 520;
+    for is_marked in [true, false] {
+        let name = Scratch::new("orphaned-poison");
+        kill_a_holder("persistent", &name);
+        if !is_marked {
+            let file = std::fs::File::options().write(true).open(support::path(&name)).unwrap();
+            file.write_all_at(&0x3fff_fff0u32.to_ne_bytes(), LOCK_WORD).unwrap();
+        }
+        for _ in 0..3 {
+            let array = SharedArray::<u32, 4>::open(&name).unwrap();
+            assert!(array.is_poisoned(), "marked: {is_marked}");
+            assert!(SegmentInfo::of(&name).unwrap().is_poisoned(), "marked: {is_marked}");
+            assert!(matches!(array.lock(), Err(LockError::Poisoned { .. })), "marked: {is_marked}");
+        }
+        kill_a_holder("persistent", &name); // who has ignored it
+        let array = SharedArray::<u32, 4>::open(&name).unwrap();
+        drop(array.lock_recover(|elements| elements.fill(1)).unwrap());
+        drop(array);
+        assert_eq!(*SharedArray::<u32, 4>::open(&name).unwrap().lock().unwrap(), [1; 4]);
+    }
 }

@@ -68,6 +68,31 @@ fn discarded_panicked_and_read_only_guards_commit_nothing(kind: LockKind) {
     assert_eq!((*value.lock().unwrap(), value.commits()), (3, 1));
 }
 
+/// Values that are copied to their commit and values that are referred to: the limit is 16 bytes.
+#[test]
+fn a_panic_commits_no_value_of_any_size() {
+    fn panic_under_a_guard<const N: usize>() {
+        let value = SharedValue::create(&Scratch::new("sizes"), [1u64; N]).unwrap();
+        let other = SharedValue::create(&Scratch::new("sizes-other"), 1u64).unwrap();
+        for holds_another in [false, true] {
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                let _another = holds_another.then(|| other.lock().unwrap());
+                let mut guard = value.lock().unwrap();
+                *guard = [2; N];
+                panic!("under the guard");
+            }));
+            assert!(panicked.is_err());
+            assert_eq!((value.get(), value.commits()), ([1; N], 0), "{N} words");
+            assert_eq!(*value.try_lock().unwrap(), [1; N]);
+        }
+    }
+    panic_under_a_guard::<1>();
+    panic_under_a_guard::<2>();
+    panic_under_a_guard::<3>();
+    panic_under_a_guard::<8>();
+    panic_under_a_guard::<600>();
+}
+
 /// A check that is not ours may panic. The lock stayed held then, and nobody had a guard to drop.
 fn a_check_of_bit_patterns_that_panics_leaves_the_lock_free(kind: LockKind) {
     #[derive(Clone, Copy, Debug)]

@@ -289,7 +289,9 @@ fn registered() -> io::Result<Option<RobustList>> {
     // SAFETY: both pointers are to locals of the types that the call writes (0 stands for the calling thread).
     let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
     if result != 0 {
-        return Err(io::Error::last_os_error());
+        let error = io::Error::last_os_error();
+        let message = format!("the kernel does not tell this thread's robust list (get_robust_list: {error})");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }
     if head.is_null() || len != size_of::<Head>() {
         return Ok(None);

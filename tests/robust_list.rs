@@ -1,0 +1,173 @@
+//! What the kernel is to find when a thread dies: its list of held locks, and the slot that names what is going in or out.
+
+#![allow(unsafe_code)]
+
+#[path = "support/nested.rs"]
+#[allow(dead_code, reason = "the part of the other test binary")]
+mod nested;
+#[path = "support/seccomp.rs"]
+mod seccomp;
+mod support;
+
+use std::thread;
+use std::time::Duration;
+
+use nested::walk_robust_list;
+use robust_shm::{Error, LockError, SharedLock, SharedValue};
+use seccomp::{Refused, refuse};
+use support::{Family, Scratch, exists, member, pause, play, ready_to_die, say, spawn};
+
+#[test]
+fn child() {
+    play(&[
+        ("hold", hold),
+        ("relock and die", relock_and_die),
+        ("no list told", no_list_told),
+        ("no list registered", no_list_registered),
+    ]);
+}
+
+fn hold(name: &str) {
+    let lock = SharedLock::open(name).unwrap();
+    let guard = lock.lock().unwrap();
+    say("ready");
+    pause();
+    drop(guard);
+    pause();
+}
+
+const A_MOMENT: Duration = Duration::from_millis(20);
+
+fn would_block<R>(result: Result<R, LockError>) -> bool {
+    matches!(result, Err(LockError::WouldBlock { .. }))
+}
+
+fn would_deadlock<R>(result: Result<R, LockError>) -> bool {
+    matches!(result, Err(LockError::WouldDeadlock { .. }))
+}
+
+fn times_out<R>(result: Result<R, LockError>) -> bool {
+    matches!(result, Err(LockError::TimedOut { .. }))
+}
+
+/// Of a free lock, of one that another holds, of one that somebody waits for, alone and among others. What stays in the
+/// slot would have the kernel mark, at this thread's death, a lock that it does not hold, or wake in vain; and it keeps
+/// the thread from its fast path.
+#[test]
+fn nothing_is_pending_after_any_operation() {
+    let family = Family::new("pending");
+    let [first, second, busy] = [0, 1, 2].map(|which| SharedLock::create(&family.member(which)).unwrap());
+    let mut holder = spawn("hold", busy.name());
+    holder.expect("ready");
+    // The walk also asserts that what is pending is held.
+    drop(first.lock().unwrap());
+    assert_eq!(walk_robust_list(), 0);
+    for _ in 0..2 {
+        assert!(would_block(busy.try_lock()));
+        assert_eq!(walk_robust_list(), 0);
+        assert!(times_out(busy.try_lock_for(A_MOMENT)));
+        assert_eq!(walk_robust_list(), 0);
+    }
+    let outer = first.lock().unwrap();
+    let inner = second.lock().unwrap();
+    assert_eq!(walk_robust_list(), 2);
+    assert!(would_block(busy.try_lock()) && times_out(busy.try_lock_for(A_MOMENT)));
+    assert_eq!(walk_robust_list(), 2);
+    drop(outer);
+    assert_eq!(walk_robust_list(), 1);
+    drop(inner);
+    assert_eq!(walk_robust_list(), 0);
+
+    let guard = first.lock().unwrap();
+    thread::scope(|scope| {
+        let (says, said) = std::sync::mpsc::channel();
+        let first = &first;
+        let waiter = scope.spawn(move || {
+            // SAFETY: takes nothing.
+            says.send(unsafe { libc::gettid() }).unwrap();
+            drop(first.lock().unwrap());
+            walk_robust_list()
+        });
+        let thread = said.recv().unwrap();
+        support::until("the waiter to sleep", || support::asleep(thread));
+        drop(guard);
+        assert_eq!(walk_robust_list(), 0);
+        assert_eq!(waiter.join().unwrap(), 0);
+    });
+    holder.go_on();
+    drop(busy.lock().unwrap());
+    assert_eq!(walk_robust_list(), 0);
+    holder.go_on();
+    holder.join();
+}
+
+/// Holds three locks and asks for each of them again, by both of its handles.
+fn relock_thrice(family: &str) -> ([SharedLock; 3], [SharedLock; 3]) {
+    let [locks, again] = [(); 2].map(|()| [0, 1, 2].map(|which| SharedLock::open(&member(family, which)).unwrap()));
+    let guards = locks.each_ref().map(|lock| lock.lock().unwrap());
+    for handle in locks.iter().chain(&again) {
+        assert!(would_deadlock(handle.lock()));
+        assert!(would_deadlock(handle.try_lock_for(Duration::from_secs(9))));
+        assert!(would_block(handle.try_lock()));
+        assert_eq!(walk_robust_list(), 3);
+    }
+    std::mem::forget(guards);
+    (locks, again)
+}
+
+fn relock_and_die(family: &str) {
+    let _locks = relock_thrice(family);
+    ready_to_die();
+}
+
+#[test]
+fn relocking_beside_other_locks_is_an_error_and_loses_none_of_them() {
+    let family = Family::new("relock");
+    let locks = [0, 1, 2].map(|which| SharedLock::create(&family.member(which)).unwrap());
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]] {
+        let mut guards = locks.each_ref().map(|lock| Some(lock.lock().unwrap()));
+        for (released, which) in order.into_iter().enumerate() {
+            assert!(locks.iter().enumerate().all(|(n, lock)| guards[n].is_none() || would_deadlock(lock.lock())));
+            guards[which] = None;
+            assert_eq!(walk_robust_list(), 2 - released);
+            assert!(locks[which].try_lock().is_ok());
+        }
+    }
+    let child = spawn("relock and die", family.name());
+    child.expect("ready");
+    child.kill();
+    assert!(locks.iter().all(|lock| matches!(lock.try_lock(), Err(LockError::Poisoned { .. }))));
+}
+
+/// Creation is the place to say that a lock would not be handed over, and why.
+fn is_refused(name: &str, existing: &str, expected: &str) {
+    for error in [SharedValue::create(name, 7u64).unwrap_err(), SharedValue::<u64>::open(existing).unwrap_err()] {
+        let text = error.to_string();
+        assert!(matches!(error, Error::Lock { .. }), "{text}");
+        assert!(text.contains("robust list") && text.contains(expected), "{text}");
+    }
+    assert!(!exists(name));
+}
+
+fn no_list_told(name: &str) {
+    let existing = format!("{name}.existing");
+    refuse(&[Refused::always(libc::SYS_get_robust_list, libc::EPERM)]);
+    is_refused(name, &existing, "get_robust_list");
+}
+
+fn no_list_registered(name: &str) {
+    let existing = format!("{name}.existing");
+    refuse(&[Refused::always(libc::SYS_set_robust_list, libc::ENOSYS)]);
+    // The C library asks when a thread begins, and does not mind.
+    thread::scope(|scope| scope.spawn(|| is_refused(name, &existing, "registered")).join().unwrap());
+}
+
+#[test]
+fn where_the_kernel_keeps_no_list_of_locks_creating_and_opening_say_so() {
+    for role in ["no list told", "no list registered"] {
+        let name = Scratch::new("no-list");
+        let value = SharedValue::create(&format!("{}.existing", &*name), 7u64).unwrap();
+        spawn(role, &name).join();
+        assert_eq!(value.get(), 7);
+    }
+}
