@@ -81,7 +81,8 @@
 //! Peers are cooperating processes of one user: segments are made with mode 0600. Everything read at *opening* is
 //! validated as hostile. After that, a peer with write access can truncate the file (`SIGBUS` at the next access), hold
 //! locks for ever, and change contents; and because the kernel's list of held locks has its links in shared memory, as
-//! for every robust `pthread` mutex, it can write anywhere in the memory of a process that locks. So
+//! for every robust `pthread` mutex, it can write anywhere in the memory of a process that locks (with
+//! [`LockKind::OsMutex`] it is the C library that believes what stands in its mutex). So
 //! [`mode(0o660)`](Options::mode) and [`allow_owner`](Options::allow_owner) grant those peers control of this process.
 //!
 //! # How it works

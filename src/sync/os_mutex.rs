@@ -78,12 +78,13 @@ impl OsMutex {
 
     /// Takes the mutex and records who has it.
     pub(super) fn lock(&self, line: &LockLine, wait: Wait) -> Result<(), Failure> {
-        let me = Record::of_this_thread();
         // SAFETY: alive and initialised by the contract of `attach`.
         if !unsafe { pthread::try_lock(self.raw()) }.map_err(Failure::Os)? {
-            self.wait(line, wait, me)?;
+            self.wait(line, wait)?;
         }
         point!("os mutex: acquired");
+        // Asked for now, and not before the wait: a signal handler may have forked, and this be the child.
+        let me = Record::of_this_thread();
         // Relaxed, here and below: written by holders only, whose order is the mutex's; others get a moment's picture.
         line.node.store(me.0, Ordering::Relaxed);
         point!("os mutex: recorded");
@@ -91,12 +92,12 @@ impl OsMutex {
     }
 
     #[cold]
-    fn wait(&self, line: &LockLine, wait: Wait, me: Record) -> Result<(), Failure> {
+    fn wait(&self, line: &LockLine, wait: Wait) -> Result<(), Failure> {
         if matches!(wait, Wait::No) {
             return Err(Failure::WouldBlock);
         }
         // Nobody else writes this thread's record: so if it is there, it was this thread.
-        if Record::in_line(line) == me {
+        if is_held_here(line) {
             return Err(Failure::WouldDeadlock);
         }
         let Wait::Until(deadline) = wait else {
@@ -111,7 +112,7 @@ impl OsMutex {
         Err(Failure::TimedOut { holder: Record::in_line(line).thread_here().unwrap_or(0) })
     }
 
-    /// Releases the mutex, if this thread has it.
+    /// Releases the mutex, which this thread has.
     pub(super) fn unlock(&self, line: &LockLine) {
         line.node.store(Record::NOBODY.0, Ordering::Relaxed);
         point!("os mutex: record cleared");
