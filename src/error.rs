@@ -184,7 +184,7 @@ pub enum Error {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// `try_lock` found the lock held.
+    /// `try_lock` found the lock held, or kept for a moment for a waiter that had been passed over.
     #[error(
         "lock of segment {name:?} would block, because it is held; use lock or try_lock_for to wait, unless the holder is this very thread"
     )]
@@ -281,7 +281,9 @@ impl fmt::Display for Holder {
                 write!(f, "held by thread {thread} of process {process}; try again, or see what that is doing")
             }
             (Some(thread), None) => write!(f, "held by thread {thread}; try again, or see what that is doing"),
-            (None, _) => f.write_str("taken, by whom could not be told; try again"),
+            (None, _) => f.write_str(
+                "taken by one that could not be told, or kept for one that had waited for longer; try again",
+            ),
         }
     }
 }
