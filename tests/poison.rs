@@ -265,6 +265,8 @@ fn what_has_no_poison_goes_on_after_kills_and_panics() {
     for name in [&name, &of_lock] {
         let info = SegmentInfo::of(name).unwrap();
         assert!(!info.has_poison() && !info.is_poisoned());
+        const POISON: usize = 568;
+        assert_eq!(std::fs::read(support::path(name)).unwrap()[POISON], 0, "for nobody who looks at the bytes, either");
         assert!(info.to_string().contains("without poison"), "{info}");
     }
 }
