@@ -1,6 +1,5 @@
 //! [`SharedArray`]: many elements, changed in place.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, LockError};
@@ -10,9 +9,11 @@ use crate::options::Options;
 use crate::segment::{ArrayOf, Contents, Locked, Segment};
 use crate::sync::mutex::Wait;
 
+mod access;
 mod element;
 mod guard;
 mod options;
+mod show;
 
 pub use element::Element;
 pub use guard::ArrayGuard;
@@ -426,155 +427,6 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
         Ok(result)
     }
 
-    /// One element, read under the lock.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// # Panics
-    ///
-    /// When `index` is not less than `N`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::create_from(&robust_shm::unique_name("get"), &[7, 8])?;
-    /// assert_eq!(array.get(1)?, 8);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn get(&self, index: usize) -> Result<T, LockError> {
-        check_index(index, N);
-        self.read(Wait::Forever, |elements| elements[index])
-    }
-
-    /// Writes one element under the lock.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// # Panics
-    ///
-    /// When `index` is not less than `N`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::<u8, 2>::create(&robust_shm::unique_name("set"))?;
-    /// array.set(1, 9)?;
-    /// assert_eq!(array.to_vec()?, [0, 9]);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn set(&self, index: usize, value: T) -> Result<(), LockError> {
-        check_index(index, N);
-        self.lock()?[index] = value;
-        Ok(())
-    }
-
-    /// A copy of all elements, read under the lock.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::create_from(&robust_shm::unique_name("to-vec"), &[1, 2])?;
-    /// assert_eq!(array.to_vec()?, vec![1, 2]);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn to_vec(&self) -> Result<Vec<T>, LockError> {
-        let mut copy = Vec::with_capacity(N); // before the lock: memory may take its time
-        self.read(Wait::Forever, |elements| copy.extend_from_slice(elements))?;
-        Ok(copy)
-    }
-
-    /// Copies all elements into `target`, under the lock.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// # Panics
-    ///
-    /// When `target` does not have just `N` elements.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::create_from(&robust_shm::unique_name("read-into"), &[1, 2])?;
-    /// let mut copy = [0; 2];
-    /// array.read_into(&mut copy)?;
-    /// assert_eq!(copy, [1, 2]);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn read_into(&self, target: &mut [T]) -> Result<(), LockError> {
-        check_len(target.len(), N);
-        self.read(Wait::Forever, |elements| target.copy_from_slice(elements))
-    }
-
-    /// Replaces all elements, under the lock. Since nothing old remains, this clears poison.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison).
-    ///
-    /// # Panics
-    ///
-    /// When `source` does not have just `N` elements.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::<i32, 2>::create(&robust_shm::unique_name("copy"))?;
-    /// array.copy_from_slice(&[5, 6])?;
-    /// assert_eq!(array.to_vec()?, [5, 6]);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn copy_from_slice(&self, source: &[T]) -> Result<(), LockError> {
-        check_len(source.len(), N);
-        // Without a guard: one that passes through memory holds the copy up for longer than the lock takes.
-        let mut locked = self.segment.lock(Wait::Forever)?;
-        locked.begin_changes();
-        locked.array_mut().copy_from_slice(source); // cannot panic: the length was checked
-        if locked.is_poisoned() {
-            locked.clear_poison();
-        }
-        locked.release_changed();
-        Ok(())
-    }
-
-    /// Runs the closure on the elements, in place, under the lock. There is no way back: the array is poisoned unless the
-    /// closure returns, whether it panics or anything else unwinds it.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::create_from(&robust_shm::unique_name("update"), &[3, 1, 2])?;
-    /// let largest = array.update(|elements| {
-    ///     elements.sort();
-    ///     elements[2]
-    /// })?;
-    /// assert_eq!(largest, 3);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[inline]
-    pub fn update<R>(&self, change: impl FnOnce(&mut [T; N]) -> R) -> Result<R, LockError> {
-        Ok(self.lock_whole(Wait::Forever)?.run(change))
-    }
-
     /// Did a holder die or panic, and nobody has repaired the elements? The picture of a moment, without the lock.
     ///
     /// # Examples
@@ -640,53 +492,5 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         N == 0
-    }
-}
-
-#[inline]
-#[track_caller]
-fn check_index(index: usize, len: usize) {
-    assert!(index < len, "index out of bounds: the len is {len} but the index is {index}");
-}
-
-#[track_caller]
-fn check_len(found: usize, expected: usize) {
-    assert!(found == expected, "a slice of {expected} elements is needed to copy the whole array, got {found}");
-}
-
-/// Shows the name and the first elements. Never waits, and holds no lock while it formats: what it shows was copied out.
-impl<T: Element + fmt::Debug, const N: usize> fmt::Debug for SharedArray<T, N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("SharedArray");
-        out.field("name", &self.name());
-        let mut shown = Vec::with_capacity(N.min(SHOWN)); // before the lock: memory may take its time
-        let copied = self.read(Wait::No, |elements| shown.extend_from_slice(&elements[..N.min(SHOWN)]));
-        match copied {
-            Ok(()) => out.field("data", &Shortened { shown: &shown, len: N }),
-            Err(LockError::Poisoned { .. }) => out.field("data", &format_args!("<poisoned>")),
-            Err(_) if self.is_poisoned() => out.field("data", &format_args!("<locked, poisoned>")),
-            Err(_) => out.field("data", &format_args!("<locked>")),
-        };
-        out.finish_non_exhaustive()
-    }
-}
-
-/// How many elements are shown.
-const SHOWN: usize = 16;
-
-/// The first elements, and how many there are in all when that is more.
-struct Shortened<'a, T> {
-    shown: &'a [T],
-    len: usize,
-}
-
-impl<T: fmt::Debug> fmt::Debug for Shortened<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut list = f.debug_list();
-        list.entries(self.shown);
-        if self.len > self.shown.len() {
-            list.entry(&format_args!("... ({} in all)", self.len));
-        }
-        list.finish()
     }
 }

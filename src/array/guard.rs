@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::{Element, SHOWN, Shortened};
+use super::Element;
+use super::show::{SHOWN, Shortened};
 use crate::segment::{ArrayOf, Locked};
 
 /// The elements of a [`SharedArray`](crate::SharedArray), in place, while its lock is held; dropping the guard releases it,
