@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, LockError};
 use crate::identity::{Kind, Shape, TypeName};
+use crate::info::SegmentInfo;
 use crate::layout;
 use crate::options::Options;
 use crate::segment::{ArrayOf, Contents, Locked, Segment};
@@ -464,6 +465,47 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     /// ```
     pub fn was_created(&self) -> bool {
         self.segment.was_created()
+    }
+
+    /// Has the name been taken away from the segment? Then this handle and all others that exist go on as before, and
+    /// whoever opens the name next gets another segment, or none.
+    ///
+    /// [`remove`](crate::remove) does that, but so does anybody who may delete files in `/dev/shm`: `rm`, and
+    /// **systemd-logind**, which deletes everything that a user has there when his last session ends (`RemoveIPC=yes` in
+    /// `logind.conf`, the default on many systems; system users are spared). Services that run as an ordinary user turn it
+    /// off, or ask this now and then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("removed");
+    /// let array = robust_shm::SharedArray::<u8, 4>::create(&name)?;
+    /// assert!(!array.is_removed());
+    /// robust_shm::remove(&name)?;
+    /// assert!(array.is_removed());
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.segment.is_removed()
+    }
+
+    /// A picture of the segment that this handle uses, whether or not it still has its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the operating system does not tell.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = robust_shm::unique_name("info");
+    /// let array = robust_shm::SharedArray::<u8, 4>::create(&name)?;
+    /// assert_eq!(array.info()?.attached(), 1);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn info(&self) -> Result<SegmentInfo, Error> {
+        Ok(SegmentInfo::new(self.name(), self.segment.inspect()?))
     }
 
     /// How many elements the array has: `N`.

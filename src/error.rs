@@ -57,6 +57,22 @@ pub enum Error {
         found: String,
     },
 
+    /// The segment was created with other options than this opener states.
+    #[error(
+        "segment {name:?} was created with other options: expected {option}({expected}), found {option}({found}); state what all programs agree on, or nothing to follow the segment, or remove it first"
+    )]
+    #[non_exhaustive]
+    OptionMismatch {
+        /// The segment.
+        name: Arc<str>,
+        /// The option, by its method's name.
+        option: &'static str,
+        /// What this program stated.
+        expected: String,
+        /// What the segment has.
+        found: String,
+    },
+
     /// The file of that name was not made by this crate, or its header contradicts itself.
     #[error(
         "{name:?} is not a robust-shm segment: expected a complete segment header, found {found}; nothing was changed: choose another name, or delete the file yourself if nobody needs it"
@@ -109,6 +125,32 @@ pub enum Error {
         expected: u32,
         /// The owner's user id.
         found: u32,
+    },
+
+    /// The segment belongs to a user whom this user namespace has no number for.
+    #[error(
+        "segment {name:?} has an owner who cannot be told from others: expected one whom this user namespace has a number for, found uid {found}, which stands for all the others, too; run this program in the owner's user namespace, or map the owner in this one (/proc/self/uid_map)"
+    )]
+    #[non_exhaustive]
+    UnknownOwner {
+        /// The segment.
+        name: Arc<str>,
+        /// The number that is shown for users without one.
+        found: u32,
+    },
+
+    /// The name is taken by what another user's segment has left, and this user can neither remove nor use it.
+    #[error(
+        "segment {name:?} is what is left of another user's: expected a name that is free or that this user may free, found an orphan of uid {owner} with mode {mode:04o}; have that user or root call remove_orphans, or create with options().mode(0o{mode:o}), which uses it again"
+    )]
+    #[non_exhaustive]
+    ForeignOrphan {
+        /// The segment.
+        name: Arc<str>,
+        /// Who can remove it.
+        owner: u32,
+        /// Its permission bits.
+        mode: u32,
     },
 
     /// The segment's futex lock was made in another PID namespace, where thread ids mean something else.
@@ -334,6 +376,9 @@ impl Error {
             | Self::NotFound { name, .. }
             | Self::AlreadyExists { name, .. }
             | Self::TypeMismatch { name, .. }
+            | Self::OptionMismatch { name, .. }
+            | Self::UnknownOwner { name, .. }
+            | Self::ForeignOrphan { name, .. }
             | Self::NotASegment { name, .. }
             | Self::UnsupportedFormat { name, .. }
             | Self::Truncated { name, .. }
@@ -352,6 +397,9 @@ impl Error {
             Self::NotFound { .. } => "NotFound",
             Self::AlreadyExists { .. } => "AlreadyExists",
             Self::TypeMismatch { .. } => "TypeMismatch",
+            Self::OptionMismatch { .. } => "OptionMismatch",
+            Self::UnknownOwner { .. } => "UnknownOwner",
+            Self::ForeignOrphan { .. } => "ForeignOrphan",
             Self::NotASegment { .. } => "NotASegment",
             Self::UnsupportedFormat { .. } => "UnsupportedFormat",
             Self::Truncated { .. } => "Truncated",

@@ -7,13 +7,16 @@ use crate::error::Error;
 use crate::identity::{Kind, TypeName};
 use crate::name::Name;
 use crate::options::LockKind;
+use crate::os::file::Status;
 use crate::os::process;
 use crate::segment::{self, Inspection};
 use crate::sync::poison::Poison;
 
 mod list;
+mod user;
 
 pub use list::{Segments, segments};
+pub use user::User;
 
 /// A picture of a segment at one moment. Nothing is locked, mapped or changed to take it.
 ///
@@ -33,6 +36,7 @@ pub use list::{Segments, segments};
 #[derive(Clone, Debug)]
 pub struct SegmentInfo {
     name: String,
+    status: Status,
     kind: Kind,
     type_name: TypeName,
     element_size: u64,
@@ -69,17 +73,18 @@ impl SegmentInfo {
     pub fn of(name: &str) -> Result<Self, Error> {
         let name = Name::new(name)?;
         match segment::inspect(&name)? {
-            Some(found) => Ok(Self::new(&name, found)),
+            Some(found) => Ok(Self::new(name.as_str(), found)),
             None => Err(Error::NotFound { name: name.shared() }),
         }
     }
 
-    fn new(name: &Name, found: Inspection) -> Self {
+    pub(crate) fn new(name: &str, found: Inspection) -> Self {
         let Inspection { status, header, identity, lock_kind, lock, commits, attached } = found;
         let kind = identity.shape.kind;
         let poison_rule = Poison::of(kind, header.poisons());
         Self {
-            name: name.as_str().to_owned(),
+            name: name.to_owned(),
+            status,
             kind,
             type_name: identity.type_name,
             element_size: identity.shape.elem_size,

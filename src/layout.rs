@@ -225,6 +225,10 @@ pub(crate) struct Birth {
 }
 
 impl Header {
+    /// Flags of a segment that is being made in the place of an orphan, or whose maker was killed in the middle: see
+    /// `segment/reuse.rs`.
+    pub(crate) const UNFINISHED: u32 = 0xfe5e_7ed0;
+
     /// The header of a new segment, or `None` when the data would be larger than an address space.
     pub(crate) fn new(identity: &Identity, birth: Birth) -> Option<Self> {
         let shape = identity.shape;
@@ -266,6 +270,17 @@ impl Header {
         image[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(self));
         image[LOCK_OFFSET..].copy_from_slice(&lock);
         image
+    }
+
+    /// Is this what a reuse leaves when its maker is killed? Then nothing else in it counts.
+    pub(crate) fn is_unfinished(name: &Name, bytes: &[u8], file_len: u64) -> Result<bool, Error> {
+        Ok(Self::recognise(name, bytes, file_len)?.flags == Self::UNFINISHED)
+    }
+
+    /// Is this the header of the same segment? What may change while it lives is not compared.
+    pub(crate) fn is_same_segment(&self, other: &Self) -> bool {
+        let comparable = |header: &Self| Self { pid_namespace: 0, ..*header };
+        bytemuck::bytes_of(&comparable(self)) == bytemuck::bytes_of(&comparable(other))
     }
 
     pub(crate) fn persistent(&self) -> bool {

@@ -85,6 +85,10 @@
 //! [`LockKind::OsMutex`] it is the C library that believes what stands in its mutex). So
 //! [`mode(0o660)`](Options::mode) and [`allow_owner`](Options::allow_owner) grant those peers control of this process.
 //!
+//! Who may only *read* (mode 0644) can still hinder: a file lock that he takes keeps others from opening the segment, whose
+//! calls then fail after five seconds, and keeps its last user from removing it. A user whom the mode has let in may not
+//! remove a name of somebody else's; what he leaves as the last one out, he, or its owner, can use again or remove.
+//!
 //! # How it works
 //!
 //! The protocols are described where they are implemented: the bytes in `src/layout.rs`, the life of a segment in
@@ -112,7 +116,7 @@ pub use error::{Error, LockError};
 #[cfg(robust_shm_fault)]
 #[doc(hidden)]
 pub use fault::{declared_points, watch_points};
-pub use info::{SegmentInfo, Segments, segments};
+pub use info::{SegmentInfo, Segments, User, segments};
 pub use lock::{LockGuard, SharedLock};
 pub use name::unique_name;
 pub use options::{LockKind, Options};

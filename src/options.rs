@@ -78,33 +78,53 @@ pub struct Options<H> {
 /// The options without the handle's type.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) mode: u32,
-    pub(crate) persistent: bool,
-    pub(crate) lock_kind: LockKind,
+    /// As stated, as all that are `Option`s: an opener that states nothing follows the segment.
+    pub(crate) mode: Option<u32>,
+    pub(crate) persistent: Option<bool>,
+    pub(crate) lock_kind: Option<LockKind>,
+    pub(crate) poison: Option<bool>,
     pub(crate) allowed_owners: Vec<u32>,
     pub(crate) type_tag: Option<String>,
     pub(crate) reserve: bool,
-    /// As stated; an opener that states nothing follows the segment.
-    pub(crate) poison: Option<bool>,
+}
+
+/// For a segment that is created.
+impl Settings {
+    pub(crate) fn mode(&self) -> u32 {
+        self.mode.unwrap_or(0o600)
+    }
+
+    pub(crate) fn persistent(&self) -> bool {
+        self.persistent.unwrap_or(false)
+    }
+
+    pub(crate) fn lock_kind(&self) -> LockKind {
+        self.lock_kind.unwrap_or_default()
+    }
+
+    pub(crate) fn poison(&self) -> bool {
+        self.poison.unwrap_or(true)
+    }
 }
 
 impl<H> Options<H> {
     pub(crate) fn new() -> Self {
         let settings = Settings {
-            mode: 0o600,
-            persistent: false,
-            lock_kind: LockKind::default(),
+            mode: None,
+            persistent: None,
+            lock_kind: None,
+            poison: None,
             allowed_owners: Vec::new(),
             type_tag: None,
             reserve: true,
-            poison: None,
         };
         Self { settings, handle: PhantomData }
     }
 
     /// The permission bits of a segment that is created; 0600 by default, and the umask does not narrow them. Whoever
     /// may write **controls this process**: see the trust model in the [crate documentation](crate#trust). The owner
-    /// always keeps read and write permission; bits above 0777 are ignored.
+    /// always keeps read and write permission; bits above 0777 are ignored. An opener that states a mode wants exactly
+    /// that one: see [`Error::OptionMismatch`](crate::Error::OptionMismatch).
     ///
     /// # Examples
     ///
@@ -113,12 +133,13 @@ impl<H> Options<H> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn mode(mut self, mode: u32) -> Self {
-        self.settings.mode = mode & 0o777 | 0o600;
+        self.settings.mode = Some(mode & 0o777 | 0o600);
         self
     }
 
     /// Whether a segment that is created stays when its last user has left, until [`remove`](crate::remove) is called
-    /// or the machine restarts. `false` by default.
+    /// or the machine restarts. `false` by default; an opener follows what it finds, unless it states something else, which
+    /// is [`Error::OptionMismatch`](crate::Error::OptionMismatch).
     ///
     /// # Examples
     ///
@@ -129,11 +150,12 @@ impl<H> Options<H> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn persistent(mut self, persistent: bool) -> Self {
-        self.settings.persistent = persistent;
+        self.settings.persistent = Some(persistent);
         self
     }
 
-    /// The lock of a segment that is created. An opener follows what it finds.
+    /// The lock of a segment that is created. An opener follows what it finds, unless it states something else, which is
+    /// [`Error::OptionMismatch`](crate::Error::OptionMismatch).
     ///
     /// # Examples
     ///
@@ -144,7 +166,7 @@ impl<H> Options<H> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn lock_kind(mut self, kind: LockKind) -> Self {
-        self.settings.lock_kind = kind;
+        self.settings.lock_kind = Some(kind);
         self
     }
 

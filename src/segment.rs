@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `segment/create.rs` | a complete segment is made without a name, then gets one |
 //! | `segment/open.rs` | a name is followed, what is there is validated, shared and mapped |
+//! | `segment/map.rs` | what is mapped is what was validated |
+//! | `segment/reuse.rs` | an orphan that cannot be removed becomes the new segment |
+//! | `segment/inspect.rs` | a look at a segment that changes nothing |
 //! | `segment/locked.rs` | what can be done while the lock is held |
 //! | `segment/memory.rs` | the mapping, without a descriptor |
 //! | `segment/presence.rs` | being a user: the shared `flock`, leaving, fork, exit |
@@ -25,7 +28,8 @@
 //!   cannot both fail, because each drops its shared lock before it looks for the other's.
 //!   A persistent segment is left by closing.
 //! * **Orphans.** An exclusive lock that an opener gets says that no user is left: the last one was killed. The opener
-//!   removes the name, or takes over if the segment is persistent.
+//!   removes the name, or takes over if the segment is persistent. One that belongs to another user, whom this one
+//!   trusts, and cannot be removed for that reason is made anew in place.
 //! * **Removal is guarded.** Who removes a name first takes an open-file-description lock on the file (which does not
 //!   conflict with `flock`), and then checks that the name still leads to this very file. So nobody removes a successor;
 //!   `remove`, which was asked for whatever has the name, then tries again.
@@ -54,15 +58,18 @@ use crate::sync::mutex::Mutex;
 use crate::sync::poison::Poison;
 
 mod create;
+mod inspect;
 mod locked;
+mod map;
 mod memory;
 mod open;
 mod presence;
 mod registry;
 mod removal;
+mod reuse;
 
+pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use locked::Locked;
-pub(crate) use open::{Inspection, inspect};
 pub use removal::{remove, remove_orphans};
 
 use memory::Memory;
@@ -115,7 +122,7 @@ impl UnwindSafe for Mapping {}
 impl RefUnwindSafe for Mapping {}
 
 impl Mapping {
-    /// Wraps a mapping of which `open::map` has checked that it is as long as `header` says and carries its id.
+    /// Wraps a mapping of `map::map`: of the file that has this header, and as long as it says.
     fn new(
         memory: Shmem,
         header: &Header,
@@ -181,6 +188,16 @@ impl<C> Segment<C> {
 
     pub(crate) fn was_created(&self) -> bool {
         self.mapping.was_created
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.mapping.presence.is_removed()
+    }
+
+    pub(crate) fn inspect(&self) -> Result<Inspection, Error> {
+        let name = &self.mapping.name;
+        let file = self.mapping.presence.file().map_err(|error| open::os_error(name, "inspect", error))?;
+        inspect::inspect_own(name, file)
     }
 
     #[cold]

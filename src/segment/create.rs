@@ -5,13 +5,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
-use super::open::{self, Attempt};
+use super::map;
+use super::open::{self, Attempt, Who};
 use super::presence::{self, Registered, in_one_process};
 use super::{Contents, Mapping, Segment, removal};
 use crate::error::Error;
 use crate::fault::point;
 use crate::identity::Identity;
-use crate::layout::{Birth, Header, PAGE};
+use crate::layout::{BODY_OFFSET, Birth, Header, PAGE};
 use crate::name::Name;
 use crate::options::Settings;
 use crate::os::{self, file};
@@ -32,10 +33,16 @@ impl<C: Contents> Segment<C> {
                 return Ok(Self::new(mapping));
             }
             // Somebody has the name. An orphan is removed by looking at it; then there is room.
-            if open::is_in_use(&name, &settings.allowed_owners)? {
-                return Err(Error::AlreadyExists { name: name.shared() });
+            match open::who_has(&name, &settings.allowed_owners)? {
+                Who::Users => return Err(Error::AlreadyExists { name: name.shared() }),
+                Who::Nobody => retries.wait(&name, "create")?,
+                Who::TheDead(orphan) => {
+                    match in_one_process(None, || orphan.reuse(&name, &identity, settings, initial))? {
+                        Some(mapping) => return Ok(Self::new(mapping)),
+                        None => retries.wait(&name, "create")?,
+                    }
+                }
             }
-            retries.wait(&name, "create")?;
         }
     }
 
@@ -47,6 +54,10 @@ impl<C: Contents> Segment<C> {
             match in_one_process(Attempt::Busy, || open::try_open(&name, &identity, settings))? {
                 Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),
                 Attempt::NotThere => return Err(Error::NotFound { name: name.shared() }),
+                Attempt::Orphan(orphan) => {
+                    orphan.give_back();
+                    return Err(Error::NotFound { name: name.shared() }); // what is dead does not count
+                }
                 Attempt::Busy => retries.wait(&name, "open")?,
             }
         }
@@ -60,6 +71,12 @@ impl<C: Contents> Segment<C> {
             match in_one_process(Attempt::Busy, || open::try_open(&name, &identity, settings))? {
                 Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),
                 Attempt::Busy => retries.wait(&name, "open")?,
+                Attempt::Orphan(orphan) => {
+                    match in_one_process(None, || orphan.reuse(&name, &identity, settings, initial))? {
+                        Some(mapping) => return Ok(Self::new(mapping)),
+                        None => retries.wait(&name, "open or create")?,
+                    }
+                }
                 Attempt::NotThere => {
                     removal::sweep();
                     if let Some(mapping) = in_one_process(None, || try_create(&name, &identity, settings, initial))? {
@@ -79,13 +96,38 @@ fn try_create(
     settings: &Settings,
     initial: Initial<'_>,
 ) -> Result<Option<Mapping>, Error> {
-    let lock = mutex::new(settings.lock_kind).map_err(|source| lock_unavailable(name, source))?;
+    let (header, image) = prepare(name, identity, settings)?;
+    point!("create: prepared");
+    let finished = finish(name, &header, &image, settings, initial);
+    let finished = finished.map_err(|error| create_error(name, header.total_len, error))?;
+    let Some(presence) = finished else { return Ok(None) };
+    let memory = match map::map(name, &presence, &header) {
+        Ok(Some(memory)) => memory,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            presence.retract();
+            return Err(error);
+        }
+    };
+    point!("create: mapped");
+    let mut mapping = Mapping::new(memory, &header, settings.lock_kind(), name.clone(), presence)?;
+    mapping.was_created = true;
+    Ok(Some(mapping))
+}
+
+/// What can be known to fail before anything is made: the header, and it with the lock behind it.
+pub(super) fn prepare(
+    name: &Name,
+    identity: &Identity,
+    settings: &Settings,
+) -> Result<(Header, [u8; BODY_OFFSET]), Error> {
+    let lock = mutex::new(settings.lock_kind()).map_err(|source| lock_unavailable(name, source))?;
     presence::install_hooks().map_err(|error| open::os_error(name, "prepare for forks before creating", error))?;
     let birth = Birth {
         id: os::random_id(),
-        lock_kind: settings.lock_kind,
-        persistent: settings.persistent,
-        poison: settings.poison.unwrap_or(true),
+        lock_kind: settings.lock_kind(),
+        persistent: settings.persistent(),
+        poison: settings.poison(),
         pid_namespace: os::namespace::pid_namespace(),
         created: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64),
         creator_pid: std::process::id(),
@@ -96,22 +138,7 @@ fn try_create(
     let image = header.image(lock);
     Header::validate(name, &image, header.total_len)?;
     file::check_limit(header.total_len).map_err(|error| create_error(name, header.total_len, error))?;
-    point!("create: prepared");
-    let finished = finish(name, &header, &image, settings, initial);
-    let finished = finished.map_err(|error| create_error(name, header.total_len, error))?;
-    let Some(presence) = finished else { return Ok(None) };
-    let memory = match open::map(name, &header) {
-        Ok(Some(memory)) => memory,
-        Ok(None) => return Ok(None),
-        Err(error) => {
-            presence.retract();
-            return Err(error);
-        }
-    };
-    point!("create: mapped");
-    let mut mapping = Mapping::new(memory, &header, settings.lock_kind, name.clone(), presence)?;
-    mapping.was_created = true;
-    Ok(Some(mapping))
+    Ok((header, image))
 }
 
 /// Makes the file and gives it its name, last; `None` when the name is taken, or when a sweep or `remove` was faster.
@@ -146,9 +173,12 @@ fn finish(
         Err(error) => return Err(error),
     }
     let private = PrivateName(name.private());
-    let presence = announced(name, settings, || {
-        let _ = file::unlink(&private.0); // of an attempt that a fork has spoilt
-        file::create_private(&private.0)
+    let presence = announced(name, settings, || match file::create_private(&private.0) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            file::unlink(&private.0)?; // of an attempt that a fork has spoilt
+            file::create_private(&private.0)
+        }
+        result => result,
     })?;
     if !fill(&presence, header, image, settings, initial)? {
         return Ok(None);
@@ -165,7 +195,7 @@ fn finish(
 fn announced(name: &Name, settings: &Settings, make: impl Fn() -> io::Result<File>) -> io::Result<Registered> {
     loop {
         let forks = os::fork::forks_begun_and_over();
-        if let Some(presence) = Registered::announce(make()?, name, settings.persistent, forks)? {
+        if let Some(presence) = Registered::announce(make()?, name, settings.persistent(), forks)? {
             return Ok(presence);
         }
     }
@@ -181,7 +211,7 @@ fn fill(
     initial: Initial<'_>,
 ) -> io::Result<bool> {
     let file = presence.file()?;
-    if file::ensure_mode(file, settings.mode)? {
+    if file::ensure_mode(file, settings.mode())? {
         point!("create: mode set");
     }
     write_contents(file, header, image, settings.reserve, initial)?;
@@ -189,7 +219,13 @@ fn fill(
     presence.share()
 }
 
-fn write_contents(file: &File, header: &Header, image: &[u8], reserve: bool, initial: Initial<'_>) -> io::Result<()> {
+pub(super) fn write_contents(
+    file: &File,
+    header: &Header,
+    image: &[u8],
+    reserve: bool,
+    initial: Initial<'_>,
+) -> io::Result<()> {
     if header.total_len <= PAGE as u64 {
         // All at once: what is written has its page, so there is nothing to size and to reserve.
         let mut page = [0; PAGE];
@@ -225,7 +261,7 @@ fn lock_unavailable(name: &Name, source: io::Error) -> Error {
     Error::Lock { source: crate::LockError::Io { name: name.shared(), action, source } }
 }
 
-fn create_error(name: &Name, requested: u64, error: io::Error) -> Error {
+pub(super) fn create_error(name: &Name, requested: u64, error: io::Error) -> Error {
     if file::is_out_of_space(&error) {
         return out_of_memory(name, requested);
     }

@@ -1,31 +1,32 @@
 //! Following a name: nothing is believed before it is validated, and nothing is mapped before it is shared.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
-use std::ptr;
 use std::time::Duration;
 
-use shared_memory::{Shmem, ShmemConf, ShmemError};
-
 use super::presence::{self, Registered};
-use super::{Mapping, removal};
+use super::reuse::Orphan;
+use super::{Mapping, map};
 use crate::error::{Error, LockError};
 use crate::fault::point;
 use crate::identity::{Identity, describe_mismatch};
-use crate::layout::{self, BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET, LockLine};
+use crate::layout::{self, BODY_OFFSET, HEADER_LEN, Header, LOCK_OFFSET, LockLine};
 use crate::name::Name;
 use crate::options::{LockKind, Settings};
 use crate::os::file::Status;
 use crate::os::{self, Deadline, file};
-use crate::sync::mutex::{self, LockState};
+use crate::sync::mutex;
 use crate::sync::poison::Poison;
 
 /// What one attempt to open came to.
 pub(super) enum Attempt {
     Opened(Box<Mapping>),
     NotThere,
+    /// What killed users have left, and this one cannot remove.
+    Orphan(Orphan),
     /// Somebody is removing the segment, or has just replaced it: try again.
     Busy,
 }
@@ -64,23 +65,37 @@ fn who_is_in_the_way(name: &Name) -> String {
     }
 }
 
-/// An existing file whose header is valid.
-struct Valid {
-    file: File,
+/// A segment, or what is left of one that was being made anew.
+pub(super) struct Found {
+    pub(super) open: Open,
+    /// What a valid header says; `None` when it is unfinished, and nobody's.
+    pub(super) contents: Option<Valid>,
+}
+
+pub(super) struct Open {
+    pub(super) file: File,
     /// How many forks had begun before it was opened.
     forks: u32,
-    status: Status,
-    header: Header,
-    identity: Identity,
-    lock_kind: LockKind,
+    pub(super) status: Status,
+}
+
+pub(super) struct Valid {
+    pub(super) header: Header,
+    pub(super) identity: Identity,
+    pub(super) lock_kind: LockKind,
 }
 
 /// Opens and validates; `None` when there is no such name.
-fn open_valid(name: &Name, writable: bool) -> Result<Option<Valid>, Error> {
+pub(super) fn open_any(name: &Name, writable: bool) -> Result<Option<Found>, Error> {
     let forks = os::fork::forks_begun_and_over();
     let Some(Ours { file, status, start }) = open_ours(name, writable)? else { return Ok(None) };
-    let (header, identity, lock_kind) = Header::validate(name, &start, status.len)?;
-    Ok(Some(Valid { file, forks, status, header, identity, lock_kind }))
+    let contents = if Header::is_unfinished(name, &start, status.len)? {
+        None
+    } else {
+        let (header, identity, lock_kind) = Header::validate(name, &start, status.len)?;
+        Some(Valid { header, identity, lock_kind })
+    };
+    Ok(Some(Found { open: Open { file, forks, status }, contents }))
 }
 
 /// A file that says it is a segment, of whatever format, and what stands at its start.
@@ -94,24 +109,41 @@ pub(super) struct Ours {
 /// Opens a file of ours; anything else under the name is `NotASegment`, and is not disturbed: what is no regular file is
 /// not opened, and nothing is opened for writing (others could then not execute it, and watchers would think that it has
 /// changed) before it has said that it is ours.
+///
+/// Start and length belong together: an orphan may be made anew meanwhile, and be short in between, but then the start
+/// differs when it is read again. Who changes it or the name each time does so on purpose, and is let have his way.
 pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Error> {
-    loop {
-        let Some((reading, status)) = open_regular(name, false)? else { return Ok(None) };
-        let mut start = vec![0; HEADER_LEN];
-        let len = read_up_to(&reading, &mut start).map_err(|error| os_error(name, "read", error))?;
-        start.truncate(len);
+    const ATTEMPTS: usize = 100;
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let Some((reading, first_status)) = open_regular(name, false)? else { return Ok(None) };
+        let start = read_start(&reading).map_err(|error| os_error(name, "read", error))?;
         point!("open: read");
-        Header::check_magic(name, &start, status.len)?;
-        if !writable {
-            return Ok(Some(Ours { file: reading, status, start }));
+        Header::check_magic(name, &start, first_status.len)?;
+        let file = match writable {
+            true => open_regular(name, true)?.map(|(file, _)| file),
+            false => Some(reading),
+        };
+        let Some(file) = file else { return Ok(None) };
+        let status = file::status(&file).map_err(|error| os_error(name, "inspect", error))?;
+        if !status.is_same_file(&first_status) {
+            continue; // somebody has replaced it
         }
-        let Some((file, status_now)) = open_regular(name, true)? else { return Ok(None) };
-        // Else somebody has replaced it in between, and can do so as often as we come here only on purpose.
-        if status_now.is_same_file(&status) {
-            point!("open: opened");
-            return Ok(Some(Ours { file, status: status_now, start }));
+        point!("open: opened");
+        let is_whole = read_start(&file).map_err(|error| os_error(name, "read", error))? == start;
+        last = Some(Ours { file, status, start });
+        if is_whole {
+            break;
         }
     }
+    Ok(last)
+}
+
+fn read_start(file: &File) -> io::Result<Vec<u8>> {
+    let mut start = vec![0; HEADER_LEN];
+    let len = read_up_to(file, &mut start)?;
+    start.truncate(len);
+    Ok(start)
 }
 
 /// Opens a regular file; anything else under the name is `NotASegment`.
@@ -152,54 +184,72 @@ pub(super) fn read_up_to(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-pub(super) fn check_owner(name: &Name, status: &Status, allowed: &[u32]) -> Result<(), Error> {
+fn check_owner(name: &Name, Open { file, status, .. }: &Open, allowed: &[u32]) -> Result<(), Error> {
     let me = os::process::effective_uid();
-    if status.owner == me || allowed.contains(&status.owner) {
-        return Ok(());
+    if status.owner != me && !allowed.contains(&status.owner) {
+        return Err(Error::ForeignOwner { name: name.shared(), expected: me, found: status.owner });
     }
-    Err(Error::ForeignOwner { name: name.shared(), expected: me, found: status.owner })
+    if !os::owner::is_told(file, status.owner) {
+        return Err(Error::UnknownOwner { name: name.shared(), found: status.owner });
+    }
+    Ok(())
 }
 
 /// One attempt to become a user of the segment.
 pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) -> Result<Attempt, Error> {
     presence::install_hooks().map_err(|error| os_error(name, "prepare for forks before opening", error))?;
-    let Some(valid) = open_valid(name, true)? else { return Ok(Attempt::NotThere) };
-    check_owner(name, &valid.status, &settings.allowed_owners)?;
+    let Some(Found { open, contents }) = open_any(name, true)? else { return Ok(Attempt::NotThere) };
+    check_owner(name, &open, &settings.allowed_owners)?;
     point!("open: validated");
-    let is_orphan = file::try_exclude(&valid.file).map_err(|error| os_error(name, "lock", error))?;
+    let is_orphan = file::try_exclude(&open.file).map_err(|error| os_error(name, "lock", error))?;
     point!("open: asked whether it is an orphan");
-    if is_orphan && !valid.header.persistent() {
-        removal::remove_orphan(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
-        point!("open: orphan removed");
-        return Ok(Attempt::Busy);
-    }
-    if let Err(error) = admit(name, identity, &valid, is_orphan) {
+    let valid = match contents {
+        Some(valid) if valid.header.persistent() || !is_orphan => valid,
+        None if !is_orphan => return Ok(Attempt::Busy), // somebody is making it
+        _ => {
+            let left = Orphan::remove(open, name)?;
+            point!("open: orphan removed");
+            return Ok(left.map_or(Attempt::Busy, Attempt::Orphan));
+        }
+    };
+    let file = &open.file;
+    let take_over = || take_over(file, &valid).map_err(|error| os_error(name, "take over", error));
+    let admitted = admit(name, identity, settings, &open.status, &valid);
+    if let Err(error) = admitted.and_then(|()| if is_orphan { take_over() } else { Ok(()) }) {
         // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
         if is_orphan {
-            let _ = valid.file.unlock();
+            let _ = file.unlock();
             point!("open: orphan given back");
-        } else if matches!(file::count_attending(&valid.file), Ok(0)) {
-            return Ok(Attempt::Busy); // held by whoever is removing it: what is dead does not count
+        } else if matches!(file::count_attending(file), Ok(0)) || !is_still(file, &valid.header) {
+            return Ok(Attempt::Busy); // held by whoever is removing it, or making it anew: what is dead does not count
         }
         return Err(error);
     }
-    share_and_map(name, valid)
+    share_and_map(name, open, valid)
 }
 
-/// Is the segment what this program expects? One that is held exclusively is taken over.
-fn admit(name: &Name, identity: &Identity, valid: &Valid, is_orphan: bool) -> Result<(), Error> {
-    check_identity(name, identity, &valid.identity)?;
-    valid.header.check_c_library(name)?;
-    check_lock(name, valid.lock_kind)?;
-    if is_orphan {
-        take_over(valid).map_err(|error| os_error(name, "take over", error))?;
-    }
-    Ok(())
+/// Is the segment what this program expects?
+fn admit(name: &Name, identity: &Identity, settings: &Settings, status: &Status, found: &Valid) -> Result<(), Error> {
+    check_identity(name, identity, &found.identity)?;
+    check_options(name, settings, status, found)?;
+    found.header.check_c_library(name)?;
+    check_lock(name, found.lock_kind)
+}
+
+/// Does the file have this header?
+fn is_still(file: &File, header: &Header) -> bool {
+    matches!(read_header(file), Ok(Some(now)) if now.is_same_segment(header))
+}
+
+fn read_header(file: &File) -> io::Result<Option<Header>> {
+    let mut bytes = [0; HEADER_LEN];
+    let len = read_up_to(file, &mut bytes)?;
+    Ok((len == HEADER_LEN).then(|| bytemuck::pod_read_unaligned(&bytes)))
 }
 
 /// Announces this user, and only then maps.
-fn share_and_map(name: &Name, valid: Valid) -> Result<Attempt, Error> {
-    let Valid { file, forks, mut header, lock_kind, .. } = valid;
+pub(super) fn share_and_map(name: &Name, open: Open, valid: Valid) -> Result<Attempt, Error> {
+    let (Open { file, forks, status: Status { owner, .. } }, Valid { header, lock_kind, .. }) = (open, valid);
     point!("open: admitted");
     let announced = Registered::announce(file, name, header.persistent(), forks);
     let Some(presence) = announced.map_err(|error| os_error(name, "keep open", error))? else {
@@ -210,30 +260,24 @@ fn share_and_map(name: &Name, valid: Valid) -> Result<Attempt, Error> {
         return Ok(Attempt::Busy);
     }
     // From here on this process is a user, and leaves as one whatever goes wrong.
+    // A second look, now that nobody removes it for want of users, or makes it anew.
     let status = presence.status().map_err(|error| os_error(name, "inspect", error))?;
-    if status.links == 0 {
-        return Ok(Attempt::Busy); // removed between our opening and our sharing
-    }
+    let now = presence.file().and_then(read_header).map_err(|error| os_error(name, "read", error))?;
+    let Some(now) = now.filter(|now| now.is_same_segment(&header) && status.links > 0 && status.owner == owner) else {
+        return Ok(Attempt::Busy);
+    };
     if status.len < header.total_len {
         return Err(layout::truncated(name, header.total_len, status.len));
     }
     point!("open: checked");
-    let Some(memory) = map(name, &header)? else { return Ok(Attempt::Busy) };
+    check_namespace(name, lock_kind, now.pid_namespace)?;
+    let Some(memory) = map::map(name, &presence, &now)? else { return Ok(Attempt::Busy) };
     point!("open: mapped");
-    header.pid_namespace = read_namespace(&memory);
-    check_namespace(name, lock_kind, header.pid_namespace)?;
-    Ok(Attempt::Opened(Box::new(Mapping::new(memory, &header, lock_kind, name.clone(), presence)?)))
+    Ok(Attempt::Opened(Box::new(Mapping::new(memory, &now, lock_kind, name.clone(), presence)?)))
 }
 
-/// What the header said before is no answer: somebody may just have been taking the segment over. Nobody does so any
-/// more, because this process is a user now.
-fn read_namespace(memory: &Shmem) -> u64 {
-    let field = memory.as_ptr().wrapping_add(offset_of!(Header, pid_namespace)).cast::<u64>();
-    // SAFETY: `map` has checked that a whole header is mapped, page-aligned; only a taker-over writes the field.
-    unsafe { ptr::read_volatile(field) }
-}
-
-/// Is the segment usable from here?
+/// Is the segment usable from here? What the header said before this process was a user is no answer: somebody may just
+/// have been taking the segment over.
 fn check_namespace(name: &Name, kind: LockKind, found: u64) -> Result<(), Error> {
     let expected = os::namespace::pid_namespace();
     if found == expected || mutex::may_cross_namespaces(kind) {
@@ -250,6 +294,38 @@ fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<
     Err(Error::TypeMismatch { name: name.shared(), expected, found })
 }
 
+/// What the opener states must be so; what it does not state, it follows.
+fn check_options(name: &Name, settings: &Settings, status: &Status, found: &Valid) -> Result<(), Error> {
+    struct Octal(u32);
+    impl fmt::Display for Octal {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{:#05o}", self.0)
+        }
+    }
+    let check = |option, is_so: bool, expected: Option<String>, found: String| match expected {
+        Some(expected) if !is_so => Err(Error::OptionMismatch { name: name.shared(), option, expected, found }),
+        _ => Ok(()),
+    };
+    let (persistent, poison) = (found.header.persistent(), found.header.poisons());
+    let mode = status.mode & 0o777;
+    let text = |it: bool| it.to_string();
+    let kind = |kind: LockKind| format!("LockKind::{kind:?}");
+    check("persistent", settings.persistent == Some(persistent), settings.persistent.map(text), text(persistent))?;
+    check("poison", settings.poison == Some(poison), settings.poison.map(text), text(poison))?;
+    check(
+        "lock_kind",
+        settings.lock_kind == Some(found.lock_kind),
+        settings.lock_kind.map(kind),
+        kind(found.lock_kind),
+    )?;
+    check(
+        "mode",
+        settings.mode == Some(mode),
+        settings.mode.map(|mode| Octal(mode).to_string()),
+        Octal(mode).to_string(),
+    )
+}
+
 fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
     mutex::check_available(kind).map_err(|source| {
         let action = "use";
@@ -259,113 +335,60 @@ fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
 
 /// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock is dead,
 /// whatever namespace it was in, and from now on ours counts.
-fn take_over(valid: &Valid) -> io::Result<()> {
+fn take_over(file: &File, valid: &Valid) -> io::Result<()> {
+    file::check_limit(BODY_OFFSET as u64)?; // all writes are in front of it
     let mut line = [0; size_of::<LockLine>()];
-    valid.file.read_exact_at(&mut line, LOCK_OFFSET as u64)?;
+    file.read_exact_at(&mut line, LOCK_OFFSET as u64)?;
     point!("take over: lock read");
     let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
     let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;
     if next != line {
-        valid.file.write_all_at(&next, LOCK_OFFSET as u64)?;
+        file.write_all_at(&next, LOCK_OFFSET as u64)?;
         point!("take over: lock written");
     }
     let namespace = os::namespace::pid_namespace();
     if valid.header.pid_namespace != namespace {
-        valid.file.write_all_at(&namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
+        file.write_all_at(&namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
         point!("take over: namespace written");
     }
     Ok(())
 }
 
-/// Maps what the name leads to; `None` when that is not the segment with this header (any more).
-pub(super) fn map(name: &Name, header: &Header) -> Result<Option<Shmem>, Error> {
-    let _zero = os::descriptor::occupy_zero(); // which `shared_memory` would not close
-    let mut memory = match ShmemConf::new().os_id(name.as_str()).open() {
-        Ok(memory) => memory,
-        Err(ShmemError::MapOpenFailed(errno)) => {
-            let error = io::Error::from_raw_os_error(errno.cast_signed());
-            // EINVAL: an empty file, so a stranger's.
-            return match error.raw_os_error() {
-                Some(libc::ENOENT | libc::EINVAL) => Ok(None),
-                _ => Err(os_error(name, "map", error)),
-            };
-        }
-        Err(other) => return Err(os_error(name, "map", io::Error::other(other))),
-    };
-    // An owner unlinks by name when it is dropped, and would hit an innocent successor.
-    memory.set_owner(false);
-    point!("map: mapped");
-    if memory.len() < HEADER_LEN {
-        return Ok(None);
-    }
-    let id = memory.as_ptr().wrapping_add(offset_of!(Header, id)).cast::<[u64; 2]>();
-    // SAFETY: the mapping is at least a header long and page-aligned; nobody writes the id after the file has a name.
-    let id = unsafe { ptr::read_volatile(id) };
-    if id != header.id {
-        return Ok(None);
-    }
-    let len = memory.len() as u64;
-    if len < header.total_len {
-        return Err(layout::truncated(name, header.total_len, len));
-    }
-    Ok(Some(memory))
+/// Who has a name.
+pub(super) enum Who {
+    /// Its users, or it is persistent.
+    Users,
+    /// Nobody, any more.
+    Nobody,
+    /// Killed users, and what they have left cannot be removed.
+    TheDead(Orphan),
 }
 
-/// Is there a live or a persistent segment of this name? One whose users were all killed is removed.
-pub(super) fn is_in_use(name: &Name, allowed_owners: &[u32]) -> Result<bool, Error> {
-    let Some(valid) = open_valid(name, true)? else { return Ok(false) };
-    check_owner(name, &valid.status, allowed_owners)?;
-    if valid.header.persistent() {
-        return Ok(true);
+/// Who has this name? What killed users have left is removed.
+pub(super) fn who_has(name: &Name, allowed_owners: &[u32]) -> Result<Who, Error> {
+    let Some(Found { open, contents }) = open_any(name, true)? else { return Ok(Who::Nobody) };
+    check_owner(name, &open, allowed_owners)?;
+    let file = &open.file;
+    if contents.is_some_and(|valid| valid.header.persistent()) {
+        return Ok(Who::Users);
     }
     let lock_error = |error| os_error(name, "lock", error);
-    if !file::try_exclude(&valid.file).map_err(lock_error)? {
+    if !file::try_exclude(file).map_err(lock_error)? {
         point!("in use: not an orphan");
-        if !file::try_share(&valid.file).map_err(lock_error)? {
-            return Ok(false); // somebody is removing it
+        if !file::try_share(file).map_err(lock_error)? {
+            return Ok(Who::Nobody); // somebody is removing it, or making it anew
         }
         // A user now, for a moment: so leave as users do.
         point!("in use: shared");
-        if !file::try_exclude(&valid.file).map_err(lock_error)? {
+        if !file::try_exclude(file).map_err(lock_error)? {
             point!("in use: by others");
-            return Ok(true);
+            return Ok(Who::Users);
         }
     }
     point!("in use: excluded");
-    removal::remove_orphan(&valid.file, name).map_err(|error| os_error(name, "remove the orphaned", error))?;
+    let left = Orphan::remove(open, name)?;
     point!("in use: orphan removed");
-    Ok(false)
-}
-
-/// What a look at a segment from outside tells. Nothing is mapped, locked or changed.
-pub(crate) struct Inspection {
-    pub(crate) status: Status,
-    pub(crate) header: Header,
-    pub(crate) identity: Identity,
-    pub(crate) lock_kind: LockKind,
-    pub(crate) lock: LockState,
-    pub(crate) commits: u64,
-    /// How many handles there are.
-    pub(crate) attached: usize,
-}
-
-pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
-    let Some(valid) = open_valid(name, false)? else { return Ok(None) };
-    let mut start = [0; BODY_OFFSET + size_of::<CommitLine>()];
-    read_up_to(&valid.file, &mut start).map_err(|error| os_error(name, "read", error))?;
-    let line = std::array::from_fn(|i| start[LOCK_OFFSET + i]);
-    let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
-    let commits = BODY_OFFSET + offset_of!(CommitLine, commits);
-    let attached = file::count_attending(&valid.file).map_err(|error| os_error(name, "count the users of", error))?;
-    Ok(Some(Inspection {
-        status: valid.status,
-        header: valid.header,
-        identity: valid.identity,
-        lock_kind: valid.lock_kind,
-        lock: mutex::state(valid.lock_kind, &line, valid.header.pid_namespace, rule),
-        commits: u64::from_ne_bytes(std::array::from_fn(|i| start[commits + i])),
-        attached,
-    }))
+    Ok(left.map_or(Who::Nobody, Who::TheDead))
 }
 
 /// The error for what the operating system said.

@@ -228,6 +228,15 @@ impl Registered {
         self.0.presence().keeps_name.store(false, Ordering::Relaxed);
     }
 
+    /// Does the name lead elsewhere, or nowhere?
+    pub(super) fn is_removed(&self) -> bool {
+        let Presence { file, name, .. } = self.0.presence();
+        match file::status_of(name.as_str()) {
+            Ok(there) => !file.was_opened_as(&there),
+            Err(error) => error.kind() == io::ErrorKind::NotFound, // else nothing tells
+        }
+    }
+
     pub(super) fn status(&self) -> io::Result<Status> {
         self.0.presence().file.status()
     }

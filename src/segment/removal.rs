@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::open::{self, Ours, Retries};
+use super::open::{self, Found, Ours, Retries};
 use crate::error::Error;
 use crate::fault::point;
-use crate::layout::{HEADER_LEN, Header};
+use crate::layout::HEADER_LEN;
 use crate::name::{Name, is_private};
 use crate::os::{self, directory, file, process};
 
@@ -50,14 +50,6 @@ fn unlink_guarded(file: &File, name: &Name) -> io::Result<Unlinked> {
     point!("unlink: unlinked");
     // A file has two names while it is made where there are no unnamed ones, and if somebody has made a hard link.
     Ok(if here.links > 1 { Unlinked::OneOfSeveral } else { Unlinked::TheLastName })
-}
-
-/// As [`unlink_exact`], for an orphan that the caller holds exclusively only because it is one: gives that lock back, by
-/// hand for the same reason.
-pub(super) fn remove_orphan(file: &File, name: &Name) -> io::Result<bool> {
-    let unlinked = unlink_exact(file, name);
-    let _ = file.unlock();
-    unlinked
 }
 
 /// Removes the name of a segment. Programs that have it open keep it and go on; the next `create` makes a new one.
@@ -156,7 +148,7 @@ pub(super) fn sweep() {
 
 /// `None`: something went wrong, or the file is gone.
 pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
-    let name = Name::of_file(name)?;
+    let name = if is_private(name) { Name::of_file(name)? } else { Name::new(name).ok()? };
     // What cannot be an orphan of ours is not even opened.
     let status = file::status_of(name.as_str()).ok()?;
     if status.strange.is_some() || status.owner != process::effective_uid() {
@@ -167,19 +159,22 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
     } else if status.len < HEADER_LEN as u64 {
         return Some(false);
     } else {
-        let Ours { file, status, start } = open::open_ours(&name, true).ok()??;
-        let (header, ..) = Header::validate(&name, &start, status.len).ok()?;
-        if header.persistent() {
+        let Found { open, contents } = open::open_any(&name, true).ok()??;
+        if contents.is_some_and(|valid| valid.header.persistent()) {
             return Some(false);
         }
-        file
+        open.file
     };
+    if !os::owner::is_told(&file, status.owner) {
+        return Some(false);
+    }
     point!("sweep: looked at one");
     if !file::try_exclude(&file).ok()? {
         return Some(false);
     }
     point!("sweep: orphan excluded");
-    let removed = remove_orphan(&file, &name).ok()?;
+    let removed = unlink_exact(&file, &name);
+    let _ = file.unlock(); // by hand: a child that was forked meanwhile has the description, too
     point!("sweep: orphan removed");
-    Some(removed)
+    removed.ok()
 }

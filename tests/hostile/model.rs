@@ -58,6 +58,7 @@ pub(crate) const ARRAY: u64 = 2;
 pub(crate) const LOCK: u64 = 3;
 pub(crate) const PERSISTENT: u64 = 1;
 pub(crate) const TAGGED: u64 = 2;
+pub(crate) const POISON_OFF: u64 = 4;
 
 pub(crate) fn number(bytes: &[u8], field: Range<usize>) -> u64 {
     bytes[field].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
@@ -70,9 +71,9 @@ pub(crate) fn set_number(bytes: &mut [u8], field: Range<usize>, value: u64) {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// No segment of this format: nobody touches it, whatever he was asked for.
+    /// No segment: nobody touches it, whatever he was asked for.
     Stranger,
-    /// A segment of this format that no one can use. It goes when somebody removes it by its name.
+    /// A segment that no one can use, or of another format. It goes when somebody removes it by its name.
     Damaged,
     Segment {
         persistent: bool,
@@ -87,9 +88,9 @@ pub(crate) fn judge(bytes: &[u8], len: u64) -> Verdict {
     if bytes.len() < HEADER {
         return Verdict::Damaged;
     }
-    let ours = [(VERSION, 1), (BYTE_ORDER, 0x0102_0304), (POINTER_WIDTH, 64), (HEADER_LEN, HEADER as u64)];
+    let ours = [(VERSION, 2), (BYTE_ORDER, 0x0102_0304), (POINTER_WIDTH, 64), (HEADER_LEN, HEADER as u64)];
     if ours.into_iter().any(|(field, expected)| number(bytes, field) != expected) {
-        return Verdict::Stranger;
+        return Verdict::Damaged;
     }
     if !agrees_with_itself(bytes) || len < number(bytes, TOTAL_LEN) {
         return Verdict::Damaged;
@@ -111,7 +112,8 @@ fn agrees_with_itself(bytes: &[u8]) -> bool {
         && [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, PAGE].contains(&align)
         && size % align == 0
         && number(bytes, LOCK_KIND) == 1
-        && number(bytes, FLAGS) <= PERSISTENT + TAGGED
+        && number(bytes, FLAGS) <= PERSISTENT + TAGGED + POISON_OFF
+        && (kind != VALUE || number(bytes, FLAGS) & POISON_OFF == 0)
         && std::str::from_utf8(name).is_ok()
         && rest.iter().chain(&bytes[RESERVED]).all(|byte| *byte == 0)
         && extent(kind, size, align, count) == Some((number(bytes, DATA_OFFSET), number(bytes, TOTAL_LEN)))

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use robust_shm::{Error, SegmentInfo, SharedArray, SharedValue, remove, remove_orphans};
+use robust_shm::{Error, Options, SegmentInfo, SharedArray, SharedValue, remove, remove_orphans};
 
 use crate::step::{arm, armed, nudged_at};
 use crate::support::{Body, end_with, exists, member, path, pause, ready_to_die, say};
@@ -103,7 +103,61 @@ pub const ROLES: &[(&str, Body)] = &[
         assert!(!exists(&main_name(family)));
     }),
     ("fork", fork),
+    ("open what changes", |family| {
+        nudged_at("open: validated");
+        let error = armed(|| Value::open(&main_name(family))).unwrap_err();
+        assert!(matches!(error, Error::TypeMismatch { .. }), "{error}");
+    }),
+    ("reuse", |family| {
+        become_nobody();
+        let value = armed(|| of_root().open_or_create(&main_name(family), WHOLE)).unwrap();
+        assert_eq!(value.get(), WHOLE);
+    }),
+    ("create by reuse", |family| {
+        become_nobody();
+        let value = armed(|| of_root().create(&main_name(family), WHOLE)).unwrap();
+        assert_eq!(value.get(), WHOLE);
+    }),
+    ("find what cannot be removed", |family| {
+        become_nobody();
+        let error = armed(|| of_root().open(&main_name(family))).unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    }),
+    ("user of root's", |family| {
+        say("begins");
+        become_nobody();
+        let value = of_root().open_or_create(&main_name(family), WHOLE).unwrap();
+        assert_eq!(value.get(), WHOLE);
+        drop(value.lock().unwrap());
+        say("got it");
+        pause();
+    }),
 ];
+
+/// What root has made, for all to write to.
+fn of_root() -> Options<Value> {
+    Value::options().mode(0o666).allow_owner(0)
+}
+
+/// Becomes a user who may remove nothing of root's, in this thread: glibc's own function signals the harness's others.
+fn become_nobody() {
+    for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+        // SAFETY: takes integers.
+        #[allow(unsafe_code)]
+        let result = unsafe { libc::syscall(call, 65534, 65534, 65534) };
+        assert_eq!(result, 0);
+    }
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: takes nothing.
+    #[allow(unsafe_code)]
+    let root = unsafe { libc::geteuid() } == 0;
+    if !root {
+        eprintln!("skipped: needs root");
+    }
+    root
+}
 
 fn keep(_value: &Value) {
     say("ready");
@@ -183,6 +237,24 @@ fn held_by_a_dead(world: &mut World) {
     file.write_all_at(&u32::MAX.to_ne_bytes(), RESERVATION).unwrap();
 }
 
+fn orphan_for_all(world: &mut World) {
+    world.leaves_orphans = true;
+    world.kill("die");
+    let for_all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(path(&world.family.member(0)), for_all).unwrap();
+}
+
+/// Between two looks of the victim, the file becomes another segment, as an orphan does that is made anew.
+fn becomes_another(world: &mut World) {
+    const HEADER: usize = 512;
+    let other = world.family.member(1);
+    drop(SharedValue::options().persistent(true).create(&other, 1i64).unwrap());
+    let header = std::fs::read(path(&other)).unwrap();
+    let file = std::fs::File::options().write(true).open(path(&world.family.member(0))).unwrap();
+    file.write_all_at(&header[..HEADER], 0).unwrap();
+    remove(&other).unwrap();
+}
+
 fn soon_an_orphan(world: &mut World) {
     world.hold("keep");
 }
@@ -226,6 +298,15 @@ pub const REMOVE: Scenario = scenario("remove", kept_persistent, is_removed);
 pub const REMOVE_AND_BE_REPLACED: Scenario =
     Scenario { victim: "remove", set_up: kept_persistent, goes_on: false, ..REPLACED };
 pub const REMOVE_ORPHANS: Scenario = of_orphan("remove orphans", goes_with_the_orphans, "sweep: orphan removed");
+pub const OPEN_WHAT_CHANGES: Scenario =
+    Scenario { nudge: becomes_another, ..scenario("open what changes", persistent, nothing_to_check) };
+/// The victim is not the owner, and cannot remove what it finds. The owner, who checks, can.
+pub const REUSE: Scenario =
+    Scenario { bystander: "user of root's", ..scenario("reuse", orphan_for_all, can_be_made_anew) };
+pub const CREATE_BY_REUSE: Scenario = Scenario { victim: "create by reuse", ..REUSE };
+pub const FIND_WHAT_CANNOT_BE_REMOVED: Scenario = Scenario { victim: "find what cannot be removed", ..REUSE };
+/// These need root.
+pub const OF_ROOT: &[Scenario] = &[REUSE, CREATE_BY_REUSE, FIND_WHAT_CANNOT_BE_REMOVED];
 pub const FORK: Scenario = Scenario { goes_on: true, ..scenario("fork", kept, is_unlocked) };
 
 pub const ALL: &[Scenario] = &[
@@ -252,6 +333,8 @@ pub const ALL: &[Scenario] = &[
     REMOVE_ORPHANS,
     FORK,
 ];
+
+fn nothing_to_check(_: &Case) {}
 
 /// The victim was the only user: what it left goes as soon as the name is used.
 fn can_be_made_anew(case: &Case) {

@@ -56,11 +56,20 @@ pub struct World {
     pub holder: Option<Role>,
     /// Waits for the lock, behind or before the victim, and says "got it" soon after the victim's death.
     pub waiter: Option<Role>,
+    /// Those who leave cannot remove the name, and leave that to its owner.
+    pub leaves_orphans: bool,
 }
 
 impl World {
     pub fn new(prefix: &str) -> Self {
-        Self { family: Family::new(prefix), victim: 0, keepers: Vec::new(), holder: None, waiter: None }
+        Self {
+            family: Family::new(prefix),
+            victim: 0,
+            keepers: Vec::new(),
+            holder: None,
+            waiter: None,
+            leaves_orphans: false,
+        }
     }
 
     /// Starts a process that says "ready" and stays until the end.
@@ -238,7 +247,12 @@ fn stop_at(step: &Step, fate: Fate, scenario: &Scenario) -> bool {
         other.go_on();
         other.join();
     }
-    soon("nothing to be left over", || world.family.living().is_empty().then_some(()));
+    soon("nothing to be left over", || {
+        if world.leaves_orphans {
+            robust_shm::remove_orphans().unwrap();
+        }
+        world.family.living().is_empty().then_some(())
+    });
     true
 }
 

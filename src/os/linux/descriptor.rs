@@ -46,6 +46,11 @@ impl Descriptor {
         })
     }
 
+    /// Is that the file that this was opened as? A file that is mapped keeps its inode, whether or not it is still open.
+    pub(crate) fn was_opened_as(&self, status: &Status) -> bool {
+        self.opened.is_same_file(status)
+    }
+
     /// Is this another description of the same file?
     pub(crate) fn is_same_file(&self, other: &File) -> bool {
         file::status(other).is_ok_and(|other| other.is_same_file(&self.opened))

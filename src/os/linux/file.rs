@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
 
 /// Where POSIX shared memory objects are files on Linux, in glibc and in musl.
 pub(super) const DIRECTORY: &str = "/dev/shm";
@@ -205,6 +206,19 @@ fn write_zeros(file: &File, mut start: u64, len: u64) -> io::Result<()> {
 
 fn to_offset(bytes: u64) -> io::Result<libc::off_t> {
     libc::off_t::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
+}
+
+/// Maps the first `len` bytes of the file, shared, for reading and writing, in the place of what is mapped there.
+///
+/// # Safety
+///
+/// `start` and `len` describe a part of a mapping that is the caller's alone, from its first page.
+pub(crate) unsafe fn map_over(file: &File, start: NonNull<u8>, len: usize) -> io::Result<()> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+    // SAFETY: replaces only what is the caller's.
+    let mapped = unsafe { libc::mmap(start.as_ptr().cast(), len, protection, flags, file.as_raw_fd(), 0) };
+    if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Is this the error of a full file system?

@@ -8,6 +8,7 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod generation;
 pub(crate) mod namespace;
+pub(crate) mod owner;
 pub(crate) mod process;
 pub(crate) mod pthread;
 pub(crate) mod robust_list;

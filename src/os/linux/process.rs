@@ -1,6 +1,7 @@
 //! Threads and users of this system, and hooks for the end of this process.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 /// Does a thread of this id exist in our PID namespace? Only "no" is certain: ids are given out again.
 pub(crate) fn thread_exists(tid: u32) -> bool {
@@ -43,6 +44,14 @@ fn process_in_proc(tid: u32) -> Option<u32> {
     }
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+/// The name of a process's program and its effective user id, from `/proc`; `None` when there is no such process.
+pub(crate) fn describe(pid: u32) -> Option<(String, u32)> {
+    let directory = format!("/proc/{pid}");
+    let command = std::fs::read(format!("{directory}/comm")).ok()?;
+    let uid = std::fs::metadata(directory).ok()?.uid();
+    Some((String::from_utf8_lossy(command.trim_ascii_end()).into_owned(), uid))
 }
 
 /// The effective user id.

@@ -1,0 +1,63 @@
+//! A look at a segment from outside, or through a handle: nothing is mapped, locked or changed.
+
+use std::fs::File;
+use std::mem::offset_of;
+
+use super::open::{self, Found, Valid, os_error, read_up_to};
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::layout::{BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET};
+use crate::name::Name;
+use crate::options::LockKind;
+use crate::os::file::{self, Status};
+use crate::sync::mutex::{self, LockState};
+use crate::sync::poison::Poison;
+
+/// What a look tells.
+pub(crate) struct Inspection {
+    pub(crate) status: Status,
+    pub(crate) header: Header,
+    pub(crate) identity: Identity,
+    pub(crate) lock_kind: LockKind,
+    pub(crate) lock: LockState,
+    pub(crate) commits: u64,
+    /// How many handles there are.
+    pub(crate) attached: usize,
+}
+
+/// By name; `None` when there is none, or only what a killed program has left half-made.
+pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
+    match open::open_any(name, false)? {
+        Some(Found { open, contents: Some(contents) }) => look(name, &open.file, open.status, contents).map(Some),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// Through the description of a handle, which its own question does not count.
+pub(super) fn inspect_own(name: &Name, file: &File) -> Result<Inspection, Error> {
+    let status = file::status(file).map_err(|error| os_error(name, "inspect", error))?;
+    let mut start = [0; HEADER_LEN];
+    let len = read_up_to(file, &mut start).map_err(|error| os_error(name, "read", error))?;
+    let (header, identity, lock_kind) = Header::validate(name, &start[..len], status.len)?;
+    let found = look(name, file, status, Valid { header, identity, lock_kind })?;
+    Ok(Inspection { attached: found.attached + 1, ..found })
+}
+
+fn look(name: &Name, file: &File, status: Status, contents: Valid) -> Result<Inspection, Error> {
+    let Valid { header, identity, lock_kind } = contents;
+    let mut start = [0; BODY_OFFSET + size_of::<CommitLine>()];
+    read_up_to(file, &mut start).map_err(|error| os_error(name, "read", error))?;
+    let commits = BODY_OFFSET + offset_of!(CommitLine, commits);
+    let line = std::array::from_fn(|i| start[LOCK_OFFSET + i]);
+    let rule = Poison::of(identity.shape.kind, header.poisons());
+    let attached = file::count_attending(file).map_err(|error| os_error(name, "count the users of", error))?;
+    Ok(Inspection {
+        status,
+        lock: mutex::state(lock_kind, &line, header.pid_namespace, rule),
+        header,
+        identity,
+        lock_kind,
+        commits: u64::from_ne_bytes(std::array::from_fn(|i| start[commits + i])),
+        attached,
+    })
+}

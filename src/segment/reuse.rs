@@ -1,0 +1,115 @@
+//! Making a segment in the place of an orphan that this user may write to, but not remove.
+//!
+//! In `/dev/shm`, as in `/tmp`, only its owner removes a file. A user whom [`mode`](crate::Options::mode) has let in, or a
+//! program that has given its privileges up, can be the last one out and leave a name behind that it cannot free. Such
+//! an orphan becomes the new segment, while it is held exclusively, so that nobody uses it:
+//!
+//! 1. Its flags are replaced by a mark, [`Header::UNFINISHED`]. From here on it is nobody's segment: who is killed in
+//!    the middle leaves an orphan that says so, whatever else is in it, and the next one begins anew.
+//! 2. It is emptied, and gets its size, its data and its new header, still with the mark.
+//! 3. The flags are written: now it is a segment, with an id of its own.
+//!
+//! Then its maker becomes a user as every opener does. An opener that had validated the old header reads it again once it
+//! is a user, and begins anew when it is another.
+
+use std::fs::File;
+use std::io;
+use std::mem::offset_of;
+use std::os::unix::fs::FileExt;
+
+use super::create::{self, Initial};
+use super::open::{self, Attempt, Open, Valid};
+use super::{Mapping, removal};
+use crate::error::Error;
+use crate::fault::point;
+use crate::identity::Identity;
+use crate::layout::{BODY_OFFSET, HEADER_LEN, Header};
+use crate::name::Name;
+use crate::options::Settings;
+
+/// An orphan that this user cannot remove, held exclusively.
+pub(super) struct Orphan(Open);
+
+impl Orphan {
+    /// Removes an orphan that is held exclusively; `Some` if this user may not.
+    pub(super) fn remove(open: Open, name: &Name) -> Result<Option<Self>, Error> {
+        let removed = removal::unlink_exact(&open.file, name);
+        if removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            return Ok(Some(Self(open)));
+        }
+        let _ = open.file.unlock(); // by hand: a child that was forked meanwhile has the description, too
+        removed.map(|_| None).map_err(|error| open::os_error(name, "remove the orphaned", error))
+    }
+
+    /// Leaves it to its owner.
+    pub(super) fn give_back(self) {
+        let _ = self.0.file.unlock(); // by hand, as above
+        point!("reuse: given back");
+    }
+
+    /// Makes the new segment in its place; `None` when somebody else came first.
+    pub(super) fn reuse(
+        self,
+        name: &Name,
+        identity: &Identity,
+        settings: &Settings,
+        initial: Initial<'_>,
+    ) -> Result<Option<Mapping>, Error> {
+        let (header, mut image) = match self.prepare(name, identity, settings) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                self.give_back();
+                return Err(error);
+            }
+        };
+        if let Err(error) = reset(&self.0.file, &header, &mut image, settings.reserve, initial) {
+            self.give_back();
+            return Err(create::create_error(name, header.total_len, error));
+        }
+        let valid = Valid { header, identity: identity.clone(), lock_kind: settings.lock_kind() };
+        match open::share_and_map(name, self.0, valid)? {
+            Attempt::Opened(mut mapping) => {
+                mapping.was_created = true;
+                Ok(Some(*mapping))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Its mode stays as it is, because only its owner changes it. So it serves only who asks for that mode: anything
+    /// else would let in others than the program has said.
+    fn prepare(
+        &self,
+        name: &Name,
+        identity: &Identity,
+        settings: &Settings,
+    ) -> Result<(Header, [u8; BODY_OFFSET]), Error> {
+        let mode = self.0.status.mode & 0o777;
+        if mode != settings.mode() {
+            return Err(Error::ForeignOrphan { name: name.shared(), owner: self.0.status.owner, mode });
+        }
+        create::prepare(name, identity, settings)
+    }
+}
+
+fn reset(
+    file: &File,
+    header: &Header,
+    image: &mut [u8; BODY_OFFSET],
+    reserve: bool,
+    initial: Initial<'_>,
+) -> io::Result<()> {
+    const FLAGS: usize = offset_of!(Header, flags);
+    let mark = Header::UNFINISHED.to_ne_bytes();
+    image[FLAGS..FLAGS + mark.len()].copy_from_slice(&mark);
+    point!("reuse: prepared");
+    file.write_all_at(&mark, FLAGS as u64)?;
+    point!("reuse: marked");
+    file.set_len(HEADER_LEN as u64)?;
+    point!("reuse: emptied");
+    create::write_contents(file, header, image, reserve, initial)?;
+    point!("reuse: written");
+    file.write_all_at(&header.flags.to_ne_bytes(), FLAGS as u64)?;
+    point!("reuse: finished");
+    Ok(())
+}

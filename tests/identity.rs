@@ -1,0 +1,202 @@
+//! Which segment a handle is of, and whether it is the one that was meant.
+#![allow(unsafe_code)]
+
+mod support;
+
+use std::ffi::CString;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use robust_shm::{Error, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, remove};
+use support::{Scratch, exists, path, pause, play, ready_to_die, say, spawn};
+
+#[test]
+fn child() {
+    play(&[
+        ("fork", fork_with_a_handle),
+        ("attach", |name| {
+            let _value = SharedValue::<u64>::open(name).unwrap();
+            say("attached");
+            pause();
+        }),
+        ("die-holding", |name| {
+            let array = SharedArray::<u8, 4>::options().persistent(true).create(name).unwrap();
+            let mut guard = array.lock().unwrap();
+            guard[0] = 1;
+            ready_to_die();
+        }),
+    ]);
+}
+
+fn persistent(prefix: &str, value: u64) -> Scratch {
+    let name = Scratch::new(prefix);
+    drop(SharedValue::options().persistent(true).create(&name, value).unwrap());
+    name
+}
+
+/// Lets the names of two files change places.
+fn exchange(one: &CString, other: &CString) {
+    const RENAME_EXCHANGE: libc::c_uint = 2;
+    let [from, to] = [one, other].map(|name| name.as_ptr());
+    // SAFETY: paths that end with NUL.
+    let result =
+        unsafe { libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, RENAME_EXCHANGE) };
+    assert_eq!(result, 0);
+}
+
+/// Once, the name was opened again for mapping, and only the id was compared, which anybody who can read can copy.
+#[test]
+fn what_is_mapped_is_what_was_validated_though_the_name_leads_elsewhere_by_then() {
+    const COMMITS: u64 = 576;
+    let (name, copy) = (persistent("validated", 7), Scratch::new("copy"));
+    fs::copy(path(&name), path(&copy)).unwrap();
+    // The copy has the same id, and another count.
+    let file = OpenOptions::new().write(true).open(path(&copy)).unwrap();
+    file.write_all_at(&6u64.to_ne_bytes(), COMMITS).unwrap();
+    let [one, other] = [&name, &copy].map(|name| CString::new(path(name).to_str().unwrap()).unwrap());
+    let done = AtomicBool::new(false);
+    let mut counts = [0, 0];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                exchange(&one, &other);
+            }
+        });
+        let mismatch = (0..5_000).find_map(|_| {
+            let value = SharedValue::<u64>::open(&name).unwrap();
+            let (validated, mapped) = (value.info().unwrap().commits().unwrap(), value.commits());
+            counts[usize::from(mapped == 6)] += 1;
+            (validated != mapped).then_some((validated, mapped))
+        });
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(mismatch, None);
+    });
+    assert!(counts.into_iter().all(|count| count > 0), "the names did not change places: {counts:?}");
+}
+
+#[test]
+fn an_opener_that_states_what_the_segment_is_not_is_told_both_sides() {
+    let name = Scratch::new("options");
+    let _array = SharedArray::<u8, 4>::options().mode(0o640).poison(false).create(&name).unwrap();
+    let options = SharedArray::<u8, 4>::options;
+    for (stated, option, expected, found) in [
+        (options().persistent(true), "persistent", "true", "false"),
+        (options().poison(true), "poison", "true", "false"),
+        (options().mode(0o600), "mode", "0o600", "0o640"),
+    ] {
+        for error in [stated.open(&name).unwrap_err(), stated.open_or_create(&name).unwrap_err()] {
+            assert!(matches!(&error, Error::OptionMismatch { option: named, .. } if *named == option), "{error:?}");
+            let message = error.to_string();
+            for side in [format!("expected {option}({expected})"), format!("found {option}({found})")] {
+                assert!(message.contains(&side), "no {side:?}: {message}");
+            }
+        }
+    }
+    // Who states what is so, or nothing, is let in.
+    let right = options().persistent(false).poison(false).mode(0o640).lock_kind(LockKind::Futex);
+    for stated in [right, options()] {
+        assert!(!stated.open_or_create(&name).unwrap().was_created());
+    }
+    assert_eq!(SegmentInfo::of(&name).unwrap().attached(), 1, "a refused opener has stayed");
+
+    let kept = persistent("options", 7);
+    let temporary = SharedValue::<u64>::options().persistent(false);
+    assert!(matches!(temporary.open(&kept), Err(Error::OptionMismatch { .. })));
+    assert_eq!(SharedValue::<u64>::open(&kept).unwrap().get(), 7);
+}
+
+#[test]
+fn a_handle_knows_whether_its_name_is_gone() {
+    let name = Scratch::new("removed");
+    let value = SharedValue::create(&name, 7u64).unwrap();
+    assert!(!value.is_removed());
+    // As systemd does.
+    fs::remove_file(path(&name)).unwrap();
+    assert!(value.is_removed());
+    let successor = SharedArray::<u8, 4>::create(&name).unwrap();
+    assert!(value.is_removed() && !successor.is_removed());
+    // The picture is of the handle's own segment.
+    let info = value.info().unwrap();
+    assert_eq!((info.kind(), info.attached(), info.name()), ("SharedValue", 1, &*name));
+    assert_eq!(successor.info().unwrap().kind(), "SharedArray");
+    let again = SharedArray::<u8, 4>::open(&name).unwrap();
+    assert_eq!((again.info().unwrap().attached(), successor.info().unwrap().attached()), (2, 2));
+    remove(&name).unwrap();
+    assert!(successor.is_removed() && again.is_removed());
+
+    let lock = SharedLock::create(&name).unwrap();
+    let elsewhere = Scratch::new("elsewhere");
+    fs::rename(path(&name), path(&elsewhere)).unwrap();
+    assert!(lock.is_removed(), "nobody finds it by that name");
+    assert_eq!(lock.info().unwrap().kind(), "SharedLock");
+    drop(lock);
+}
+
+#[test]
+fn the_users_of_a_segment_have_names() {
+    let name = Scratch::new("users");
+    let value = SharedValue::create(&name, 7u64).unwrap();
+    let mut child = spawn("attach", &name);
+    child.expect("attached");
+    let mut expected = vec![std::process::id(), child.id()];
+    expected.sort_unstable();
+    let users = support::until("a table of locks that has both", || {
+        let users = SegmentInfo::of(&name).unwrap().users();
+        (users.iter().map(|user| user.pid).collect::<Vec<_>>() == expected).then_some(users)
+    });
+    // SAFETY: takes nothing.
+    let me = unsafe { libc::geteuid() };
+    assert!(users.iter().all(|user| user.uid == me && !user.command.is_empty()), "{users:?}");
+    assert_eq!(value.info().unwrap().users().len(), 2);
+    child.go_on();
+    child.join();
+    assert_eq!(SegmentInfo::of(&name).unwrap().users().len(), 1);
+    spawn("fork", &name).join();
+}
+
+/// A child that goes on with its parent's handle is a user of its own.
+fn fork_with_a_handle(name: &str) {
+    let value = SharedValue::<u64>::open(name).unwrap();
+    let child = support::fork(|| {
+        support::until("the child to be named", || {
+            let users = value.info().unwrap().users();
+            users.iter().any(|user| user.pid == std::process::id()).then_some(())
+        });
+    });
+    child.join();
+    drop(value);
+}
+
+#[test]
+fn a_persistent_segment_without_users_is_no_orphan() {
+    let name = persistent("kept", 7);
+    let info = SegmentInfo::of(&name).unwrap();
+    assert!(info.is_persistent() && info.attached() == 0 && !info.is_orphan());
+    assert!(!info.to_string().contains("orphan"), "{info}");
+}
+
+/// Whether the kernel has marked the dead holder, or was no longer there to do so.
+#[test]
+fn a_take_over_keeps_the_poison() {
+    const LOCK_WORD: u64 = 520;
+    for lost_power in [false, true] {
+        let name = Scratch::new("poisoned");
+        let child = spawn("die-holding", &name);
+        child.expect("ready");
+        child.kill();
+        if lost_power {
+            let file = OpenOptions::new().write(true).open(path(&name)).unwrap();
+            file.write_all_at(&0x3fff_fff0u32.to_ne_bytes(), LOCK_WORD).unwrap();
+        }
+        for _ in 0..2 {
+            let array = SharedArray::<u8, 4>::open(&name).unwrap();
+            assert!(array.is_poisoned() && array.lock().is_err());
+        }
+        let array = SharedArray::<u8, 4>::open(&name).unwrap();
+        drop(array.lock_recover(|_| {}).unwrap());
+        assert!(!array.is_poisoned());
+        drop(array);
+        assert!(exists(&name));
+    }
+}

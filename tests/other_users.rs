@@ -1,0 +1,260 @@
+//! Segments of other users: whom they may be taken for, and what becomes of what they leave. Needs root, to become others.
+#![allow(unsafe_code)]
+
+mod support;
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, PermissionsExt, chown};
+
+use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans};
+use support::{Scratch, exists, path, pause, play, say, spawn};
+
+#[test]
+fn child() {
+    play(&[
+        ("reuses", reuse_what_cannot_be_removed),
+        ("races", race_for_what_cannot_be_removed),
+        ("gave-up-root", give_privileges_up),
+        ("sweeps-as-owner", sweep_as_its_owner),
+        ("unmapped", look_from_a_user_namespace),
+        ("own-unmapped", live_as_nobody_in_a_user_namespace),
+    ]);
+}
+
+const NOBODY: libc::c_long = 65534;
+const OWNER: u32 = 4242;
+
+/// Becomes another user, in this thread: glibc's own function signals the other threads of the harness.
+fn become_user(uid: libc::c_long) {
+    for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+        // SAFETY: takes integers.
+        assert_eq!(unsafe { libc::syscall(call, uid, uid, uid) }, 0);
+    }
+}
+
+fn is_root() -> bool {
+    // SAFETY: takes nothing.
+    let root = unsafe { libc::geteuid() } == 0;
+    if !root {
+        eprintln!("skipped: needs root");
+    }
+    root
+}
+
+const FLAGS: u64 = 56;
+
+/// What killed programs of [`OWNER`] have left, for all to write to.
+fn orphan(name: &str) {
+    drop(SharedValue::options().persistent(true).create(name, 7u64).unwrap());
+    fs::set_permissions(path(name), PermissionsExt::from_mode(0o666)).unwrap();
+    chown(path(name), Some(OWNER), None).unwrap();
+    OpenOptions::new().write(true).open(path(name)).unwrap().write_all_at(&[0; 4], FLAGS).unwrap();
+}
+
+fn id(name: &str) -> Vec<u8> {
+    fs::read(path(name)).unwrap()[32..48].to_vec()
+}
+
+fn reuse_what_cannot_be_removed(name: &str) {
+    become_user(NOBODY);
+    let first = id(name);
+    let trusting = SharedValue::<u64>::options().allow_owner(OWNER);
+    // What is dead does not count.
+    assert!(matches!(trusting.open(name), Err(Error::NotFound { .. })));
+    // Who wants another mode than it has cannot have it, and is told whom to ask.
+    for error in [trusting.create(name, 1).unwrap_err(), trusting.open_or_create(name, 1).unwrap_err()] {
+        assert!(matches!(error, Error::ForeignOrphan { owner: OWNER, mode: 0o666, .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(message.contains("uid 4242") && message.contains("mode(0o666)"), "{message}");
+    }
+    assert_eq!(id(name), first, "it was touched");
+
+    let value = trusting.clone().mode(0o666).open_or_create(name, 8).unwrap();
+    assert!(value.was_created() && (value.get(), value.commits()) == (8, 0));
+    assert_ne!(id(name), first, "an old opener would take it for the old one");
+    let second = id(name);
+    assert!(matches!(trusting.create(name, 1), Err(Error::AlreadyExists { .. })));
+    assert_eq!(trusting.open(name).unwrap().update(|v| *v += 1).unwrap(), 9);
+    drop(value);
+    assert!(exists(name), "only its owner can remove it");
+
+    // As something larger, something smaller, and something persistent: each starts with its own contents.
+    let arrays = SharedArray::<u32, 5_000>::options().allow_owner(OWNER).mode(0o666);
+    let array = arrays.create_from(name, &[3; 5_000]).unwrap();
+    assert!(array.was_created() && array.to_vec().unwrap() == [3; 5_000]);
+    std::mem::forget(array.lock().unwrap()); // held and poisoned, when all are gone
+    drop(array);
+    let pid = std::process::id();
+    assert!(SegmentInfo::of(name).unwrap().users().iter().all(|user| user.pid == pid));
+    assert_ne!(id(name), second);
+    say("leaked");
+}
+
+fn give_privileges_up(name: &str) {
+    let options = SharedValue::<u64>::options().mode(0o666).allow_owner(0);
+    let value = options.create(name, 7).unwrap();
+    become_user(NOBODY);
+    drop(value);
+    assert!(exists(name), "nobody cannot remove what root made");
+    let value = options.open_or_create(name, 8).unwrap();
+    assert!(value.was_created() && value.get() == 8);
+    drop(value);
+    let persistent = options.clone().persistent(true).create(name, 9).unwrap();
+    drop(persistent);
+    assert_eq!(options.open(name).unwrap().get(), 9);
+}
+
+fn sweep_as_its_owner(name: &str) {
+    become_user(OWNER.into());
+    assert!(remove_orphans().unwrap().iter().any(|removed| removed == name));
+    assert!(!exists(name));
+}
+
+/// Once, the last user could neither open nor remove what he had left, and the message blamed the mode.
+#[test]
+fn an_orphan_that_cannot_be_removed_is_made_anew_in_place() {
+    if !is_root() {
+        return;
+    }
+    let name = Scratch::new("reuses");
+    orphan(&name);
+    spawn("reuses", &name).join();
+    // Its owner can still do what he could.
+    spawn("sweeps-as-owner", &name).join();
+}
+
+#[test]
+fn a_program_that_gave_its_privileges_up_can_use_its_names_again() {
+    if !is_root() {
+        return;
+    }
+    let name = Scratch::new("gave-up");
+    spawn("gave-up-root", &name).join();
+    remove(&name).unwrap();
+}
+
+const ELEMENTS: usize = 3_000;
+
+fn race_for_what_cannot_be_removed(name: &str) {
+    become_user(NOBODY);
+    let options = SharedArray::<u64, ELEMENTS>::options().allow_owner(OWNER).mode(0o666);
+    say("ready");
+    pause();
+    let mut created = 0;
+    for _ in 0..100 {
+        let array = options.open_or_create_from(name, &[7; ELEMENTS]).unwrap();
+        created += u32::from(array.was_created());
+        // Nobody sees one that is half made, or loses one that is in use.
+        assert!(array.to_vec().unwrap().iter().all(|element| *element == 7));
+        assert!(!array.is_removed());
+    }
+    say(created);
+}
+
+#[test]
+fn of_many_who_make_an_orphan_anew_none_sees_it_half_made() {
+    if !is_root() {
+        return;
+    }
+    let name = Scratch::new("races");
+    orphan(&name);
+    let mut children: Vec<_> = (0..6).map(|_| spawn("races", &name)).collect();
+    children.iter().for_each(|child| child.expect("ready"));
+    children.iter_mut().for_each(support::Role::go_on);
+    let created: u32 = children.iter().map(|child| child.hear().parse::<u32>().unwrap()).sum();
+    children.into_iter().for_each(support::Role::join);
+    println!("made anew {created} times");
+    assert!(created > 0);
+}
+
+#[test]
+fn every_segment_has_an_id_of_its_own() {
+    let (one, other) = (Scratch::new("one"), Scratch::new("other"));
+    let _one = SharedLock::create(&one).unwrap();
+    let _other = SharedLock::create(&other).unwrap();
+    assert_ne!(id(&one), id(&other));
+}
+
+#[test]
+fn several_owners_can_be_allowed() {
+    if !is_root() {
+        return;
+    }
+    let names = [1, 4242].map(|owner| {
+        let name = Scratch::new("allowed");
+        drop(SharedValue::options().persistent(true).create(&name, owner).unwrap());
+        chown(path(&name), Some(owner), None).unwrap();
+        name
+    });
+    let both = SharedValue::<u32>::options().allow_owner(1).allow_owner(4242);
+    assert_eq!([&names[0], &names[1]].map(|name| both.open(name).unwrap().get()), [1, 4242]);
+    let one = SharedValue::<u32>::options().allow_owner(1);
+    assert!(matches!(one.open(&names[1]), Err(Error::ForeignOwner { found: 4242, .. })));
+}
+
+// User namespaces
+
+/// A user namespace without a map: everybody is the overflow user, this process too. `false` where none can be made.
+fn enter_a_user_namespace() -> bool {
+    // SAFETY: takes an integer. The calling thread must be the process's only one, so it is forked off.
+    unsafe { libc::unshare(libc::CLONE_NEWUSER) == 0 }
+}
+
+fn look_from_a_user_namespace(name: &str) {
+    become_user(NOBODY);
+    support::fork(|| {
+        if !enter_a_user_namespace() {
+            eprintln!("skipped: no user namespace can be made here");
+            return;
+        }
+        // SAFETY: takes nothing.
+        let me = unsafe { libc::geteuid() };
+        let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(path(name)).unwrap());
+        assert_eq!(me, owner, "not the case that is meant");
+        for error in [
+            SharedValue::<u64>::open(name).unwrap_err(),
+            SharedValue::create(name, 1u64).unwrap_err(),
+            SharedValue::<u64>::options().allow_owner(owner).open(name).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::UnknownOwner { .. }), "{error:?}");
+            assert!(error.to_string().contains(&format!("uid {owner}")), "{error}");
+        }
+        assert_eq!(remove_orphans().unwrap(), [""; 0]);
+    })
+    .join();
+}
+
+/// Once, whoever ran as `nobody` in a user namespace took every owner without a number for himself.
+#[test]
+fn an_owner_who_cannot_be_told_from_others_is_refused() {
+    if !is_root() {
+        return;
+    }
+    let name = Scratch::new("unmapped");
+    orphan(&name);
+    spawn("unmapped", &name).join();
+    assert!(exists(&name));
+}
+
+fn live_as_nobody_in_a_user_namespace(name: &str) {
+    become_user(NOBODY);
+    support::fork(|| {
+        if !enter_a_user_namespace() {
+            return;
+        }
+        // The kernel knows that these are ours, whatever number it shows.
+        let value = SharedValue::create(name, 7u64).unwrap();
+        assert_eq!(SharedValue::<u64>::open(name).unwrap().update(|v| *v += 1).unwrap(), 8);
+        drop(value);
+        assert!(!exists(name));
+    })
+    .join();
+}
+
+#[test]
+fn ones_own_segments_are_told_from_others_even_without_a_number() {
+    if !is_root() {
+        return;
+    }
+    spawn("own-unmapped", &Scratch::new("own-unmapped")).join();
+}
