@@ -12,8 +12,10 @@ use support::{Scratch, exists, play, spawn};
 #[test]
 fn child() {
     play(&[
+        // SAFETY: ends the process, as the next but one.
         ("quick_exit", |name| end(name, || unsafe { quick_exit(0) })),
         ("exit", |name| end(name, || std::process::exit(0))),
+        // SAFETY: as above.
         ("_exit", |name| end(name, || unsafe { libc::_exit(0) })),
         ("exec", |name| end(name, || panic!("{}", std::process::Command::new("true").exec()))),
     ]);

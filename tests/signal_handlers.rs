@@ -166,7 +166,7 @@ mod stepped {
         if depth == 1 {
             if step == DIES_AFTER.load(Relaxed) {
                 // SAFETY: ends this process.
-                unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+                unsafe { libc::kill(std::process::id().cast_signed(), libc::SIGKILL) };
             }
             return;
         }

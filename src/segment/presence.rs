@@ -13,7 +13,7 @@
 //! each has closed before it looks.
 //!
 //! What a thread is opening or leaving at the moment of a fork is no handle of the child's, which closes it. It must know
-//! of it for that: so a file is announced in the [registry](super::registry) as soon as it is opened, and opened again if
+//! of it for that: so a file is announced in the [registry] as soon as it is opened, and opened again if
 //! a fork may have come in between.
 
 use std::fs::File;

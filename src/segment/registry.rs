@@ -40,8 +40,13 @@ fn place(index: u32) -> (usize, usize) {
 fn slot(index: u32) -> Option<&'static Slot> {
     let (block, at) = place(index);
     let block = SLOTS[block].load(Ordering::Acquire); // pairs with the Release in `make_block`
-    // SAFETY: a block is never freed, and has a slot at each place.
-    (!block.is_null()).then(|| unsafe { &*block.add(at) })
+    if block.is_null() {
+        return None;
+    }
+    // SAFETY: a block has a slot at each place.
+    let slot = unsafe { block.add(at) };
+    // SAFETY: a block is never freed, and its slots are changed by atomics only.
+    Some(unsafe { &*slot })
 }
 
 fn make_block(block: usize) {

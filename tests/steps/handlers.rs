@@ -54,7 +54,7 @@ fn passed(point: &'static str) {
             // SAFETY: ends this process.
             #[allow(unsafe_code)]
             unsafe {
-                libc::kill(libc::getpid(), libc::SIGKILL)
+                libc::kill(std::process::id().cast_signed(), libc::SIGKILL)
             };
         }
     } else if [which, EACH].contains(&COMES_AT.load(Relaxed)) {
