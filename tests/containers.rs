@@ -117,11 +117,17 @@ fn an_orphan_of_another_namespace_is_an_orphan() {
         return;
     }
     let name = Scratch::new("orphan");
-    let child = spawn_in_container("creates", &name);
-    child.expect("created");
-    child.kill();
+    let orphan = || {
+        let child = spawn_in_container("creates", &name);
+        child.expect("created");
+        assert!(matches!(SharedValue::create(&name, 1u64), Err(Error::AlreadyExists { .. })));
+        child.kill(); // the container ends some time later
+    };
+    orphan();
     until("the end of the container", || (SharedValue::<u64>::open(&name).is_err() && !exists(&name)).then_some(()));
-    assert!(SharedValue::create(&name, 1u64).is_ok());
+    orphan();
+    let own = until("the end of the container", || SharedValue::create(&name, 1u64).ok());
+    assert_eq!(own.get(), 1, "not the dead one's");
 }
 
 fn dies_holding(name: &str) {
