@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use robust_shm::{ArrayGuard, LockError, LockGuard, SegmentInfo, SharedArray, SharedLock};
+use robust_shm::{ArrayGuard, Error, LockError, LockGuard, SegmentInfo, SharedArray, SharedLock};
 use support::{Scratch, play, ready_to_die, say, spawn, until};
 
 #[test]
@@ -250,6 +250,11 @@ fn what_has_no_poison_goes_on_after_kills_and_panics() {
     // Openers follow the segment, whether they state the same or nothing.
     let same = SharedArray::<u64, 4>::options().poison(false).open(&name).unwrap();
     assert!(same.get(0).unwrap() >= 20);
+    assert!(SharedArray::<u64, 4>::open(&name).unwrap().get(0).unwrap() >= 20);
+    let other = SharedArray::<u64, 4>::options().poison(true).open(&name);
+    assert!(matches!(other, Err(Error::OptionMismatch { option: "poison", .. })), "{other:?}");
+    let other = SharedLock::options().poison(true).open_or_create(&of_lock);
+    assert!(matches!(other, Err(Error::OptionMismatch { option: "poison", .. })), "{other:?}");
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         let _turn = turn.lock().unwrap();
         let _counters = same.lock().unwrap();

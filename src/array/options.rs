@@ -9,7 +9,8 @@ impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     /// Whether an array that is created is poisoned when a holder dies or panics amid changes. `true` by default;
     /// `false` is for elements that mean something each by itself, as counters do: a death between two of them leaves
     /// nothing half-done. [`lock`](SharedArray::lock) then never says `Poisoned`, and the lock of a dead holder is
-    /// handed over as ever. The segment records it, and openers follow.
+    /// handed over as ever. The segment records it, and an opener follows it, unless it states something else, which is
+    /// [`Error::OptionMismatch`].
     ///
     /// # Examples
     ///

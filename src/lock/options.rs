@@ -9,7 +9,7 @@ impl Options<SharedLock> {
     /// Whether a lock that is created is poisoned when a holder dies or panics. `true` by default; `false` is for a lock
     /// that guards nothing which could be left half-done: it says who leads, or keeps others out for a while.
     /// [`lock`](SharedLock::lock) then never says `Poisoned`, and the lock of a dead holder is handed over as ever. The
-    /// segment records it, and openers follow.
+    /// segment records it, and an opener follows it, unless it states something else, which is [`Error::OptionMismatch`].
     ///
     /// # Examples
     ///
