@@ -140,7 +140,7 @@ impl Mutex {
     /// A fork has taken this process out of the PID namespace in which the ids in the word mean something.
     #[cold]
     fn foreign_namespace(&self) -> LockError {
-        let message = "this process is in another PID namespace than the segment's creator (or it cannot be told whether it is), and thread ids mean nothing across namespaces: lock before the fork into it, mount /proc, or create the segment with LockKind::OsMutex";
+        let message = "this process is in another PID namespace than the segment's creator (or it cannot be told whether it is), and thread ids mean nothing across namespaces: use it from the processes of one namespace, mount /proc, or create it with LockKind::OsMutex";
         self.os_error("take", io::Error::new(io::ErrorKind::Unsupported, message))
     }
 
