@@ -101,7 +101,7 @@ fn what_is_interrupted(locks: &Locks) {
 /// What is interrupted: the steps of a thread that uses the outer locks.
 pub(crate) type Steps = fn(&Locks);
 
-pub(crate) const STEPS: [Steps; 9] = [
+pub(crate) const STEPS: [Steps; 10] = [
     |locks| drop(locks.ours[0].lock().unwrap()),
     |locks| {
         locks.seem_awaited();
@@ -114,6 +114,7 @@ pub(crate) const STEPS: [Steps; 9] = [
     |locks| release(locks, &[0, 1], &[1, 0]),
     |locks| release(locks, &[0, 1, 2], &[1, 0, 2]),
     |locks| release(locks, &[LIBCS, LIBCS + 1, LIBCS + 2], &[LIBCS + 1, LIBCS + 2, LIBCS]),
+    |locks| release(locks, &[0, LIBCS], &[LIBCS, 0]),
     |locks| release(locks, &[0, LIBCS, 1], &[LIBCS, 0, 1]),
     |locks| release(locks, &[LIBCS, 0, LIBCS + 1], &[LIBCS + 1, LIBCS, 0]),
     |locks| {
