@@ -7,7 +7,7 @@
 //! * a lock that nobody holds, and counts that stand still, while every process *sleeps*;
 //! * a word without the waiters bit while one sleeps, which was asleep before and is still in the same sleep.
 //!
-//! What needs two processes at certain instructions is rare here; `tests/models/lock_word` finds it for sure.
+//! What needs two processes at certain instructions is rare here; `tests/models/lock` finds it for sure.
 //!
 //! `ROBUST_SHM_STRESS_SECONDS=300 cargo test --release --test stress_lock` is the long form; the default is 2 for each test.
 

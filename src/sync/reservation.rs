@@ -151,7 +151,8 @@ fn look_closely(line: &LockLine, token: Token) -> Free {
         if let Some(until) = left.and_then(Deadline::after) {
             return Free::KeptUntil(until);
         }
-        end(line, seen);
+        // This very one: the heir may have made its claim anew. A failure means that it has, or that it has ended.
+        let _ = line.reservation.compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed);
         point!("reserve: over");
         return Free::ForAll;
     }
@@ -179,10 +180,16 @@ pub(super) fn after_release(line: &LockLine) -> Option<u32> {
     Some(line.reservation.load(Ordering::Relaxed)).filter(|reservation| *reservation != 0)
 }
 
-/// Ends this very reservation.
-pub(super) fn end(line: &LockLine, seen: u32) {
-    // A failure means that it has ended, or has become another's.
-    let _ = line.reservation.compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed);
+/// Ends the heir's reservation, and also if others put a stamp to it in the meantime.
+pub(super) fn end(line: &LockLine, mut seen: u32) {
+    let heir = Token(seen & !STAMP);
+    // Else it has ended, or has become another's.
+    while heir.is_in(seen) {
+        match line.reservation.compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(found) => seen = found,
+        }
+    }
 }
 
 #[cfg(test)]

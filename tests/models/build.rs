@@ -1,0 +1,189 @@
+//! Copies the lock's real source for the checker `lock`, once as it is and once for each mutant, with the mutant's edits.
+//!
+//! What every copy has that the source has not: `crate` is the copy's own root, std's atomics are the checker's, and the
+//! two accesses of the robust list go through it; a robust list can be made from the address of its head, and a token
+//! shows its bits. Unit tests stay behind. The lock line is the one of `src/layout.rs`. A mutant whose edits do not fit the
+//! source any more makes its own test fail, and nothing else.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+#[path = "lock/mutants.rs"]
+#[allow(dead_code, reason = "the rest is for the tests")]
+mod mutants;
+
+use mutants::{EQUIVALENT, File, MUTANTS};
+
+const FILES: [File; 8] = [
+    File::RobustFutex,
+    File::Waiting,
+    File::Reservation,
+    File::Poison,
+    File::ClearWaiters,
+    File::RobustList,
+    File::Nested,
+    File::Proof,
+];
+
+fn source(file: File) -> &'static str {
+    match file {
+        File::RobustFutex => "sync/robust_futex.rs",
+        File::Waiting => "sync/waiting.rs",
+        File::ClearWaiters => "sync/clear_waiters.rs",
+        File::Reservation => "sync/reservation.rs",
+        File::Poison => "sync/poison.rs",
+        File::RobustList => "os/linux/robust_list.rs",
+        File::Nested => "os/linux/robust_list/nested.rs",
+        File::Proof => "os/linux/robust_list/proof.rs",
+    }
+}
+
+fn main() {
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
+    let source_root = root.join("../../src");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
+    println!("cargo::rerun-if-env-changed=LOCK_SOURCE");
+    let source_root = env::var_os("LOCK_SOURCE").map_or(source_root, PathBuf::from);
+    let read = |path: &str| {
+        let path = source_root.join(path);
+
+        println!("cargo::rerun-if-changed={}", path.display());
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=lock/mutants.rs");
+    let originals = FILES.map(|file| read(source(file)));
+    fs::write(out.join("lock_line.rs"), lock_line(&read("layout.rs"))).expect("writable");
+
+    let mut subjects = String::new();
+    let mut table = String::new();
+    let real = std::iter::once(("real", &[][..]));
+    for (name, edits) in real.chain(MUTANTS.iter().chain(EQUIVALENT).map(|mutant| (mutant.name, mutant.edits))) {
+        let mut texts = originals.clone();
+        let mut missing = Vec::new();
+        for edit in edits {
+            let at = FILES.iter().position(|file| *file == edit.file).expect("all files are listed");
+            match texts[at].matches(edit.from).count() {
+                1 => texts[at] = texts[at].replacen(edit.from, edit.to, 1),
+                count => missing.push(format!("{} times in {}: {}", count, source(edit.file), edit.from)),
+            }
+        }
+        if !missing.is_empty() {
+            writeln!(table, "Err(({name:?}, {missing:?})),", missing = missing.join("\n")).expect("a string");
+            continue;
+        }
+        let directory = out.join(name);
+        for (file, text) in FILES.iter().zip(&texts) {
+            let text = adapted(*file, text, name);
+            let path = directory.join(source(*file));
+            fs::create_dir_all(path.parent().expect("a directory")).expect("writable");
+            fs::write(path, text).expect("writable");
+        }
+        let lists = [File::RobustList, File::Nested, File::Proof, File::Poison, File::ClearWaiters];
+        let is_like_real = name != "real" && edits.iter().all(|edit| !lists.contains(&edit.file));
+        subjects += &module(name, is_like_real, &directory, &root);
+        writeln!(table, "Ok({name}::sync::entry::subject({name:?})),").expect("a string");
+    }
+    writeln!(subjects, "pub(crate) static SUBJECTS: &[Result<Subject, (&str, &str)>] = &[{table}];").expect("a string");
+    for mutant in MUTANTS {
+        writeln!(subjects, "#[test] fn {0}() {{ is_found({0:?}); }}", mutant.name).expect("a string");
+    }
+    fs::write(out.join("subjects.rs"), subjects).expect("writable");
+}
+
+/// The text of a copy.
+fn adapted(file: File, text: &str, root: &str) -> String {
+    let text = text.split("\n#[cfg(test)]\nmod tests").next().expect("a first part");
+    let mut text =
+        text.replace("crate::", &format!("crate::{root}::")).replace("std::sync::atomic", "crate::memory::atomic");
+    if file == File::Poison {
+        text = text.replace("pub(super) fn inherit", "pub(crate) fn inherit");
+    }
+    if file == File::RobustList {
+        for (from, to) in [
+            ("ptr::read_unaligned(link)", "crate::memory::read(link)"),
+            ("ptr::write_unaligned(link, value)", "crate::memory::write(link, value)"),
+            ("\nmod nested;", "\n#[path = \"robust_list/nested.rs\"]\nmod nested;"),
+            ("\nmod proof;", "\n#[path = \"robust_list/proof.rs\"]\nmod proof;"),
+        ] {
+            assert_eq!(text.matches(from).count(), 1, "the robust list's accesses: {from}");
+            text = text.replace(from, to);
+        }
+        text += "impl RobustList { pub(crate) fn of(head: usize) -> Self { Self { head: ptr::with_exposed_provenance_mut(head) } } }";
+    }
+    if file == File::Reservation {
+        text += "impl Token { pub(crate) fn bits(self) -> u32 { self.0 } }";
+    }
+    text
+}
+
+/// The definition of the lock line.
+fn lock_line(layout: &str) -> String {
+    let start =
+        layout.find("#[repr(C, align(64))]\n#[derive(Debug)]\npub(crate) struct LockLine {").expect("the lock line");
+    let end = start
+        + layout[start..].find("/// The cache line of a value's commit cell").expect("what follows the lock line");
+    layout[start..end].to_owned()
+}
+
+/// A copy's modules; those that no edit touches can be the real one's.
+fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> String {
+    let at = |file: File| format!("#[path = {:?}]", directory.join(source(file)));
+    let os = format!(
+        "pub(crate) mod os {{
+            pub(crate) use crate::stubs::os::*;
+            {robust_list} pub(crate) mod robust_list;
+            pub(crate) mod thread {{
+                use super::robust_list::RobustList;
+                #[derive(Clone, Copy, Debug)]
+                pub(crate) struct Thread {{ pub(crate) tid: u32, pub(crate) generation: u32, pub(crate) list: RobustList }}
+                impl Thread {{ pub(crate) fn is_current(&self) -> bool {{ true }} }}
+                pub(crate) fn inherited_list() -> Option<RobustList> {{ None }}
+            }}
+        }}",
+        robust_list = at(File::RobustList)
+    );
+    let rest = format!(
+        "{poison} pub(crate) mod poison;
+        pub(crate) mod clear_waiters {{
+            use super::robust_futex;
+            {clear_waiters} mod real;
+            use super::super::layout::LockLine;
+            pub(crate) fn clear_waiters(line: &LockLine, epoch: u32) {{
+                crate::memory::pair(&line.word, || real::clear_waiters(line, epoch));
+            }}
+        }}",
+        poison = at(File::Poison),
+        clear_waiters = at(File::ClearWaiters)
+    );
+    let (os, rest) = if is_like_real {
+        (
+            "pub(crate) use crate::real::os;".to_owned(),
+            "pub(crate) use crate::real::sync::{clear_waiters, poison};".to_owned(),
+        )
+    } else {
+        (os, rest)
+    };
+    format!(
+        "#[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, reason = \"a copy\")]
+        mod {name} {{
+            use crate::stubs::identity;
+            use crate::{{fault, layout}};
+            {os}
+            pub(crate) mod sync {{
+                pub(crate) use crate::memory::atomic;
+                pub(crate) use crate::stubs::patience;
+                {rest}
+                {robust_futex} pub(crate) mod robust_futex;
+                {reservation} pub(crate) mod reservation;
+                {waiting} pub(crate) mod waiting;
+                #[path = {entry:?}] pub(crate) mod entry;
+            }}
+        }}\n",
+        robust_futex = at(File::RobustFutex),
+        reservation = at(File::Reservation),
+        waiting = at(File::Waiting),
+        entry = root.join("lock/entry.rs"),
+    )
+}

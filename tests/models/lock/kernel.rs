@@ -1,0 +1,264 @@
+//! The kernel's part: futexes, the end of a thread, and time.
+//!
+//! `futex(2)` promises that the comparison and the falling asleep are one step, and the kernel's source (kernel/futex)
+//! that a waiter's comparison comes after a full barrier, and a waker's look at the queue, too; who is woken sees what
+//! the waker has done. A dead thread's list is walked as `exit_robust_list` does it: what is listed, then what is
+//! pending; a pending word without an owner gets a wake-up, in case this thread had been given one.
+
+use std::sync::atomic::Ordering;
+
+use crate::memory::View;
+use crate::run::{Run, State, block, mixed, step, with};
+use crate::stubs::Lines;
+use crate::world::{self, HEIR, OWNER_DIED, TID, WAITERS};
+
+/// A thread that sleeps on a lock's word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sleeper {
+    thread: usize,
+    line: usize,
+    class: u32,
+    until: u64,
+    expected: u32,
+    since: u64,
+}
+
+/// The longest that a free lock is kept.
+const KEPT: u64 = 1_000_000;
+
+impl Sleeper {
+    pub(crate) fn hash(&self) -> u64 {
+        let place = mixed(self.thread as u64, self.line as u64);
+        mixed(mixed(place, u64::from(self.class) << 32 | u64::from(self.expected)), self.until)
+    }
+
+    /// Does it sleep on a free word, and look again by itself?
+    fn is_kept_away(&self) -> bool {
+        self.expected & TID == 0 && self.until <= self.since + KEPT
+    }
+}
+
+/// Was the sleep ended by a wake-up?
+pub(crate) fn wait(word: usize, expected: u32, class: u32, until: u64) -> bool {
+    step();
+    let sleeps = with(|run| {
+        run.fence(Ordering::SeqCst);
+        let place = run.place(word).expect("a lock's word");
+        let found = run.last(place).value as u32;
+        let newest = run.places[place].len() - 1;
+        let is_over = until <= run.clock;
+        let me = run.me();
+        me.view.0[place] = newest as u8;
+        let sleeps = found == expected && !is_over;
+        me.learns(u64::from(sleeps));
+        if sleeps {
+            let thread = run.current;
+            let line = place / Run::PLACES;
+            run.sleepers.push(Sleeper { thread, line, class, until, expected, since: run.clock });
+            let sleeps_as_heir = class & HEIR != 0 && class != u32::MAX;
+            run.ghost.waits_as_heir[thread] = sleeps_as_heir && run.is_heir(thread, line);
+        }
+        run.say(|run| {
+            let expected = run.shown(place, u64::from(expected));
+            if sleeps {
+                format!("sleeps on {expected} in class {class}")
+            } else {
+                format!("does not sleep on {expected}")
+            }
+        });
+        sleeps
+    });
+    if sleeps {
+        with(|run| run.me().was_woken = false);
+        block();
+        with(|run| {
+            let deadline = run.ghost.deadline[run.current];
+            let me = run.me();
+            me.has_slept = true;
+            me.awake_at = None;
+            if me.seeks {
+                me.looks_again(deadline);
+            } else {
+                me.learns(u64::from(me.was_woken));
+            }
+        });
+    }
+    sleeps && with(|run| run.me().was_woken)
+}
+
+pub(crate) fn wake(word: usize, classes: u32) -> bool {
+    step();
+    with(|run| {
+        run.fence(Ordering::SeqCst);
+        let line = run.place(word).expect("a lock's word") / Run::PLACES;
+        let mut matching = [0; Lines::THREADS];
+        let mut count = 0;
+        for (i, sleeper) in run.sleepers.iter().enumerate() {
+            if sleeper.line == line && sleeper.class & classes != 0 {
+                matching[count] = i;
+                count += 1;
+            }
+        }
+        run.me().learns(u64::from(count > 0));
+        if count == 0 {
+            run.say(|_| format!("wakes nobody of {classes:#x}"));
+            return false;
+        }
+        let chosen = matching[run.choose(count)];
+        let woken = run.sleepers.remove(chosen).thread;
+        run.say(|_| format!("wakes T{}", woken + 1));
+        let view = run.me().view;
+        run.threads[woken].view.join(&view);
+        run.threads[woken].state = State::Ready;
+        run.threads[woken].was_woken = true;
+        true
+    })
+}
+
+fn end_sleep(run: &mut Run, sleeper: usize, why: &str) -> Sleeper {
+    let sleeper = run.sleepers.remove(sleeper);
+    run.threads[sleeper.thread].state = State::Ready;
+    run.ghost.waits_as_heir[sleeper.thread] = false;
+    run.say(|_| format!("-- T{}: {why}", sleeper.thread + 1));
+    sleeper
+}
+
+pub(crate) fn time_out(run: &mut Run, sleeper: usize) {
+    let sleeper = end_sleep(run, sleeper, "its time is up");
+    run.clock = run.clock.max(sleeper.until);
+}
+
+pub(crate) fn interrupt(run: &mut Run, sleeper: usize) {
+    let sleeper = end_sleep(run, sleeper, "is interrupted by a signal");
+    if run.world.libc {
+        run.memory.heads[sleeper.thread][2] = 0;
+    }
+}
+
+pub(crate) fn kill_sleeper(run: &mut Run, sleeper: usize) {
+    let sleeper = end_sleep(run, sleeper, "DIES asleep");
+    run.threads[sleeper.thread].state = State::Killed { noticed: true };
+}
+
+/// All who are alive sleep: is that right? Then the first timer ends a sleep.
+pub(crate) fn nobody_can_go_on(run: &mut Run) {
+    // Where deaths go unnoticed, there is the heartbeat.
+    let all = if run.ghost.is_lossy { 0 } else { run.sleepers.len() };
+    for i in 0..all {
+        let sleeper = run.sleepers[i];
+        let word = run.last(sleeper.line * Run::PLACES).value as u32;
+        let holder = word & TID;
+        if holder == 0 {
+            let others = run.sleepers.iter().filter(|other| other.line == sleeper.line);
+            if !others.clone().any(Sleeper::is_kept_away) {
+                run.fail("LOST WAKE-UP: asleep, the lock free, and nobody will wake anybody".to_owned());
+                return;
+            }
+            if run.ghost.waits_as_heir[sleeper.thread] && run.is_heir(sleeper.thread, sleeper.line) {
+                run.fail("STALL: the lock is free and kept, and the heir sleeps".to_owned());
+                return;
+            }
+        } else if run.threads.iter().any(|thread| thread.tid == holder && thread.state == State::Asleep) {
+            run.fail("DEADLOCK: the holder sleeps".to_owned());
+            return;
+        } else if !run.world.unnoticed {
+            run.fail("LOST: the holder is gone, and the lock was not handed over".to_owned());
+            return;
+        }
+    }
+    let first = (0..run.sleepers.len()).min_by_key(|i| run.sleepers[*i].until).expect("somebody sleeps");
+    time_out(run, first);
+}
+
+/// A system call that tells whether a thread exists. "No" comes after all that it did.
+pub(crate) fn thread_exists(tid: u32) -> bool {
+    step();
+    with(|run| {
+        let exists = run.threads.iter().any(|thread| thread.tid == tid && thread.state != State::Gone);
+        if !exists {
+            let mut last = View::default();
+            for thread in run.threads.iter().filter(|thread| thread.tid == tid) {
+                last.join(&thread.view);
+            }
+            run.me().view.join(&last);
+        }
+        run.me().learns(u64::from(exists));
+        run.say(|_| format!("asks for thread {tid}: {exists}"));
+        exists
+    })
+}
+
+/// The end of a thread of which the kernel does not walk the list.
+pub(crate) fn vanish(thread: usize) {
+    step();
+    with(|run| run.threads[thread].state = State::Gone);
+}
+
+/// The end of a thread.
+pub(crate) fn exit_walk(thread: usize) {
+    const PI: usize = 1;
+    let head = with(|run| run.memory.heads[thread].as_ptr().addr());
+    let pending = with(|run| run.word_at(head + 16)) & !PI;
+    let mut entry = with(|run| run.word_at(head)) & !PI;
+    let mut walked = 0;
+    while entry != head {
+        walked += 1;
+        if walked > Lines::MOST {
+            with(|run| run.fail("the robust list has no end".to_owned()));
+            crate::run::stop();
+        }
+        let next = with(|run| run.word_at(entry)) & !PI;
+        if entry != pending {
+            handle_death(entry, false);
+        }
+        entry = next;
+    }
+    if pending != 0 {
+        handle_death(pending, true);
+    }
+    with(|run| {
+        run.say(|_| "is gone".to_owned());
+        run.threads[thread].state = State::Gone;
+        for line in 0..run.world.lines {
+            if run.last(line * Run::PLACES).value as u32 & TID == run.threads[thread].tid {
+                run.fail("a death was not handed over".to_owned());
+            }
+        }
+    });
+}
+
+fn handle_death(node: usize, pending: bool) {
+    let word = node.wrapping_add_signed(Lines::FUTEX_OFFSET);
+    step();
+    let wakes = with(|run| {
+        let Some(place) = run.place(word).filter(|place| place % Run::PLACES == 0) else {
+            run.fail("the kernel finds no lock behind a link".to_owned());
+            return false;
+        };
+        let tid = run.me().tid;
+        let mark = |value: u64| {
+            let value = value as u32;
+            (value & TID == tid).then_some(u64::from(value & WAITERS | OWNER_DIED))
+        };
+        match run.modify(place, mark, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(before) => before as u32 & WAITERS != 0,
+            Err(found) => pending && found as u32 & TID == 0,
+        }
+    });
+    if wakes {
+        wake(word, u32::MAX);
+    }
+}
+
+/// A thread's regular end: the kernel walks its list, too, and must find nothing.
+pub(crate) fn regular_end(thread: usize) {
+    with(|run| {
+        let head = &run.memory.heads[thread];
+        let (address, [first, _, pending]) = (head.as_ptr().addr(), *head);
+        if first != address || pending != 0 {
+            run.fail("something is left in the robust list".to_owned());
+        }
+        run.threads[thread].state = State::Gone;
+        world::forget(run, thread);
+    });
+}

@@ -1,0 +1,178 @@
+//! The real source of the lock word and of the robust list under a model checker, with deaths at every step.
+//!
+//! `build.rs` copies the source (`sync/robust_futex.rs`, `waiting.rs`, `reservation.rs`, `poison.rs`, `clear_waiters.rs`,
+//! `os/linux/robust_list.rs` and what belongs to it) and puts the checker's atomics in the place of std's. Here are
+//!
+//! * `run`: every order of the steps of some threads, by trying again and again; or many by chance;
+//! * `memory`: loads that need not see the last store, and who must know of what;
+//! * `kernel`: futexes, timers, and what happens to a thread's list at its death;
+//! * `world`: what the threads do, and what must be true: one holder; what holders write is seen by the next and poisons
+//!   if it is torn; nobody sleeps without a timer on a free lock; no heir who sleeps is passed over; nothing is left in a
+//!   list or pending, and whatever is interrupted, a death is handed over.
+//!
+//! What is left out: spinning (a waiter looks once), counters that wrap, forks, and what the compiler may do to the
+//! order of the list's plain stores: that is the compiler fences' business.
+//!
+//! A checker that finds nothing proves nothing: `mutants` does one thing wrong at a time, in copies of the source, and
+//! each must be found. The name of a mutant is the name of its test; `-- --nocapture NAME` prints the steps to the
+//! failure. The larger worlds: `-- --ignored`.
+#![allow(missing_docs, reason = "a test")]
+#![allow(unsafe_code, reason = "coroutines, and the memory that the source works on")]
+#![allow(clippy::cast_possible_truncation)]
+
+mod kernel;
+mod memory;
+#[allow(dead_code, reason = "the edits are for `build.rs`")]
+mod mutants;
+mod run;
+mod stubs;
+mod world;
+
+mod fault {
+    /// Every access is a step of its own here.
+    macro_rules! point {
+        ($name:literal) => {};
+    }
+    pub(crate) use point;
+}
+
+#[allow(dead_code, reason = "the real one")]
+mod layout {
+    use std::cell::UnsafeCell;
+    use std::mem::{offset_of, size_of};
+
+    use crate::memory::atomic::{AtomicU8, AtomicU32, AtomicU64};
+
+    const CACHE_LINE: usize = 64;
+
+    include!(concat!(env!("OUT_DIR"), "/lock_line.rs"));
+}
+
+use std::time::Instant;
+
+use mutants::{EQUIVALENT, MUTANTS};
+use run::{Budget, Report, Run};
+use world::{Subject, World};
+
+include!(concat!(env!("OUT_DIR"), "/subjects.rs"));
+
+fn subject(name: &str) -> &'static Subject {
+    let found = SUBJECTS.iter().find(|subject| match subject {
+        Ok(subject) => subject.name == name,
+        Err((missing, _)) => *missing == name,
+    });
+    match found {
+        Some(Ok(subject)) => subject,
+        Some(Err((_, edits))) => panic!("what {name} replaces does not stand in the source once: {edits}"),
+        None => panic!("no mutant {name}"),
+    }
+}
+
+fn worlds() -> Vec<World> {
+    let budget = Budget::default();
+    let few = |preemptions| Budget { preemptions: Some(preemptions), ..budget };
+    let world = |name, threads, rounds, budget| World { name, threads, rounds, lines: 1, budget, ..World::default() };
+    let many = Budget { deaths: 3, timeouts: 3, signals: 1, jumps: 2, stale: 2, ..budget };
+    vec![
+        world("two", 2, 2, Budget { deaths: 2, ..budget }),
+        world("three", 3, 1, Budget { deaths: 1, ..budget }),
+        world("three_deaths", 3, 2, Budget { deaths: 2, ..few(2) }),
+        world("four", 4, 1, few(4)),
+        World { all_forms: true, ..world("timed", 3, 1, Budget { timeouts: 1, jumps: 1, ..few(3) }) },
+        World { all_forms: true, ..world("timed_fair", 3, 2, Budget { timeouts: 1, jumps: 2, ..few(2) }) },
+        world("fair", 3, 2, Budget { jumps: 1, ..few(4) }),
+        world("fair_deaths", 3, 2, Budget { deaths: 1, jumps: 1, ..few(2) }),
+        World { walks: 40_000, ..world("fair_walks", 4, 3, Budget { deaths: 1, jumps: 3, signals: 1, ..budget }) },
+        World { walks: 40_000, all_forms: true, ..world("walks", 5, 3, many) },
+        World { walks: 1_000_000, all_forms: true, ..world("long_walks", 5, 3, many) },
+        World { unnoticed: true, ..world("unnoticed", 3, 1, Budget { deaths: 1, ..few(3) }) },
+        World { unnoticed: true, namesakes: true, ..world("namesakes", 3, 1, Budget { deaths: 1, ..few(3) }) },
+        World { libc: true, ..world("libc", 3, 1, Budget { deaths: 1, signals: 1, ..few(2) }) },
+        World { among_others: true, lines: 3, ..world("among_others", 2, 1, Budget { deaths: 1, ..budget }) },
+        World { lines: 4, is_nesting: true, ..world("nested", 1, 1, Budget { deaths: 1, handlers: 2, ..budget }) },
+        World {
+            lines: 4,
+            is_nesting: true,
+            ..world("nested_wakes", 2, 1, Budget { deaths: 1, handlers: 1, ..few(1) })
+        },
+        World {
+            lines: 4,
+            is_nesting: true,
+            ..world("nested_waits", 3, 1, Budget { deaths: 1, handlers: 1, ..few(2) })
+        },
+        world("stale", 2, 2, Budget { stale: 2, ..budget }),
+        world("stale_fair", 3, 2, Budget { jumps: 1, stale: 1, ..few(2) }),
+    ]
+}
+
+fn find(name: &str) -> World {
+    worlds().into_iter().find(|world| world.name == name).unwrap_or_else(|| panic!("no world {name}"))
+}
+
+fn search(world: World, subject: &'static Subject) -> Option<String> {
+    let start = Instant::now();
+    let run = Run::new(world, subject);
+    let Report { executions, states, failure } =
+        if world.walks > 0 { run.wander(7, world.walks) } else { run.search() };
+    let (what, steps) = failure.unzip();
+    let end = what.as_deref().unwrap_or("holds");
+    println!(
+        "{} in {}: {states} states, {executions} executions, {:.1?}: {end}",
+        subject.name,
+        world.name,
+        start.elapsed()
+    );
+    steps.iter().flatten().for_each(|step| println!("    {step}"));
+    what
+}
+
+macro_rules! holds {
+    ($($(#[$attribute:meta])* $test:ident: $world:literal;)*) => {$(
+        #[test]
+        $(#[$attribute])*
+        fn $test() {
+            assert_eq!(search(find($world), subject("real")), None);
+        }
+    )*};
+}
+
+holds! {
+    two_threads_two_rounds_and_two_deaths: "two";
+    three_threads_and_a_death: "three";
+    four_threads: "four";
+    tries_and_timed_locks: "timed";
+    heirs_are_not_passed_over: "fair";
+    heirs_die: "fair_deaths";
+    many_heirs_by_chance: "fair_walks";
+    many_of_all_by_chance: "walks";
+    deaths_that_the_kernel_does_not_report: "unnoticed";
+    ids_that_are_given_out_again: "namesakes";
+    handlers_that_empty_the_slot: "libc";
+    a_lock_among_others: "among_others";
+    handlers_at_every_step_and_in_handlers_and_a_death: "nested";
+    handlers_while_others_wait_and_a_death: "nested_wakes";
+    loads_that_are_late: "stale";
+    loads_that_are_late_and_heirs: "stale_fair";
+    #[ignore = "takes a minute"]
+    timed_locks_and_heirs: "timed_fair";
+    #[ignore = "takes minutes"]
+    three_threads_two_rounds_and_two_deaths: "three_deaths";
+    #[ignore = "takes minutes"]
+    handlers_amid_a_wait: "nested_waits";
+    #[ignore = "takes minutes"]
+    very_many_of_all_by_chance: "long_walks";
+}
+
+fn is_found(name: &str) {
+    let mutant = MUTANTS.iter().find(|mutant| mutant.name == name).expect("in the table");
+    let found = search(find(mutant.world), subject(name)).expect("not found");
+    assert!(found.contains(mutant.found), "found something else: {found}");
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn what_is_equivalent_holds() {
+    for mutant in EQUIVALENT {
+        assert_eq!(search(find(mutant.world), subject(mutant.name)), None);
+    }
+}

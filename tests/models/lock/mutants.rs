@@ -1,0 +1,273 @@
+//! What is done wrong on purpose, one thing at a time, in copies of the source.
+
+#[allow(dead_code, reason = "not all of them have mutants")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum File {
+    RobustFutex,
+    Waiting,
+    Reservation,
+    Poison,
+    ClearWaiters,
+    RobustList,
+    Nested,
+    Proof,
+}
+
+use File::{Nested, Reservation, RobustFutex, RobustList, Waiting};
+
+#[derive(Debug)]
+pub(crate) struct Edit {
+    pub(crate) file: File,
+    /// Stands in the file once.
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
+}
+
+/// A careless change, the world in which it is found, and what is found there.
+#[derive(Debug)]
+pub(crate) struct Mutant {
+    pub(crate) name: &'static str,
+    pub(crate) world: &'static str,
+    pub(crate) found: &'static str,
+    pub(crate) edits: &'static [Edit],
+}
+
+macro_rules! mutants {
+    ($($name:ident in $world:ident: $found:literal { $($file:ident: $from:literal => $to:literal;)+ })*) => {
+        &[$(Mutant {
+            name: stringify!($name),
+            world: stringify!($world),
+            found: $found,
+            edits: &[$(Edit { file: $file, from: $from, to: $to }),+],
+        }),*]
+    };
+}
+
+pub(crate) const MUTANTS: &[Mutant] = mutants! {
+    // The waiters bit and its epoch.
+    epoch_is_not_counted in four: "LOST" {
+        Waiting: "line.epoch.store(line.epoch.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);" => "";
+    }
+    epoch_is_read_too_late in four: "LOST" {
+        RobustFutex: "    let epoch = line.epoch.load(Ordering::Relaxed);\n" => "";
+        RobustFutex: "        clear_waiters(line, epoch);" => "        clear_waiters(line, line.epoch.load(Ordering::Relaxed));";
+    }
+    epoch_is_ignored in four: "LOST" {
+        RobustFutex: "        clear_waiters(line, epoch);" =>
+            "let _ = line.word.compare_exchange(WAITERS, 0, Ordering::AcqRel, Ordering::Relaxed);";
+    }
+    bit_is_dropped_by_who_acquires in three: "LOST" {
+        Waiting: "let held = if marked { tid | WAITERS } else { tid };" => "let held = tid;";
+    }
+    release_swaps_to_zero in three: "LOST" {
+        RobustFutex: "compare_exchange(tid | WAITERS, WAITERS, Ordering::Release" => "compare_exchange(tid | WAITERS, 0, Ordering::Release";
+    }
+    release_wakes_nobody in three: "LOST" {
+        RobustFutex: "if !matches!(futex::wake_one(&line.word, LOCKER), Ok(false)) {" => "if true {";
+    }
+
+    // Deaths.
+    dead_holder_is_marked_blindly in unnoticed: "" {
+        Waiting: "let _ = line.word.compare_exchange(seen, dead, Ordering::Release, Ordering::Relaxed);" =>
+            "let _ = seen; line.word.store(dead, Ordering::Release);";
+    }
+    dead_holder_is_marked_without_the_bit_and_acquired_so in unnoticed: "LOST" {
+        Waiting: "let dead = WAITERS | OWNER_DIED;" => "let dead = OWNER_DIED;";
+        Waiting: "let marked = seen & (WAITERS | OWNER_DIED) != 0;" => "let marked = seen & WAITERS != 0;";
+    }
+    dead_holder_is_marked_relaxed in unnoticed: "RACE" {
+        Waiting: "compare_exchange(seen, dead, Ordering::Release, Ordering::Relaxed)" =>
+            "compare_exchange(seen, dead, Ordering::Relaxed, Ordering::Relaxed)";
+        Waiting: "    fence(Ordering::SeqCst);\n" => "";
+    }
+    dead_holder_is_never_marked in unnoticed: "runs in circles" {
+        Waiting: "compare_exchange(seen, dead, Ordering::Release, Ordering::Relaxed)" =>
+            "compare_exchange(dead, dead, Ordering::Release, Ordering::Relaxed)";
+    }
+    namesake_is_taken_for_oneself in namesakes: "WouldDeadlock" {
+        Waiting: "self.interrupted.is_held() || self.me.list.contains(self.line.node.load(Ordering::Relaxed) as usize)" =>
+            "true";
+    }
+    death_does_not_poison in two: "POISON" {
+        Waiting: "    if seen & OWNER_DIED != 0 {\n        poison" => "    if false {\n        poison";
+    }
+    every_wake_up_poisons in three: "POISON" {
+        Waiting: "    if seen & OWNER_DIED != 0 {\n        poison" => "    if marked {\n        poison";
+    }
+    node_is_not_pending_after_a_sleep in libc: "handed over" {
+        Waiting: "self.me.list.begin(RobustList::node(&self.line.word));" => "";
+    }
+    node_is_not_pending_before_the_fast_acquisition in two: "handed over" {
+        RobustFutex: "    let node = RobustList::node(&line.word);\n    me.list.begin(node);\n" =>
+            "    let node = RobustList::node(&line.word);\n";
+    }
+    node_is_not_pending_before_the_slow_acquisition in two: "handed over" {
+        RobustFutex: "    let interrupted = me.list.interrupt(me.tid);\n    me.list.begin(node);" =>
+            "    let interrupted = me.list.interrupt(me.tid);";
+        Waiting: "self.me.list.begin(RobustList::node(&self.line.word));" => "";
+    }
+    pending_is_cleared_before_the_fast_release in two: "handed over" {
+        RobustFutex: "    list.unlink_alone();\n" => "    list.unlink_alone();\n    list.end();\n";
+    }
+    pending_is_cleared_before_the_slow_release in two: "LOST" {
+        RobustFutex: "    me.list.unlink(node);\n" => "    me.list.unlink(node);\n    me.list.end();\n";
+    }
+    pending_is_cleared_before_the_wake_up in three: "LOST" {
+        RobustFutex: "    unlock_and_wake(line, me.tid);\n    me.list.end();" => "    me.list.end();\n    unlock_and_wake(line, me.tid);";
+    }
+    pending_is_left_by_who_fails in timed: "left" {
+        RobustFutex: "            me.list.resume(interrupted);\n" => "";
+    }
+    pending_is_left_by_the_fast_path in two: "left" {
+        RobustFutex: "        me.list.end();\n        return false;" => "        return false;";
+    }
+    pending_is_left_by_the_fast_release in two: "left" {
+        RobustFutex: "        point!(\"unlock: released\");\n        list.end();" => "        point!(\"unlock: released\");";
+    }
+    node_is_unlinked_after_the_fast_release in two: "" {
+        RobustFutex: "    list.unlink_alone();\n" => "";
+        RobustFutex: "        point!(\"unlock: released\");\n" => "        list.unlink_alone();\n";
+    }
+    node_is_unlinked_after_the_slow_release in two: "" {
+        RobustFutex: "    me.list.unlink(node);\n" => "";
+        RobustFutex: "        unlock_and_wake(line, me.tid);\n    }\n    me.list.resume(interrupted);" =>
+            "        unlock_and_wake(line, me.tid);\n    }\n    me.list.unlink(node);\n    me.list.resume(interrupted);";
+    }
+    node_is_not_linked in two: "" {
+        RobustFutex: "        me.list.link_alone(node);\n        return Ok(Linked::Alone);" => "        return Ok(Linked::Alone);";
+    }
+
+    // Time.
+    no_try_after_the_time_is_up in timed: "LOST" {
+        Waiting: "        self.time_is_up = deadline.is_some_and(|deadline| deadline <= now);\n" =>
+            "        if deadline.is_some_and(|deadline| deadline <= now) { return Err(Failure::TimedOut { holder: 0 }); }\n";
+    }
+    time_is_never_up in timed: "" {
+        Waiting: "        self.time_is_up = deadline.is_some_and(|deadline| deadline <= now);\n" => "";
+    }
+
+    // Orders.
+    fast_acquisition_is_relaxed in two: "RACE" {
+        RobustFutex: "compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed)" =>
+            "compare_exchange(0, me.tid, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    slow_acquisition_is_relaxed in two: "RACE" {
+        Waiting: "compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed)" =>
+            "compare_exchange(seen, held, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    fast_release_is_relaxed in two: "RACE" {
+        RobustFutex: "compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed)" =>
+            "compare_exchange(tid, 0, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    slow_release_is_relaxed in among_others: "RACE" {
+        RobustFutex: "compare_exchange(me.tid, 0, Ordering::Release, Ordering::Relaxed)" =>
+            "compare_exchange(me.tid, 0, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    waking_release_is_relaxed in three: "RACE" {
+        RobustFutex: "compare_exchange(tid | WAITERS, WAITERS, Ordering::Release, Ordering::Relaxed)" =>
+            "compare_exchange(tid | WAITERS, WAITERS, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+
+    // The reservation.
+    who_is_kept_out_has_no_timer in fair: "LOST" {
+        Waiting: "self.sleep(WAITERS, LOCKER, end)?;" => "let _ = end; self.sleep(WAITERS, LOCKER, soon(HEARTBEAT))?;";
+    }
+    reservation_is_read_before_the_release in fair: "" {
+        RobustFutex: "    let epoch = line.epoch.load(Ordering::Relaxed);\n" =>
+            "    let epoch = line.epoch.load(Ordering::Relaxed);\n    let early = line.reservation.load(Ordering::Relaxed);\n";
+        RobustFutex: "if let Some(reserved) = reservation::after_release(line) {" =>
+            "if let Some(reserved) = Some(early).filter(|early| *early != 0) {";
+    }
+    who_is_kept_out_does_not_pass_on in fair_walks: "STALL" {
+        Waiting: "let _ = futex::wake_one(&self.line.word, HEIR);" => "";
+    }
+    lock_is_handed_to_the_heir_by_name in fair_deaths: "" {
+        Reservation: "let hash = tid.wrapping_mul(0x9e37_79b9) >> 16;" => "let hash = tid;";
+        RobustFutex: "    let epoch = line.epoch.load(Ordering::Relaxed);\n" =>
+            "    let epoch = line.epoch.load(Ordering::Relaxed);\n    let heir = line.reservation.load(Ordering::Relaxed) >> 16;\n";
+        RobustFutex: "compare_exchange(tid | WAITERS, WAITERS, Ordering::Release" =>
+            "compare_exchange(tid | WAITERS, heir | WAITERS, Ordering::Release";
+        Waiting: "            if seen & TID != 0 {\n                self.wait_behind" =>
+            "            if seen & TID == self.me.tid && self.has_slept { return Ok(()); }\n            if seen & TID != 0 {\n                self.wait_behind";
+    }
+    nobody_stands_back in fair: "BYPASS" {
+        Waiting: "if seen == WAITERS\n" => "if false\n";
+    }
+    reservation_is_left_when_no_heir_sleeps in fair: "BYPASS" {
+        RobustFutex: "        reservation::end(line, reserved);\n" => "";
+    }
+    only_the_heir_is_woken in fair_deaths: "LOST" {
+        RobustFutex: "        point!(\"wake: no heir asleep\");\n" => "        return;\n";
+    }
+    reservation_is_not_withdrawn in fair: "reservation" {
+        Waiting: "        reservation::withdraw(line, token);" => "";
+    }
+
+    // The robust list, interrupted by handlers.
+    link_is_shown_before_it_leads_on in nested: "" {
+        RobustList: "        store(node, next);\n        if let Some(next) = self.node_in(next) {\n            store(node - WORD" =>
+            "        store(self.first().addr(), link);\n        store(node, next);\n        if let Some(next) = self.node_in(next) {\n            store(node - WORD";
+    }
+    next_points_back_before_the_head_leads_there in nested: "" {
+        RobustList: "        store(node, next);\n        if let Some(next) = self.node_in(next) {\n            store(node - WORD, load(next - WORD)); // what the first node has there is kept by the first\n        }" =>
+            "        store(node, next);\n        if let Some(next) = self.node_in(next) {\n            store(next - WORD, node);\n        }";
+        RobustList: "            store(next - WORD, node);\n            compiler_fence(Ordering::SeqCst);\n            point!(\"list: next points back\");\n" => "";
+        RobustList: "            store(next - WORD, back);" =>
+            "            let _ = back; store(next - WORD, previous);";
+    }
+    unlinked_node_is_left_in_the_list in nested: "" {
+        RobustList: "        store(previous, next);" => "";
+    }
+    back_pointer_is_not_mended in nested: "" {
+        RobustList: "            store(next - WORD, back);" => "";
+    }
+    handler_takes_the_slot_and_keeps_it in nested: "" {
+        Nested: "        self.name(interrupted.pending);" => "        self.name(0);";
+    }
+    handler_does_not_put_the_interrupted_lock_into_the_list in nested: "handed over" {
+        Nested: "        self.link(pending);" => "        return None;";
+    }
+    handler_does_not_pass_on_the_interrupted_wake_up in nested_wakes: "LOST" {
+        Nested: "!futex::wake_one_at(node.wrapping_add_signed(FUTEX_OFFSET))" => "false";
+    }
+    handler_leaves_the_interrupted_lock_in_the_list in nested: "" {
+        Nested: "            self.take_back_place(interrupted.pending & !PI, links);" => "let _ = links;";
+    }
+    withdrawal_gives_up_when_a_stamp_comes_between in walks: "a reservation is left" {
+        Reservation: "            Err(found) => seen = found,\n" => "            Err(_) => return,\n";
+    }
+};
+
+/// Changes that change nothing that matters; why, stands beside each.
+pub(crate) const EQUIVALENT: &[Mutant] = mutants! {
+    // `take` sets the bit for whoever acquires from D, so D alone needs none.
+    dead_holder_is_marked_without_the_bit in unnoticed: "" {
+        Waiting: "let dead = WAITERS | OWNER_DIED;" => "let dead = OWNER_DIED;";
+    }
+    // The kernel and `mark_dead` leave the bit where it was, so there is a sleeper only if it is there.
+    bit_is_only_kept_from_a_dead_holder in three: "" {
+        Waiting: "let held = if marked { tid | WAITERS } else { tid };" => "let held = tid | seen & WAITERS;";
+    }
+    // The fence before it is a release fence, too; and without that, the Release is enough here: the look that told of the
+    // end is taken for ordered after it.
+    dead_holder_is_marked_relaxed_after_the_fence in unnoticed: "" {
+        Waiting: "compare_exchange(seen, dead, Ordering::Release, Ordering::Relaxed)" =>
+            "compare_exchange(seen, dead, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    dead_holder_is_marked_without_the_fence in unnoticed: "" {
+        Waiting: "    fence(Ordering::SeqCst);\n" => "";
+    }
+    // Between the claim and the comparison that lets the heir sleep stands the kernel's own barrier.
+    claim_is_relaxed in stale_fair: "" {
+        Reservation: "compare_exchange(seen, token.0, Ordering::SeqCst, Ordering::Relaxed)" =>
+            "compare_exchange(seen, token.0, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    // A thrown-away wake-up on a kept lock reaches the heir in other ways: it lives and comes, or the kernel passes on.
+    time_is_up_on_a_kept_lock in timed_fair: "" {
+        Waiting: "                && !(self.time_is_up && self.was_woken)\n" => "";
+    }
+    // What the nested link writes there is what the interrupted one has written, or writes next.
+    handler_does_not_put_back_the_links in nested: "" {
+        Nested: "        store(node, next);\n        store(node - WORD, back);" => "        let _ = (next, back);";
+    }
+};

@@ -1,0 +1,150 @@
+//! What stands around the lock in the copies: the lock line's memory, time, and a waiter who does not spin.
+
+use std::mem::MaybeUninit;
+
+use crate::layout::LockLine;
+
+/// The lock lines and list heads of a world.
+#[repr(C, align(64))]
+pub(crate) struct Lines {
+    pub(crate) lines: [MaybeUninit<LockLine>; Self::MOST],
+    /// `struct robust_list_head` of each thread.
+    pub(crate) heads: [[usize; 3]; Self::THREADS],
+}
+
+impl Lines {
+    pub(crate) const MOST: usize = 4;
+    pub(crate) const THREADS: usize = 5;
+    /// Where the links are in a line.
+    pub(crate) const LINKS: std::ops::Range<usize> = 16..48;
+    /// What the C library of this machine says about its robust mutexes.
+    pub(crate) const FUTEX_OFFSET: isize = if cfg!(target_env = "musl") { -28 } else { -32 };
+
+    pub(crate) fn line(&self, which: usize) -> &LockLine {
+        // SAFETY: zeroed when a run begins; all bytes zero are a lock line.
+        unsafe { self.lines[which].assume_init_ref() }
+    }
+}
+
+pub(crate) mod identity {
+    #[allow(dead_code, reason = "only named")]
+    pub(crate) enum Kind {
+        Value,
+        Array,
+        Lock,
+    }
+}
+
+pub(crate) mod os {
+    use std::time::Duration;
+
+    use crate::run::{read_clock, with};
+
+    /// The times that a waiter remembers.
+    const STARVED: Duration = Duration::from_millis(1);
+    const HEARTBEAT: Duration = Duration::from_secs(3);
+
+    /// Nanoseconds on a clock that goes on when the checker says so.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) struct Deadline(pub(crate) u64);
+
+    #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
+    impl Deadline {
+        pub(crate) fn now() -> Self {
+            Self(read_clock())
+        }
+
+        pub(crate) fn after(wait: Duration) -> Option<Self> {
+            let nanos = wait.as_nanos() as u64;
+            Some(Self(with(|run| {
+                let deadline = run.clock + nanos;
+                match wait {
+                    STARVED => run.me().timers[0] = deadline,
+                    HEARTBEAT => run.me().timers[1] = deadline,
+                    _ => {}
+                }
+                deadline
+            })))
+        }
+
+        pub(crate) fn has_passed(self) -> bool {
+            Self::now() >= self
+        }
+    }
+
+    pub(crate) fn monotonic_nanos() -> u64 {
+        read_clock()
+    }
+
+    pub(crate) mod futex {
+        use std::io;
+
+        use super::Deadline;
+        use crate::kernel;
+        use crate::memory::atomic::AtomicU32;
+
+        pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
+        pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
+        pub(crate) const TID: u32 = libc::FUTEX_TID_MASK;
+
+        #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
+        pub(crate) fn wait(word: &AtomicU32, expected: u32, classes: u32, until: Deadline) -> io::Result<bool> {
+            Ok(kernel::wait(word.as_ptr().addr(), expected, classes, until.0))
+        }
+
+        #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
+        pub(crate) fn wake_one(word: &AtomicU32, classes: u32) -> io::Result<bool> {
+            Ok(kernel::wake(word.as_ptr().addr(), classes))
+        }
+
+        pub(crate) fn wake_one_at(address: usize) -> bool {
+            kernel::wake(address, u32::MAX);
+            true
+        }
+    }
+
+    pub(crate) mod death {
+        use crate::kernel;
+
+        pub(crate) fn is_gone(tid: u32) -> bool {
+            !kernel::thread_exists(tid)
+        }
+    }
+
+    pub(crate) mod process {
+        use crate::kernel;
+
+        pub(crate) fn thread_exists(tid: u32) -> bool {
+            kernel::thread_exists(tid)
+        }
+
+        pub(crate) fn is_own_thread(_tid: u32) -> bool {
+            true
+        }
+    }
+}
+
+pub(crate) mod patience {
+    use crate::memory::atomic::{AtomicU32, Ordering};
+    use crate::run::with;
+    use crate::stubs::os::Deadline;
+
+    /// A handle's patience, without the spinning: one look.
+    pub(crate) struct Patience;
+
+    impl Patience {
+        pub(crate) fn watch(&self, word: &AtomicU32, _end: Option<Deadline>, _has_slept: bool) -> u32 {
+            // Between this look and the one before, others may do what they may also do before that one.
+            word.look_again(Ordering::Relaxed)
+        }
+
+        /// Looking holders up shows nothing where the kernel reports every death.
+        pub(crate) fn is_stranger(&self, holder: u32) -> bool {
+            with(|run| run.world.unnoticed && run.me().met != holder)
+        }
+
+        pub(crate) fn meet(&self, holder: u32) {
+            with(|run| run.me().met = holder);
+        }
+    }
+}

@@ -1,0 +1,533 @@
+//! What the threads of a world do, and what must be true.
+
+use crate::kernel;
+use crate::layout::LockLine;
+use crate::memory::atomic::Ordering;
+use crate::run::{Budget, Run, State, mixed, private_step, with};
+use crate::stubs::Lines;
+
+pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
+pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
+pub(crate) const TID: u32 = libc::FUTEX_TID_MASK;
+/// The class in which who has reserved the lock sleeps.
+pub(crate) const HEIR: u32 = 32;
+/// The half of a reservation that says whose it is.
+const TOKEN: u32 = !0 << 16;
+
+/// A copy of the source.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    pub(crate) lock: fn(&LockLine, u32, usize, How) -> Outcome,
+    pub(crate) unlock: fn(&LockLine, u32, usize, bool, bool),
+    pub(crate) token: fn(u32) -> u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    Forever,
+    Until(u64),
+    Try,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Locked { alone: bool },
+    WouldBlock,
+    TimedOut,
+    WouldDeadlock,
+}
+
+/// A world to search through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct World {
+    pub(crate) name: &'static str,
+    pub(crate) threads: usize,
+    /// How often each of them takes the lock.
+    pub(crate) rounds: usize,
+    pub(crate) lines: usize,
+    pub(crate) budget: Budget,
+    /// Timed locks and `try_lock` as well.
+    pub(crate) all_forms: bool,
+    /// Not all ways, but so many by chance.
+    pub(crate) walks: usize,
+    /// Deaths may go unnoticed by the kernel.
+    pub(crate) unnoticed: bool,
+    /// The second thread has the first one's id, and begins when that one is gone.
+    pub(crate) namesakes: bool,
+    /// Signal handlers that interrupt a sleep use a robust mutex of libc's, which leaves nothing pending.
+    pub(crate) libc: bool,
+    /// Each thread holds a lock of its own meanwhile.
+    pub(crate) among_others: bool,
+    /// The first thread takes two locks; signal handlers that lock may interrupt it anywhere.
+    pub(crate) is_nesting: bool,
+}
+
+impl World {
+    pub(crate) fn tids(&self) -> impl Iterator<Item = u32> {
+        let namesakes = u32::from(self.namesakes);
+        (1..=self.threads as u32).map(move |tid| if tid == 2 { tid - namesakes } else { tid })
+    }
+}
+
+/// What is true, whatever the memory says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ghost {
+    holder: [Option<usize>; Lines::MOST],
+    /// An operation on it is under way in a nesting thread.
+    is_sought: [bool; Lines::MOST],
+    /// A holder died, and nobody has repaired the data.
+    died: [bool; Lines::MOST],
+    /// A wake-up may have been lost with a death that went unnoticed.
+    pub(crate) is_lossy: bool,
+    pub(crate) may_die: [bool; Lines::THREADS],
+    pub(crate) deadline: [Option<u64>; Lines::THREADS],
+    /// The thread sleeps with a claim, or was woken from that.
+    pub(crate) waits_as_heir: [bool; Lines::THREADS],
+    /// Which of the values of the reservation the thread has looked at in this operation.
+    looked: [Option<usize>; Lines::THREADS],
+    data: [[u64; 2]; Lines::MOST],
+}
+
+impl Ghost {
+    pub(crate) fn hash(&self) -> u64 {
+        let mut hash = u64::from(self.is_lossy);
+        for line in 0..Lines::MOST {
+            let holder = self.holder[line].map_or(0, |thread| thread as u64 + 1);
+            hash = mixed(hash, holder << 2 | u64::from(self.is_sought[line]) << 1 | u64::from(self.died[line]));
+            hash = mixed(mixed(hash, self.data[line][0]), self.data[line][1]);
+        }
+        for i in 0..Lines::THREADS {
+            let flags = u64::from(self.may_die[i]) << 1 | u64::from(self.waits_as_heir[i]);
+            hash = mixed(hash, self.looked[i].map_or(0, |index| index as u64 + 1) << 2 | flags);
+        }
+        hash
+    }
+}
+
+// Names and places.
+impl Run {
+    pub(crate) const PLACES: usize = 6;
+
+    /// Which lock line an address is in, and where.
+    pub(crate) fn line_of(&self, address: usize) -> Option<(usize, usize)> {
+        let offset = address.checked_sub(std::ptr::from_ref(&*self.memory).addr())?;
+        let line = offset / size_of::<LockLine>();
+        (line < self.world.lines).then_some((line, offset % size_of::<LockLine>()))
+    }
+
+    pub(crate) fn is_in_heads(&self, address: usize) -> bool {
+        let start = self.memory.heads.as_ptr().addr();
+        (start..start + size_of_val(&self.memory.heads)).contains(&address)
+    }
+
+    /// Do others come to this location now? What only the holder touches belongs to the step before.
+    pub(crate) fn is_contended(&mut self, place: usize) -> bool {
+        let word = self.last(place / Self::PLACES * Self::PLACES).value as u32;
+        matches!(place % Self::PLACES, 0 | 5) || word & TID != self.me().tid
+    }
+
+    /// The location at an address.
+    pub(crate) fn place(&self, address: usize) -> Option<usize> {
+        let (line, offset) = self.line_of(address)?;
+        let field = match offset {
+            8 => 0,
+            12 => 1,
+            48 => 2,
+            56 => 3,
+            57 => 4,
+            60 => 5,
+            _ => return None,
+        };
+        Some(line * Self::PLACES + field)
+    }
+
+    fn address(&self, place: usize) -> usize {
+        let offset = [8, 12, 48, 56, 57, 60][place % Self::PLACES];
+        std::ptr::from_ref(&*self.memory).addr() + place / Self::PLACES * size_of::<LockLine>() + offset
+    }
+
+    pub(crate) fn read_real(&self, place: usize) -> u64 {
+        let address = self.address(place);
+        match place % Self::PLACES {
+            // SAFETY: an aligned field of a lock line, which is only changed through `UnsafeCell`s.
+            2 => unsafe { std::ptr::with_exposed_provenance::<u64>(address).read() },
+            // SAFETY: as above.
+            3 | 4 => u64::from(unsafe { std::ptr::with_exposed_provenance::<u8>(address).read() }),
+            // SAFETY: as above.
+            _ => u64::from(unsafe { std::ptr::with_exposed_provenance::<u32>(address).read() }),
+        }
+    }
+
+    pub(crate) fn write_real(&mut self, place: usize, value: u64) {
+        let address = self.address(place);
+        match place % Self::PLACES {
+            // SAFETY: an aligned field of a lock line, which is only changed through `UnsafeCell`s.
+            2 => unsafe { std::ptr::with_exposed_provenance_mut::<u64>(address).write(value) },
+            // SAFETY: as above.
+            3 | 4 => unsafe { std::ptr::with_exposed_provenance_mut::<u8>(address).write(value as u8) },
+            // SAFETY: as above.
+            _ => unsafe { std::ptr::with_exposed_provenance_mut::<u32>(address).write(value as u32) },
+        }
+    }
+
+    /// A word of the robust list, as the kernel reads it.
+    pub(crate) fn word_at(&mut self, address: usize) -> usize {
+        if self.line_of(address).is_none() && !self.is_in_heads(address) {
+            self.fail("the kernel follows a link to nowhere".to_owned());
+            return 0;
+        }
+        // SAFETY: within the memory of the world.
+        unsafe { std::ptr::with_exposed_provenance::<usize>(address).read_unaligned() }
+    }
+
+    /// The lists. What lies in the links of a line that nobody holds is never read.
+    pub(crate) fn hash_lists(&self, mut hash: u64) -> u64 {
+        let start = std::ptr::from_ref(&*self.memory).addr();
+        // SAFETY: within the memory of the world, aligned.
+        let read = |word: usize| unsafe { std::ptr::with_exposed_provenance::<u64>(start + word * 8).read() };
+        for line in 0..self.world.lines {
+            let links = line * size_of::<LockLine>() / 8 + Lines::LINKS.start / 8;
+            let node = start + line * size_of::<LockLine>() + 8;
+            let node = node.wrapping_add_signed(-Lines::FUTEX_OFFSET);
+            let is_listed = self.memory.heads.iter().any(|head| head[0] == node);
+            if self.world.lines > 1 || is_listed || self.last(line * Self::PLACES).value as u32 & TID != 0 {
+                hash = (links..links + 4).fold(hash, |hash, word| mixed(hash, read(word)));
+            }
+        }
+        let heads = std::mem::offset_of!(Lines, heads) / 8;
+        (heads..heads + 3 * self.threads.len()).fold(hash, |hash, word| mixed(hash, read(word)))
+    }
+
+    pub(crate) fn place_name(&self, place: usize) -> String {
+        let name = ["word", "epoch", "node", "poison", "dirty", "reservation"][place % Self::PLACES];
+        if self.world.lines == 1 { name.to_owned() } else { format!("{name} {}", place / Self::PLACES) }
+    }
+
+    pub(crate) fn shown(&self, place: usize, value: u64) -> String {
+        if !place.is_multiple_of(Self::PLACES) {
+            return format!("{value:#x}");
+        }
+        let value = value as u32;
+        let owner = match value & TID {
+            0 => "0".to_owned(),
+            tid => format!("T{tid}"),
+        };
+        [("|W", WAITERS), ("|D", OWNER_DIED)]
+            .iter()
+            .filter(|(_, bit)| value & bit != 0)
+            .fold(owner, |text, (name, _)| text + name)
+    }
+
+    pub(crate) fn address_name(&self, address: usize) -> String {
+        if let Some((line, offset)) = self.line_of(address) {
+            return format!("line {line} + {offset}");
+        }
+        if self.is_in_heads(address) {
+            let offset = (address - self.memory.heads.as_ptr().addr()) % 24;
+            return ["head", "offset", "pending"][offset / 8].to_owned();
+        }
+        format!("{address:#x}")
+    }
+}
+
+// What must be true.
+impl Run {
+    /// Is the lock reserved for the thread?
+    pub(crate) fn is_heir(&self, thread: usize, line: usize) -> bool {
+        let reservation = self.last(line * Self::PLACES + 5).value as u32;
+        reservation != 0 && reservation & TOKEN == (self.subject.token)(self.threads[thread].tid) & TOKEN
+    }
+
+    pub(crate) fn note_read(&mut self, place: usize, index: usize) {
+        if place % Self::PLACES == 5 {
+            self.ghost.looked[self.current] = Some(index);
+        }
+    }
+
+    pub(crate) fn note_write(&mut self, place: usize, before: u64, value: u64) {
+        if place % Self::PLACES == 5 && self.is_heir(self.current, place / Self::PLACES) {
+            // A new claim, and no sleep with it yet.
+            self.ghost.waits_as_heir[self.current] = false;
+        }
+        if !place.is_multiple_of(Self::PLACES) {
+            return;
+        }
+        let (line, before, value) = (place / Self::PLACES, before as u32, value as u32);
+        let mine = self.me().tid;
+        let owner = before & TID;
+        if owner != 0 && owner != value & TID && owner != mine {
+            let is_there = |thread: &crate::run::Thread| thread.tid == owner && thread.state != State::Gone;
+            if self.threads.iter().any(is_there) {
+                self.fail("EXCLUSION: the lock was taken from a holder who is there".to_owned());
+            }
+        }
+        if owner != 0 && value & TID == 0 && value & OWNER_DIED != 0 {
+            self.ghost.died[line] = true;
+        }
+        if owner == 0 && value & TID == mine {
+            self.ghost.waits_as_heir[self.current] = false;
+            if before & OWNER_DIED == 0 {
+                self.check_bypass(line, before);
+            }
+        }
+    }
+
+    /// Once an heir has slept with its claim, nobody takes the lock before it who has seen the claim.
+    fn check_bypass(&mut self, line: usize, before: u32) {
+        let heir = (0..self.threads.len()).find(|i| {
+            *i != self.current && self.threads[*i].is_alive() && self.ghost.waits_as_heir[*i] && self.is_heir(*i, line)
+        });
+        let Some(heir) = heir else { return };
+        if self.ghost.deadline[self.current].is_some_and(|deadline| deadline <= self.clock) {
+            return;
+        }
+        let place = line * Self::PLACES + 5;
+        let token = (self.subject.token)(self.threads[heir].tid) & TOKEN;
+        let is_claim =
+            |message: &crate::memory::Message| message.author == heir && message.value as u32 & TOKEN == token;
+        let claimed = self.places[place].iter().rposition(is_claim).unwrap_or(0);
+        if before == 0 || self.ghost.looked[self.current].is_none_or(|index| index >= claimed) {
+            self.fail("BYPASS: an heir was passed over".to_owned());
+        }
+    }
+
+    fn in_list(&mut self, thread: usize) -> Vec<usize> {
+        let head = self.memory.heads[thread].as_ptr().addr();
+        let mut nodes = Vec::new();
+        let mut node = self.word_at(head) & !1;
+        while node != head && nodes.len() <= Lines::MOST {
+            nodes.push(node);
+            node = self.word_at(node) & !1;
+        }
+        nodes
+    }
+}
+
+/// All have come to their end.
+pub(crate) fn check_end(run: &mut Run) {
+    for line in 0..run.world.lines {
+        let word = run.last(line * Run::PLACES).value as u32;
+        let poison = run.last(line * Run::PLACES + 3).value;
+        if word & TID != 0 && !run.world.unnoticed {
+            run.fail("the lock is held, and nobody is there".to_owned());
+        }
+        if run.ghost.died[line] && word & OWNER_DIED == 0 && word & TID == 0 && poison == 0 {
+            run.fail("a death was forgotten".to_owned());
+        }
+    }
+}
+
+/// What a thread knew is of no importance any more.
+pub(crate) fn forget(run: &mut Run, thread: usize) {
+    run.ghost.looked[thread] = None;
+    run.ghost.deadline[thread] = None;
+    run.ghost.may_die[thread] = false;
+}
+
+fn line(which: usize) -> &'static LockLine {
+    let line: *const LockLine = with(|run| std::ptr::from_ref(run.memory.line(which)));
+    // SAFETY: in a box that lives as long as the search.
+    unsafe { &*line }
+}
+
+/// What each thread does.
+pub(crate) fn body(thread: usize) {
+    let world = with(|run| run.world);
+    if world.is_nesting && thread == 0 {
+        nest();
+    } else if world.among_others {
+        let alone = take(1 + thread);
+        operation(0, How::Forever);
+        give_back(1 + thread, alone);
+    } else {
+        for round in 0..world.rounds {
+            begin_round(thread, round);
+            let how = with(|run| match run.choose(if world.all_forms { 3 } else { 1 }) {
+                0 => How::Forever,
+                1 => How::Until(run.clock + 1_000_000),
+                _ => How::Try,
+            });
+            operation(0, how);
+        }
+    }
+    kernel::regular_end(thread);
+}
+
+fn begin_round(thread: usize, round: usize) {
+    with(|run| {
+        forget(run, thread);
+        let me = run.me();
+        me.round = round;
+        me.history = round as u64;
+        me.timers = [0; 2];
+        (me.seeks, me.has_slept, me.was_woken, me.awake_at) = (true, false, false, None);
+    });
+}
+
+// Signal handlers.
+
+/// Takes two locks and gives them back in the order in which it took them.
+fn nest() {
+    let first = take(0);
+    let second = take(1);
+    give_back(0, first);
+    give_back(1, second);
+}
+
+/// Interrupts whatever the thread is doing: takes locks of its own and gives them back, in any order.
+pub(crate) fn handle_signal() {
+    let depth = with(|run| {
+        run.budget.handlers -= 1;
+        run.me().depth += 1;
+        run.say(|_| "{ a signal handler".to_owned());
+        run.me().depth
+    });
+    let (one, other) = (Lines::MOST - 2, Lines::MOST - 1);
+    if depth == 1 {
+        let both = with(|run| run.choose(3));
+        let first = take(one);
+        if both > 0 {
+            let second = take(other);
+            if both == 1 {
+                give_back(other, second);
+                give_back(one, first);
+            } else {
+                give_back(one, first);
+                give_back(other, second);
+            }
+        } else {
+            give_back(one, first);
+        }
+    } else if with(|run| run.ghost.holder[other].is_none() && !run.ghost.is_sought[other]) {
+        let alone = take(other);
+        give_back(other, alone);
+    }
+    with(|run| {
+        run.me().depth -= 1;
+        run.say(|_| "}".to_owned());
+        let nodes = run.in_list(run.current);
+        if nodes.len() > Lines::MOST {
+            run.fail("the robust list has no end".to_owned());
+        }
+    });
+}
+
+fn who() -> (&'static Subject, u32, usize) {
+    with(|run| (run.subject, run.me().tid, run.memory.heads[run.current].as_ptr().addr()))
+}
+
+fn take(which: usize) -> bool {
+    let (subject, tid, head) = who();
+    with(|run| run.ghost.is_sought[which] = true);
+    let outcome = (subject.lock)(line(which), tid, head, How::Forever);
+    with(|run| {
+        run.ghost.is_sought[which] = false;
+        run.ghost.holder[which] = Some(run.current);
+        run.say(|_| format!("lock {which}: {outcome:?}"));
+        if !matches!(outcome, Outcome::Locked { .. }) {
+            run.fail(format!("lock {which}: {outcome:?}"));
+        }
+        run.access(which, true);
+    });
+    outcome == Outcome::Locked { alone: true }
+}
+
+fn give_back(which: usize, alone: bool) {
+    let (subject, tid, head) = who();
+    with(|run| {
+        run.access(which, true);
+        run.ghost.holder[which] = None;
+        run.ghost.is_sought[which] = true;
+    });
+    (subject.unlock)(line(which), tid, head, alone, true);
+    with(|run| {
+        run.ghost.is_sought[which] = false;
+        run.say(|_| format!("lock {which} given back"));
+        let word = run.last(which * Run::PLACES).value as u32;
+        if word & TID == tid {
+            run.fail("a lock that was given back is still held".to_owned());
+        }
+    });
+}
+
+/// Locks, does something, unlocks.
+fn operation(which: usize, how: How) -> Outcome {
+    let (subject, tid, head) = with(|run| {
+        if let How::Until(deadline) = how {
+            run.ghost.deadline[run.current] = Some(deadline);
+        }
+        run.say(|_| format!("wants the lock: {how:?}"));
+        (run.subject, run.me().tid, run.memory.heads[run.current].as_ptr().addr())
+    });
+    let outcome = (subject.lock)(line(which), tid, head, how);
+    with(|run| {
+        run.say(|_| format!("{outcome:?}"));
+        let me = run.me();
+        // All that it remembers.
+        if me.seeks {
+            me.history = mixed(me.round as u64, u64::from(outcome == Outcome::Locked { alone: true }));
+        }
+        me.timers = [0; 2];
+        (me.seeks, me.has_slept, me.was_woken, me.awake_at) = (false, false, false, None);
+    });
+    match outcome {
+        Outcome::Locked { alone } => {
+            section(which);
+            let looks = with(|run| {
+                run.ghost.holder[which] = None;
+                run.current % 2 == 0
+            });
+            (subject.unlock)(line(which), tid, head, alone, looks);
+        }
+        Outcome::WouldBlock if how == How::Try => {}
+        Outcome::TimedOut if matches!(how, How::Until(deadline) if deadline <= with(|run| run.clock)) => {}
+        _ => with(|run| run.fail(format!("{how:?} ends with {outcome:?}"))),
+    }
+    with(|run| {
+        if run.is_heir(run.current, which) {
+            run.fail("a reservation is left".to_owned());
+        }
+    });
+    outcome
+}
+
+/// What a holder does with the data.
+fn section(which: usize) {
+    let (is_poisoned, next) = with(|run| {
+        let me = run.current;
+        if let Some(other) = run.ghost.holder[which].filter(|other| run.threads[*other].is_alive()) {
+            run.fail(format!("EXCLUSION: T{} holds the lock, too", other + 1));
+        }
+        run.ghost.holder[which] = Some(me);
+        let place = which * Run::PLACES + 3;
+        let poison = run.last(place).value != 0;
+        if poison != run.ghost.died[which] {
+            let what = if poison { "poison without a death" } else { "a death without poison" };
+            run.fail(format!("POISON: {what}"));
+        }
+        if usize::from(run.me().view.0[place]) != run.places[place].len() - 1 {
+            run.fail("POISON: the holder need not see it".to_owned());
+        }
+        run.access(which, false);
+        let [first, second] = run.ghost.data[which];
+        if first != second && !poison {
+            run.fail("torn data".to_owned());
+        }
+        (poison, 1 - first)
+    });
+    let write = |word: usize| {
+        private_step();
+        with(|run| {
+            run.access(which, true);
+            run.ghost.data[which][word] = next;
+        });
+    };
+    write(0);
+    write(1);
+    private_step();
+    if is_poisoned {
+        line(which).poison.store(0, Ordering::Relaxed);
+        with(|run| run.ghost.died[which] = false);
+    }
+}
