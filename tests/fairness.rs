@@ -237,7 +237,7 @@ fn who_was_passed_over_has_it_before_who_slept_longer() {
             until("the waiter to sleep", || asleep(thread));
             thread
         };
-        wait("heir");
+        let heir = wait("heir");
         until("the reservation", || {
             pass_over(&name);
             thread::sleep(Duration::from_millis(1));
@@ -246,7 +246,7 @@ fn who_was_passed_over_has_it_before_who_slept_longer() {
         // Whoever is woken without need comes behind those who sleep on.
         let other = wait("other");
         pass_over(&name);
-        until("the other to sleep again", || asleep(other));
+        until("both to sleep again", || asleep(heir).and(asleep(other)));
         assert_ne!(reservation(&name), 0);
         drop(guard);
     });
