@@ -3,6 +3,11 @@
 use crate::kernel::Flock;
 use crate::program::{Broken, Op, Outcome, Program, Step, Then, World, Wrong};
 
+/// In the place of an id that was validated: the mark.
+const UNFINISHED: u8 = u8::MAX;
+/// More than there are times that a file is made anew between two looks.
+const IDS: u8 = 16;
+
 impl World {
     /// A program begins a call.
     pub(crate) fn begin(&mut self, who: usize, op: Op) {
@@ -55,6 +60,7 @@ impl World {
             LookOpen | LookExclude | LookShare | LookDropShared | LookExcludeAgain => self.look(who, broken),
             Open | Exclude | AdmitAndAttend | DropExclusive | Share | CheckLinks | MapOpened => self.open(who, broken),
             Guard | CheckName | Unlink | Release => self.unlink_exact(who, broken),
+            Mark | Rewrite | Unmark => self.reuse(who, broken),
             LeaveDropShared | LeaveExclude | Close => self.go(who),
             RemoveOpen | SweepOpen | SweepExclude => self.clear_away(who, broken),
             InspectOpen | InspectCount => self.inspect(who, broken),
@@ -131,7 +137,7 @@ impl World {
             Step::LookOpen if !self.kernel.open(who) => self.to(who, Step::CreateUnnamed),
             Step::LookOpen => {
                 self.check_complete(who);
-                if self.kernel.file(who).persistent {
+                if self.kernel.file(who).persistent && !self.kernel.file(who).unfinished {
                     return self.close_then(who, Then::End(Outcome::AlreadyExists));
                 }
                 self.to(who, Step::LookExclude)
@@ -161,10 +167,16 @@ impl World {
             }
             Step::Open if op == Op::OpenOrCreate => self.to(who, Step::CreateUnnamed),
             Step::Open => self.end(who, Outcome::NotFound),
-            Step::Exclude if self.kernel.try_exclude(who) && !self.kernel.file(who).persistent => {
-                self.unlink_then(who, Then::Retry)
+            Step::Exclude => {
+                let excludes = self.kernel.try_exclude(who);
+                let unfinished = self.programs[who].id == UNFINISHED;
+                match excludes {
+                    // What it knows of the file is from before; nobody has made it persistent since.
+                    true if unfinished || !self.programs[who].saw_persistent => self.unlink_then(who, Then::Retry),
+                    false if unfinished => self.close_then(who, Then::Retry),
+                    _ => self.to(who, Step::AdmitAndAttend),
+                }
             }
-            Step::Exclude => self.to(who, Step::AdmitAndAttend),
             Step::AdmitAndAttend => {
                 let excludes = self.kernel.description(who).flock == Flock::Exclusive;
                 if op == Op::OpenMistyped && broken != Broken::RefusedWhileSharing {
@@ -189,8 +201,16 @@ impl World {
                 }
                 self.to(who, Step::CheckLinks)
             }
-            Step::CheckLinks if self.kernel.leads_to(who) => self.to(who, Step::MapOpened),
-            Step::MapOpened if self.kernel.leads_to(who) => self.got(who),
+            Step::CheckLinks if self.kernel.leads_to(who) && self.is_as_validated(who, broken) => {
+                self.to(who, Step::MapOpened)
+            }
+            Step::MapOpened if self.kernel.leads_to(who) => {
+                let file = self.kernel.file(who);
+                if file.unfinished || !file.complete || file.id != self.programs[who].id {
+                    self.wrong = Some(Wrong::UsesAnother);
+                }
+                self.got(who)
+            }
             _ => self.leave_then(who, Then::Retry, broken),
         }
     }
@@ -205,6 +225,16 @@ impl World {
                 let leads_here = broken == Broken::UnlinksWithoutCheck || self.kernel.leads_to(who);
                 self.to(who, if leads_here { Step::Unlink } else { Step::Release })
             }
+            Step::Unlink if self.sticky && self.programs[who].op != Op::Remove => {
+                if self.programs[who].then != Then::End(Outcome::Left) {
+                    self.programs[who].then = match self.programs[who].op {
+                        Op::Create | Op::CreatePersistent | Op::OpenOrCreate => Then::Reuse,
+                        Op::Sweep => Then::End(Outcome::Swept),
+                        _ => Then::End(Outcome::NotFound),
+                    };
+                }
+                self.to(who, Step::Release)
+            }
             // The guard stays, and goes with the description: the file has no name any more.
             Step::Unlink => {
                 self.unlink(who);
@@ -212,9 +242,48 @@ impl World {
             }
             _ => {
                 self.kernel.release_guard(who);
+                if self.programs[who].then == Then::Reuse {
+                    return self.to(who, if broken == Broken::ReusesWithoutMark { Step::Rewrite } else { Step::Mark });
+                }
                 self.to(who, self.after_unlink(who, broken))
             }
         }
+    }
+
+    /// Makes an orphan anew, which is held exclusively.
+    fn reuse(&mut self, who: usize, broken: Broken) -> Option<Outcome> {
+        let persistent = self.programs[who].op == Op::CreatePersistent;
+        match self.programs[who].step {
+            Step::Mark => {
+                self.kernel.file_mut(who).unfinished = true;
+                self.to(who, Step::Rewrite)
+            }
+            Step::Rewrite => {
+                let file = self.kernel.file_mut(who);
+                file.complete = false;
+                file.id = (file.id + 1) % IDS;
+                self.to(who, Step::Unmark)
+            }
+            _ => {
+                if self.users(self.kernel.description(who).file) > 0 {
+                    self.wrong = Some(Wrong::TookOverFromTheLiving);
+                }
+                let file = self.kernel.file_mut(who);
+                (file.complete, file.unfinished, file.persistent) = (true, false, persistent);
+                let id = file.id;
+                self.programs[who].id = id;
+                self.programs[who].then = Then::Retry;
+                self.kernel.attend(who);
+                let _ = broken;
+                self.to(who, Step::DropExclusive)
+            }
+        }
+    }
+
+    /// The second look, as a user: is it still what was validated?
+    fn is_as_validated(&self, who: usize, broken: Broken) -> bool {
+        let file = self.kernel.file(who);
+        broken == Broken::OpensWithoutComparing || !file.unfinished && file.id == self.programs[who].id
     }
 
     /// Who unlinks without excluding is still a user.
@@ -257,6 +326,7 @@ impl World {
                 match self.programs[who].then {
                     Then::Retry => self.to(who, self.programs[who].op.first_step()),
                     Then::Look => self.to(who, Step::LookOpen),
+                    Then::Reuse => unreachable!("an orphan that is made anew is not closed first"),
                     Then::End(outcome) => self.end(who, outcome),
                 }
             }
@@ -300,9 +370,12 @@ impl World {
     }
 
     fn check_complete(&mut self, who: usize) {
-        if !self.kernel.file(who).complete {
+        let file = self.kernel.file(who);
+        if !file.complete && !file.unfinished {
             self.wrong = Some(Wrong::SawHalfMade);
         }
+        self.programs[who].id = if file.unfinished { UNFINISHED } else { file.id };
+        self.programs[who].saw_persistent = file.persistent;
     }
 
     /// The lock word is reset, as nobody is left who could hold it.

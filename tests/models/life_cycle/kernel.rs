@@ -30,6 +30,10 @@ pub(crate) struct File {
     pub(crate) persistent: bool,
     /// Its name went because somebody called `remove`.
     pub(crate) removed: bool,
+    /// Bears the mark of an orphan that is being made anew.
+    pub(crate) unfinished: bool,
+    /// The segment's id: another one each time that it is made anew.
+    pub(crate) id: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,7 +6,9 @@
 //! no more calls; so in each state each program, and a newcomer with each request, goes on alone, and must get to the end
 //! unless one that stands still has the file exclusively or is removing its name.
 //!
-//! Not in the model: fork, file systems without unnamed files, owners and modes, clean-up when the process exits.
+//! Where orphans cannot be removed, because they belong to somebody else, none can be, but by request.
+//!
+//! Not in the model: fork, file systems without unnamed files, modes, clean-up when the process exits.
 //!
 //! The second half breaks the protocol in one place at a time; the checker must find each, or else it proves nothing.
 
@@ -23,7 +25,7 @@ const THREADS: usize = 2;
 
 /// The protocol holds, whatever `calls` programs make of these requests.
 fn holds(ops: &'static [Op], calls: [u8; 3], kills: u8, failures: u8) {
-    let model = LifeCycle { broken: Broken::Nowhere, ops, calls, kills, failures };
+    let model = LifeCycle { broken: Broken::Nowhere, ops, calls, kills, failures, sticky: false };
     let start = std::time::Instant::now();
     let checker = model.checker().threads(THREADS).symmetry_fn(representative).spawn_dfs().join();
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
@@ -51,6 +53,38 @@ fn three_programs_that_open_or_create_and_remove() {
     holds(&[Op::OpenOrCreate, Op::Remove], [2, 1, 1], 1, 0);
 }
 
+/// Where nobody can remove what killed users have left, it is made anew in place.
+#[test]
+fn three_programs_that_make_orphans_anew() {
+    for (calls, kills) in [([1, 1, 1], 2), ([2, 1, 0], 1)] {
+        let ops = &[Op::OpenOrCreate, Op::Create, Op::Open, Op::Sweep];
+        let model = LifeCycle { broken: Broken::Nowhere, ops, calls, kills, failures: 0, sticky: true };
+        let checker = model.checker().threads(THREADS).symmetry_fn(representative).spawn_dfs().join();
+        println!("{calls:?} calls, {kills} kills: {} states", checker.unique_state_count());
+        checker.assert_properties();
+    }
+}
+
+fn is_found_where_orphans_stay(broken: Broken, calls: [u8; 3], kills: u8) {
+    let ops = &[Op::OpenOrCreate, Op::Open];
+    let model = LifeCycle { broken, ops, calls, kills, failures: 0, sticky: true };
+    let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    // Which claim falls first depends: the newcomer's, who goes on alone, sees it a step sooner.
+    let found = checker.discoveries();
+    assert!(!found.is_empty(), "nothing contradicts it");
+    found.into_iter().for_each(|(claim, path)| println!("{claim}: {:#?}", path.into_actions()));
+}
+
+#[test]
+fn making_an_orphan_anew_without_a_mark_is_found() {
+    is_found_where_orphans_stay(Broken::ReusesWithoutMark, [2, 1, 0], 2);
+}
+
+#[test]
+fn using_a_segment_without_comparing_it_with_what_was_validated_is_found() {
+    is_found_where_orphans_stay(Broken::OpensWithoutComparing, [2, 1, 1], 1);
+}
+
 #[test]
 #[ignore = "takes minutes"]
 fn three_programs_that_make_more_calls() {
@@ -59,7 +93,7 @@ fn three_programs_that_make_more_calls() {
 
 /// The shortest way to a state in which something does not hold; `claim` must be among what does not.
 fn is_found(broken: Broken, ops: &'static [Op], calls: [u8; 3], failures: u8, claim: &'static str) {
-    let model = LifeCycle { broken, ops, calls, kills: 0, failures };
+    let model = LifeCycle { broken, ops, calls, kills: 0, failures, sticky: false };
     let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let found = checker.discovery(claim).unwrap_or_else(|| panic!("nothing contradicts “{claim}”"));
     println!("{:#?}", found.into_actions());

@@ -17,6 +17,8 @@ pub(crate) struct LifeCycle {
     /// How many calls each program makes.
     pub(crate) calls: [u8; PROGRAMS],
     pub(crate) kills: u8,
+    /// Nobody may remove orphans, as in a directory in which all belong to somebody else.
+    pub(crate) sticky: bool,
     /// How many mappings fail.
     pub(crate) failures: u8,
 }
@@ -42,7 +44,8 @@ impl Model for LifeCycle {
         }
         let kernel = Kernel::default();
         let (kills_left, failures_left) = (self.kills, self.failures);
-        vec![World { kernel, programs, kills_left, failures_left, killed: false, wrong: None }]
+        let sticky = self.sticky;
+        vec![World { sticky, kernel, programs, kills_left, failures_left, killed: false, wrong: None }]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -106,7 +109,7 @@ impl Model for LifeCycle {
                 users.all(|i| world.kernel.description(i).attends && world.kernel.description(i).flock == Flock::Shared)
             }),
             Property::always("when all have left and none was killed, nothing remains", |_, world: &World| {
-                world.killed || !nobody_has_it_open(world) || name_is_free_or_persistent(world)
+                world.sticky || world.killed || !nobody_has_it_open(world) || name_is_free_or_persistent(world)
             }),
             Property::always("whoever goes on alone gets to the end", |model: &Self, world: &World| {
                 (0..PROGRAMS).all(|who| gets_to_the_end(world, who, model.broken))
@@ -182,7 +185,10 @@ fn on_the_name(world: &World, who: usize) -> impl Iterator<Item = Description> {
 /// May a program give up, after its bounded patience? When another one stands still that has the file exclusively, or is
 /// removing its name.
 fn is_in_the_way(world: &World, who: usize) -> bool {
-    on_the_name(world, who).any(|other| other.flock == Flock::Exclusive || other.guards)
+    // Or when it was about to use what had been made anew, while somebody else began with that again and was killed.
+    let is_unfinished = named(world).is_some_and(|file| file.unfinished);
+    on_the_name(world, who)
+        .any(|other| other.flock == Flock::Exclusive || other.guards || is_unfinished && other.flock == Flock::Shared)
 }
 
 /// Runs a program while all others stand still, as if stopped for ever. `None`: it does not come to an end.
@@ -227,7 +233,7 @@ fn newcomer_is_served(world: &World, op: Op, broken: Broken) -> bool {
     let cleans_up = op != Op::Open || outcome == Outcome::Got || outcome == Outcome::NotFound;
     expected
         && after.wrong.is_none()
-        && (!cleans_up || !nobody_has_it_open(&after) || name_is_free_or_persistent(&after))
+        && (world.sticky || !cleans_up || !nobody_has_it_open(&after) || name_is_free_or_persistent(&after))
 }
 
 /// Worlds that differ only in who is who and in the files' numbers are the same.

@@ -76,6 +76,10 @@ pub(crate) enum Step {
     CheckName,
     Unlink,
     Release,
+    // reuse.rs, `reset`
+    Mark,
+    Rewrite,
+    Unmark,
     // presence.rs, `leave`
     LeaveDropShared,
     LeaveExclude,
@@ -116,6 +120,8 @@ pub(crate) enum Then {
     Retry,
     /// `create` asks who has the name.
     Look,
+    /// An orphan that it could not remove is made anew.
+    Reuse,
     End(Outcome),
 }
 
@@ -127,6 +133,7 @@ pub(crate) enum Wrong {
     TookOverFromTheLiving,
     PersistentRemovedUnasked,
     MissedAUser,
+    UsesAnother,
 }
 
 /// The protocol with one thing wrong.
@@ -145,6 +152,8 @@ pub(crate) enum Broken {
     TakesOverAfterSharing,
     RetractsFromUsers,
     InspectsByLocking,
+    ReusesWithoutMark,
+    OpensWithoutComparing,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,6 +161,9 @@ pub(crate) struct Program {
     pub(crate) step: Step,
     pub(crate) op: Op,
     pub(crate) then: Then,
+    /// The id that it has validated, and whether that was of a persistent segment.
+    pub(crate) id: u8,
+    pub(crate) saw_persistent: bool,
     /// How many more calls it makes.
     pub(crate) calls_left: u8,
 }
@@ -159,6 +171,8 @@ pub(crate) struct Program {
 /// The whole state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct World {
+    /// Nobody may remove what another has made, and all have been made by others.
+    pub(crate) sticky: bool,
     pub(crate) kernel: Kernel,
     pub(crate) programs: [Program; PLACES],
     pub(crate) kills_left: u8,
