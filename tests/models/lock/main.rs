@@ -84,6 +84,7 @@ fn worlds() -> Vec<World> {
         world("fair_deaths", 3, 2, Budget { deaths: 1, jumps: 1, ..few(2) }),
         World { walks: 40_000, ..world("fair_walks", 4, 3, Budget { deaths: 1, jumps: 3, signals: 1, ..budget }) },
         World { walks: 40_000, all_forms: true, ..world("walks", 5, 3, many) },
+        World { walks: 60_000, ..world("stale_walks", 4, 3, Budget { jumps: 3, stale: 3, ..budget }) },
         World { walks: 1_000_000, all_forms: true, ..world("long_walks", 5, 3, many) },
         World { unnoticed: true, ..world("unnoticed", 3, 1, Budget { deaths: 1, ..few(3) }) },
         World { unnoticed: true, namesakes: true, ..world("namesakes", 3, 1, Budget { deaths: 1, ..few(3) }) },
@@ -153,6 +154,7 @@ holds! {
     handlers_while_others_wait_and_a_death: "nested_wakes";
     loads_that_are_late: "stale";
     loads_that_are_late_and_heirs: "stale_fair";
+    loads_that_are_late_and_many_heirs_by_chance: "stale_walks";
     #[ignore = "takes a minute"]
     timed_locks_and_heirs: "timed_fair";
     #[ignore = "takes minutes"]
