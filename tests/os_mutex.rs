@@ -1,16 +1,26 @@
 //! `LockKind::OsMutex`: what it cannot do is an error in time and never a hang; everything else is as with other kinds,
 //! which the other tests show.
 
+#![allow(unsafe_code)]
+
 mod support;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, segments};
-use support::{Scratch, exists, is_root, own_tid, play, ready_to_die, say, spawn, spawn_through, until, within_limit};
+use support::{
+    Scratch, asleep, exists, is_root, own_tid, play, ready_to_die, say, spawn, spawn_through, until, within_limit,
+};
 
 #[test]
 fn child() {
-    play(&[("hold", hold), ("hold-array", hold_array), ("use", use_it), ("namesake", namesake)]);
+    play(&[
+        ("hold", hold),
+        ("hold-array", hold_array),
+        ("use", use_it),
+        ("namesake", namesake),
+        ("fork-in-wait", fork_in_wait),
+    ]);
 }
 
 fn value(name: &str) -> SharedValue<[u64; 8]> {
@@ -195,6 +205,54 @@ fn users_may_be_in_several_pid_namespaces_and_nobody_is_named_across_them() {
     holder.expect("ready");
     assert_eq!(SegmentInfo::of(&name).unwrap().holder_process(), None, "an id of another namespace");
     spawn_through(&["unshare", "--pid", "--fork", "--kill-child"], "namesake", &name).join();
+}
+
+/// Goes on in the parent and in the child: each in the call that was interrupted.
+extern "C" fn fork_in_handler(_signal: libc::c_int) {
+    // SAFETY: whatever runs on in the child is meant to.
+    assert!(unsafe { libc::fork() } >= 0);
+    // SAFETY: takes an integer; it ends what hangs.
+    unsafe { libc::alarm(support::LIMIT.as_secs() as libc::c_uint) };
+}
+
+fn fork_in_wait(name: &str) {
+    let value = SharedValue::<[u64; 8]>::open(name).unwrap();
+    // SAFETY: a handler of the right type.
+    unsafe { libc::signal(libc::SIGUSR1, fork_in_handler as *const () as usize) };
+    let parent = std::process::id();
+    say(own_tid());
+    let mut guard = value.lock().unwrap();
+    assert_eq!(SegmentInfo::of(name).unwrap().holder_process(), Some(std::process::id()), "it says who has it now");
+    assert!(matches!(value.lock(), Err(LockError::WouldDeadlock { .. })));
+    guard[0] += 1;
+    drop(guard);
+    if std::process::id() != parent {
+        support::end_with(|| ());
+    }
+    let mut status = -1;
+    // SAFETY: a place for the status of the only child.
+    let ended = unsafe { libc::wait(&raw mut status) };
+    assert!(ended > 0 && status == 0, "the child ended with {status}");
+}
+
+#[test]
+fn a_child_that_is_forked_amid_a_wait_waits_for_itself() {
+    let name = Scratch::new("os-mutex");
+    let value = value(&name);
+    let mut guard = value.lock().unwrap();
+    let waiter = spawn("fork-in-wait", &name);
+    let thread: libc::pid_t = waiter.hear().parse().unwrap();
+    let attached = || SegmentInfo::of(&name).unwrap().attached();
+    until("the waiter's sleep", || (attached() == 2).then(|| asleep(thread)).flatten());
+    // To the thread that waits: the harness has another.
+    // SAFETY: takes integers; a child of ours that has not been waited for.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, waiter.id(), thread, libc::SIGUSR1) };
+    assert_eq!(sent, 0);
+    until("its child", || (attached() == 3).then_some(()));
+    guard[0] = 10;
+    drop(guard);
+    waiter.join();
+    assert_eq!(value.get()[0], 12);
 }
 
 #[test]
