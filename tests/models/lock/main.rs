@@ -99,7 +99,7 @@ fn worlds() -> Vec<World> {
         World {
             lines: 4,
             is_nesting: true,
-            ..world("nested_waits", 3, 1, Budget { deaths: 1, handlers: 1, ..few(2) })
+            ..world("nested_waits", 3, 1, Budget { deaths: 1, handlers: 1, ..few(1) })
         },
         world("stale", 2, 2, Budget { stale: 2, ..budget }),
         world("stale_fair", 3, 2, Budget { jumps: 1, stale: 1, ..few(2) }),
