@@ -151,6 +151,22 @@ impl LockLine {
         line
     }
 
+    /// A line that nobody can take: its word names a thread that there never is.
+    pub(crate) const fn held_for_ever() -> Self {
+        Self {
+            _unused: AtomicU32::new(0),
+            process_shared: AtomicU32::new(0),
+            word: AtomicU32::new(u32::MAX >> 2),
+            epoch: AtomicU32::new(0),
+            links: UnsafeCell::new([0; 32]),
+            node: AtomicU64::new(0),
+            poison: AtomicU8::new(0),
+            dirty: AtomicU8::new(0),
+            _zero: [const { AtomicU8::new(0) }; 2],
+            reservation: AtomicU32::new(0),
+        }
+    }
+
     /// The byte range, relative to the futex word, in which a list node and its back pointer may lie.
     pub(crate) const LINKS: std::ops::Range<isize> = {
         let start = offset_of!(LockLine, links) as isize - offset_of!(LockLine, word) as isize;
