@@ -12,6 +12,9 @@ use support::{Scratch, exists, play, spawn};
 #[test]
 fn child() {
     play(&[
+        ("late", |name| opens_late(name, || std::process::exit(0))),
+        // SAFETY: ends the process, as below.
+        ("late, quick", |name| opens_late(name, || unsafe { quick_exit(0) })),
         // SAFETY: ends the process, as the next but one.
         ("quick_exit", |name| end(name, || unsafe { quick_exit(0) })),
         ("exit", |name| end(name, || std::process::exit(0))),
@@ -23,12 +26,37 @@ fn child() {
 
 unsafe extern "C" {
     fn quick_exit(status: libc::c_int) -> !;
+    fn at_quick_exit(hook: extern "C" fn()) -> libc::c_int;
 }
 
 fn end(name: &str, ending: fn()) {
     static KEPT: OnceLock<SharedValue<u64>> = OnceLock::new();
     KEPT.get_or_init(|| SharedValue::create(name, 1u64).unwrap());
     ending();
+}
+
+/// A hook of the program's own that is there before the library's is called after it.
+fn opens_late(name: &str, ending: fn()) {
+    static NAME: OnceLock<String> = OnceLock::new();
+    extern "C" fn open() {
+        std::mem::forget(SharedValue::create(NAME.get().unwrap(), 1u64).unwrap());
+    }
+    NAME.get_or_init(|| name.to_owned());
+    // SAFETY: a function of this program.
+    assert_eq!(unsafe { libc::atexit(open) }, 0);
+    // SAFETY: as above.
+    assert_eq!(unsafe { at_quick_exit(open) }, 0);
+    drop(SharedValue::create(&format!("{name}-first"), 1u64).unwrap());
+    ending();
+}
+
+#[test]
+fn what_is_opened_amid_an_exit_goes_with_it() {
+    for role in ["late", "late, quick"] {
+        let name = Scratch::new("ends");
+        spawn(role, &name).join();
+        assert!(!exists(&name), "{role}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod support;
 
-use robust_shm::{LockError, LockKind, SegmentInfo, SharedLock, SharedValue};
+use robust_shm::{ArrayGuard, LockError, LockGuard, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue};
 use support::{Scratch, exists, kind, play, spawn, spawn_of, until, with_each_kind};
 
 #[test]
@@ -17,6 +17,7 @@ fn child() {
         ("own", own_lock_and_inherited_guard),
         ("first", first_calls_at_once),
         ("siblings", siblings),
+        ("poison", poison_and_inherited_guards),
     ]);
 }
 
@@ -24,6 +25,7 @@ with_each_kind! {
     a_guard_dropped_in_a_forked_child_neither_commits_nor_unlocks,
     a_forked_child_locks_for_itself,
     an_inherited_guard_does_not_release_the_childs_own_lock,
+    an_inherited_guard_does_not_clear_the_poison,
 }
 
 /// Forks; the child runs `body` and ends; returns when it has ended well.
@@ -82,6 +84,25 @@ fn own_lock_and_inherited_guard(name: &str) {
         || drop(guard.take()),
     );
     assert!(lock.lock().is_ok());
+}
+
+fn poison_and_inherited_guards(name: &str) {
+    let array = SharedArray::<u8, 4>::options().lock_kind(kind()).create(&format!("{name}-array")).unwrap();
+    let lock = SharedLock::options().lock_kind(kind()).create(name).unwrap();
+    let panic = || panic!("on purpose");
+    std::panic::catch_unwind(|| array.update(|_| panic())).unwrap_err();
+    std::panic::catch_unwind(|| lock.with(panic)).unwrap_err();
+    let (mut of_array, mut of_lock) = (array.lock_ignoring_poison().unwrap(), lock.lock_ignoring_poison().unwrap());
+    fork(|| {
+        ArrayGuard::recover(&mut of_array, |_| ());
+        ArrayGuard::clear_poison(&mut of_array);
+        LockGuard::clear_poison(&mut of_lock);
+    });
+    assert!(ArrayGuard::is_poisoned(&of_array) && LockGuard::is_poisoned(&of_lock), "cleared by the copies");
+    ArrayGuard::clear_poison(&mut of_array);
+    LockGuard::clear_poison(&mut of_lock);
+    drop((of_array, of_lock));
+    assert!(!array.is_poisoned() && !lock.is_poisoned());
 }
 
 fn parent_leaves_first(name: &str) {
@@ -192,6 +213,10 @@ fn a_forked_child_locks_for_itself(kind: LockKind) {
 
 fn an_inherited_guard_does_not_release_the_childs_own_lock(kind: LockKind) {
     spawn_of(kind, "own", &Scratch::new("fork")).join();
+}
+
+fn an_inherited_guard_does_not_clear_the_poison(kind: LockKind) {
+    spawn_of(kind, "poison", &Scratch::new("fork")).join();
 }
 
 #[test]

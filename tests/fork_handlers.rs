@@ -24,6 +24,7 @@ fn child() {
         ("opens-only", opens_only),
         ("looks-first", looks_first),
         ("leaves", leaves),
+        ("leaves-full", leaves_without_descriptors),
     ]);
 }
 
@@ -369,4 +370,23 @@ fn the_last_of_those_who_share_a_description_takes_the_name_along() {
     let family = Family::new("leaves");
     spawn("leaves", family.name()).join();
     assert_eq!(family.living(), [""; 0]);
+}
+
+/// After a fork, leaving takes a second description.
+fn leaves_without_descriptors(name: &str) {
+    let value = SharedValue::create(name, 1u64).unwrap();
+    fork(|| ()).join();
+    let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+    // SAFETY: the limits outlive the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    // SAFETY: takes integers.
+    while unsafe { libc::dup(libc::STDERR_FILENO) } >= 0 {}
+    drop(value);
+    assert!(!exists(name), "left behind for want of a descriptor");
+}
+
+/// Once, it was left to the next sweep.
+#[test]
+fn a_process_that_has_no_descriptor_left_takes_the_name_along() {
+    spawn("leaves-full", &Scratch::new("leaves")).join();
 }

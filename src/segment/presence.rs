@@ -60,6 +60,11 @@ impl Presence {
     /// when its name is used, or with the next sweep.
     fn leave(&self) {
         let Some(stage) = self.begin_leaving() else { return };
+        if let Some(file) = self.file.get().filter(|_| stage == ANNOUNCED) {
+            // Who takes an orphan over still holds it exclusively. By hand: a child that was forked before the file was
+            // announced has the description, and does not know of it.
+            let _ = file.unlock();
+        }
         if let Some(second) = self.take_name_along(stage, |_| ()) {
             // By hand: a child that was forked meanwhile has the description, too.
             let _ = second.unlock();
@@ -107,8 +112,18 @@ impl Presence {
         let second = if self.forks.load(Ordering::Relaxed) == forks_begun() {
             None
         } else {
+            let second = match self.reopen() {
+                Ok(second) => second,
+                // No descriptor is left: so that of the first one must do, and for a moment there is no user here.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                    self.file.close();
+                    point!("close: made room");
+                    self.reopen().ok()?
+                }
+                Err(_) => None,
+            };
             // The name is gone, or out of reach: then nobody needs to take it along.
-            let second = self.reopen()?;
+            let second = second?;
             point!("close: opened again");
             before_closing(&second);
             self.file.close();
@@ -125,9 +140,9 @@ impl Presence {
     }
 
     /// Another description of the file, if its name still leads to it.
-    fn reopen(&self) -> Option<File> {
-        let file = file::open(self.name.as_str(), true).ok()?;
-        self.file.is_same_file(&file).then_some(file)
+    fn reopen(&self) -> io::Result<Option<File>> {
+        let file = file::open(self.name.as_str(), true)?;
+        Ok(Some(file).filter(|file| self.file.is_same_file(file)))
     }
 
     /// In a child that was forked just now.
@@ -159,7 +174,7 @@ impl Presence {
     }
 
     fn take_own_description(&self) -> io::Result<bool> {
-        let Some(own) = self.reopen() else { return Ok(false) };
+        let Some(own) = self.reopen()? else { return Ok(false) };
         point!("fork: own description opened");
         if !file::attend(&own)? {
             return Ok(false);
@@ -257,11 +272,13 @@ pub(super) fn in_one_process<R, E>(again: R, attempt: impl FnOnce() -> Result<R,
     if generation::generation() == process { result } else { Ok(again) }
 }
 
+/// Will the hooks be called?
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
 /// Makes fork and exit known here, before there is anything to know of.
 ///
 /// Threads that come at once may install the exit hook twice, which does no harm; nobody goes on before it is there.
 pub(super) fn install_hooks() -> io::Result<()> {
-    static INSTALLED: AtomicBool = AtomicBool::new(false);
     if !INSTALLED.load(Ordering::Acquire) {
         os::fork::install(after_fork_in_child)?;
         process::on_exit(at_exit)?;
@@ -282,5 +299,7 @@ extern "C" fn after_fork_in_child() {
 /// Leaves for the handles that no destructor reaches: those in statics, and those of threads that are still running.
 extern "C" fn at_exit() {
     point!("exit: begun");
+    // A program's hook that was there before this one is called after it, and may open something yet.
+    INSTALLED.store(false, Ordering::Relaxed);
     registry::take_all().for_each(|presence| presence.leave_at_exit());
 }

@@ -320,8 +320,12 @@ impl<'a> Held<'a> {
         poison::begin_changes(self.line().get());
     }
 
-    #[inline(always)]
+    /// Does nothing unless this thread holds the lock: what the copy of a guard in a forked child says of the data is no
+    /// answer.
     pub(crate) fn clear_poison(&mut self) {
+        if !self.mutex.is_held_since(self.generation) {
+            return;
+        }
         self.line().get().poison.store(0, Ordering::Relaxed);
         crate::fault::point!("poison: cleared");
     }
@@ -390,6 +394,16 @@ impl<'a> Held<'a> {
 }
 
 impl Mutex {
+    /// Does this thread hold the lock, and has this been the process since it was taken, in this generation?
+    #[cold]
+    fn is_held_since(&self, generation: usize) -> bool {
+        generation == os::generation::generation_if_numbered() as usize
+            && match self.kind {
+                Kind::Futex => os::thread::known().is_some_and(|me| robust_futex::is_held_by(self.line(), me.tid)),
+                Kind::OsMutex(_) => os_mutex::is_held_here(self.line()),
+            }
+    }
+
     /// The end of [`Held::release`] in all but the simplest case. `unlocked_alone`: [`robust_futex::unlock_alone`] was at
     /// it and found that somebody waits, and all that is left is to wake him.
     #[cold]

@@ -8,8 +8,12 @@ use robust_shm::{Error, SharedValue};
 
 use crate::support::{Body, Forked, end_with, exists, fork, member, until};
 
-pub const ROLES: &[(&str, Body)] =
-    &[("forks in the middle", in_the_middle), ("forks elsewhere", elsewhere), ("exits in the middle", exits)];
+pub const ROLES: &[(&str, Body)] = &[
+    ("forks in the middle", in_the_middle),
+    ("forks elsewhere", elsewhere),
+    ("forks elsewhere during a take-over", during_a_take_over),
+    ("exits in the middle", exits),
+];
 
 /// How many points are still to be passed, the one at which to fork included. 0: it has been, or is not to be.
 static LEFT: AtomicUsize = AtomicUsize::new(0);
@@ -127,6 +131,45 @@ fn elsewhere(family: &str) {
         drop(to_child);
         child.join();
         assert!(!exists(&name), "left over after a fork at {point:?}");
+    }
+}
+
+/// One thread takes over what its users have left, and leaves; another forks meanwhile, and its child stays. That keeps
+/// nobody from opening the segment.
+fn during_a_take_over(family: &str) {
+    robust_shm::watch_points(have_forked);
+    for step in 1.. {
+        let name = member(family, step);
+        LEFT.store(0, Ordering::SeqCst);
+        drop(SharedValue::options().persistent(true).create(&name, 1u64).unwrap());
+        IS_DUE.store(false, Ordering::SeqCst);
+        HAS_FORKED.store(false, Ordering::SeqCst);
+        LEFT.store(step, Ordering::SeqCst);
+        let (mut from_parent, to_child) = pipe().unwrap();
+        let mut to_child = Some(to_child);
+        let (child, lived) = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| live(&name));
+            until("the step", || (IS_DUE.load(Ordering::SeqCst) || thread.is_finished()).then_some(()));
+            let child = IS_DUE.load(Ordering::SeqCst).then(|| {
+                fork(|| {
+                    drop(to_child.take());
+                    let _ = from_parent.read(&mut [0]);
+                })
+            });
+            HAS_FORKED.store(true, Ordering::SeqCst);
+            (child, thread.join().unwrap())
+        });
+        LEFT.store(0, Ordering::SeqCst);
+        let point = *AT.lock().unwrap();
+        lived.unwrap_or_else(|error| panic!("after a fork at {point:?}: {error}"));
+        live(&name).unwrap_or_else(|error| panic!("later, after a fork at {point:?}: {error}"));
+        robust_shm::remove(&name).unwrap();
+        let Some(child) = child else {
+            assert!(step > 20, "{step} steps");
+            return;
+        };
+        drop(to_child);
+        child.join();
     }
 }
 

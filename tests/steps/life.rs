@@ -83,6 +83,12 @@ pub const ROLES: &[(&str, Body)] = &[
         let value = Value::open_or_create(&main_name(family), WHOLE).unwrap();
         armed(|| drop(value));
     }),
+    ("close without descriptors", |family| {
+        let value = Value::open_or_create(&main_name(family), WHOLE).unwrap();
+        crate::support::fork(|| ()).join();
+        use_all_descriptors();
+        armed(|| drop(value));
+    }),
     ("close what was removed", |family| {
         let value = Value::create(&main_name(family), WHOLE).unwrap();
         remove(&main_name(family)).unwrap();
@@ -157,6 +163,17 @@ pub fn is_root() -> bool {
         eprintln!("skipped: needs root");
     }
     root
+}
+
+fn use_all_descriptors() {
+    let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+    // SAFETY: the limits outlive the call.
+    #[allow(unsafe_code)]
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(result, 0);
+    // SAFETY: takes integers.
+    #[allow(unsafe_code)]
+    while unsafe { libc::dup(libc::STDERR_FILENO) } >= 0 {}
 }
 
 fn keep(_value: &Value) {
@@ -286,6 +303,7 @@ pub const OPEN_OR_CREATE_OVER_ORPHAN: Scenario = of_orphan("open or create", can
 pub const TAKE_OVER: Scenario = scenario("open", held_by_a_dead, has_persisted);
 pub const REFUSE: Scenario = scenario("refuse", held_by_a_dead, has_persisted);
 pub const CLOSE_LAST: Scenario = scenario("close", nothing, can_be_made_anew);
+pub const CLOSE_WITHOUT_DESCRIPTORS: Scenario = scenario("close without descriptors", nothing, can_be_made_anew);
 pub const CLOSE_LAST_AND_BE_REPLACED: Scenario = Scenario { victim: "close", ..REPLACED };
 pub const CLOSE_REMOVED: Scenario =
     Scenario { goes_on: true, ..scenario("close what was removed", nothing, can_be_made_anew) };
@@ -322,6 +340,7 @@ pub const ALL: &[Scenario] = &[
     TAKE_OVER,
     REFUSE,
     CLOSE_LAST,
+    CLOSE_WITHOUT_DESCRIPTORS,
     CLOSE_LAST_AND_BE_REPLACED,
     CLOSE_REMOVED,
     CLOSE_AMONG_OTHERS,

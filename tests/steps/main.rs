@@ -54,7 +54,7 @@ fn a_handler_at_every_point_may_lock() {
 #[test]
 fn a_fork_in_the_middle_of_opening_and_leaving_leaves_nothing_behind() {
     let _alone = walk::alone();
-    for role in ["forks in the middle", "forks elsewhere"] {
+    for role in ["forks in the middle", "forks elsewhere", "forks elsewhere during a take-over"] {
         support::spawn(role, support::Family::new("forks").name()).join();
     }
 }
@@ -143,6 +143,7 @@ walks! {
     killed_while_closing_as_the_last_and_being_replaced: life::CLOSE_LAST_AND_BE_REPLACED;
     killed_while_closing_what_was_removed: life::CLOSE_REMOVED;
     killed_while_closing_among_others: life::CLOSE_AMONG_OTHERS;
+    killed_while_closing_without_a_descriptor: life::CLOSE_WITHOUT_DESCRIPTORS;
     killed_while_closing_a_persistent_segment: life::CLOSE_PERSISTENT;
     killed_at_exit: life::EXIT;
     killed_at_exit_after_a_fork: life::EXIT_AFTER_FORK;
