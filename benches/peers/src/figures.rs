@@ -18,101 +18,59 @@ pub fn replace(text: &str, figures: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}\n{figures}{END}{after}"))
 }
 
+/// A line of the README's table: part, beginning of the case, ours, and a peer, or else the best one.
+struct Shown {
+    part: &'static str,
+    case: &'static str,
+    ours: &'static str,
+    peer: Option<&'static str>,
+}
+
+const fn shown(part: &'static str, case: &'static str, ours: &'static str, peer: Option<&'static str>) -> Shown {
+    Shown { part, case, ours, peer }
+}
+
+/// What a reader wants to compare, the least flattering figures among them; the rest stands in the full tables.
+const SHOWN: [Shown; 11] = [
+    shown("uncontended", "lock, add one, unlock", "SharedValue<u64>", Some("std")),
+    shown("uncontended", "lock, add one, unlock", "SharedValue<u64>", Some("pthread robust")),
+    shown("uncontended", "lock, add one, unlock", "SharedValue<u64>", Some("Python")),
+    shown("uncontended", "read a u64", "SharedValue<u64>::get", Some("pthread robust")),
+    shown("contention", "4 processes, work 500, think 500", "SharedLock", None),
+    shown("contention", "16 processes, work 5000, think 0", "SharedLock", None),
+    shown("starvation", "1 hog of 2 ms, 4 waiters who hold it as long, 2 cores", "SharedLock", Some("pthread robust")),
+    shown("killed", "holder and waiter on two cores", "SharedLock", Some("pthread robust")),
+    shown("pingpong", "hand-over after 1,000 steps of work, 1 core", "SharedLock", None),
+    shown("readers", "4096 bytes, 1 writer", "SharedValue::get", None),
+    shown("segments", "open what exists, close", "SharedValue<u64>", None),
+];
+
 /// What the README shows.
 pub fn brief(saved: &Saved, plots: &str) -> String {
     let mut text = format!(
-        "Medians of interleaved rounds, and of their ratios, on a shared machine ({}). `{COMMAND} all` measures everything again, the name of a part \
-         that part alone; all figures and what is pinned: [benches/peers/results]({plots}).\n",
+        "Medians of interleaved rounds on a shared machine ({}). `{COMMAND} all` measures everything again: [all \
+         tables]({plots}), and [the bars that are not met](benches/peers/README.md#bars-that-are-not-met-and-why).\n\n\
+         | | ours | beside | our time ÷ theirs |\n|---|---|---|---|\n",
         saved.machine
     );
-    if let Some(part) = saved.part("uncontended") {
-        text += &uncontended(part);
+    for line in SHOWN {
+        let Some(part) = saved.part(line.part) else { continue };
+        let is_shown = |row: &&Row| row.ours && row.who == line.ours && row.case.starts_with(line.case);
+        let Some(ours) = part.rows.iter().find(is_shown) else { continue };
+        let peer = match line.peer {
+            Some(who) => part.rows.iter().find(|row| !row.ours && row.case == ours.case && row.who.starts_with(who)),
+            None => best_peer(part, ours),
+        };
+        let Some(peer) = peer else { continue };
+        let (mine, theirs, ratio) = (short(ours.median()), short(peer.median()), short(time_ratio(ours, peer)));
+        let (case, unit) = (&ours.case, &ours.unit);
+        let _ = writeln!(text, "| {case}: `{}` | {mine} {unit} | {}: {theirs} {unit} | {ratio} |", ours.who, peer.who);
     }
-    if let Some(part) = saved.part("contention") {
-        text += &contended(part);
-    }
-    text += &beside_best(saved);
-    text += "\nNot every row is to our liking: all of them stand in the full tables; the bars that we set ourselves and do not \
-             meet, with the reasons, in [benches/peers](benches/peers/README.md#bars-that-are-not-met-and-why).\n";
-    let _ = writeln!(text, "\n![each figure beside the best peer's]({plots}/ratios.svg)");
     text
 }
 
 fn row_name(row: &Row) -> String {
     if row.ours { format!("**`{}`**", row.who) } else { row.who.clone() }
-}
-
-fn uncontended(part: &Part) -> String {
-    let mut text =
-        format!("\n`{COMMAND} uncontended`\n\n| nobody else wants it | ns | ÷ `std::sync::Mutex` |\n|---|---|---|\n");
-    let std = |case: &str| {
-        of_case(part, case)
-            .find(|row| row.who.starts_with("std"))
-            .or_else(|| part.rows.iter().find(|row| row.who.starts_with("std")))
-    };
-    /// What a reader wants to compare; the rest stands in the full tables.
-    const SHOWN: [&str; 5] =
-        ["std::sync::Mutex", "parking_lot", "pthread robust", "raw_sync", "Python multiprocessing.Value"];
-    for case in cases(part).into_iter().filter(|case| !case.starts_with("try")) {
-        for row in of_case(part, case).filter(|row| row.ours || SHOWN.iter().any(|who| row.who.starts_with(who))) {
-            let ratio = std(case).map_or(f64::NAN, |std| row.over(std));
-            let _ = writeln!(text, "| {case}: {} | {} | {} |", row_name(row), short(row.median()), short(ratio));
-        }
-    }
-    text
-}
-
-/// `SharedLock` in proportion to the best peer, a line for each amount of work and thinking.
-fn contended(part: &Part) -> String {
-    let mut text = format!(
-        "\n`{COMMAND} contention`: `SharedLock`'s operations per second ÷ those of the best of pthread shared, pthread robust \
-         and `raw_sync` (above 1: we do more); in brackets ÷ pthread robust. Work and think: steps of about a nanosecond under the lock and between.\n\n\
-         | work, think | 2 processes | 4 processes | 16 processes |\n|---|---|---|---|\n"
-    );
-    let two = cases(part).into_iter().filter_map(|case| case.strip_prefix("2 processes, "));
-    for kind in two {
-        let _ = write!(text, "| {} ", kind.replace("work ", "").replace("think ", ""));
-        for processes in [2, 4, 16] {
-            let case = format!("{processes} processes, {kind}");
-            let figure = part.row(&case, "SharedLock").and_then(|ours| {
-                let best = best_peer(part, ours)?;
-                Some(format!("{:.2} ({:.2})", ours.over(best), ours.over(part.row(&case, "pthread robust")?)))
-            });
-            let _ = write!(text, "| {} ", figure.unwrap_or_default());
-        }
-        text += "|\n";
-    }
-    text
-}
-
-/// A choice of our other figures beside the best peer's.
-fn beside_best(saved: &Saved) -> String {
-    const SHOWN: [&str; 7] =
-        ["8 bytes", "64 bytes, 1", "4096 bytes", "1 KiB", "4 MiB", "turns", "hand-over after 1,000 steps"];
-    let mut text =
-        "\n| | ours | best peer, or floor | our time ÷ theirs (below 1: we are faster) |\n|---|---|---|---|\n"
-            .to_owned();
-    for part in ["starvation", "pingpong", "readers", "killed", "segments", "bulk"]
-        .into_iter()
-        .filter_map(|name| saved.part(name))
-    {
-        let all = matches!(part.name, "starvation" | "killed" | "segments");
-        // One lock is inside all of ours.
-        for row in part.rows.iter().filter(|row| row.ours && row.who != "SharedValue") {
-            if !all && !SHOWN.iter().any(|case| row.case.starts_with(case)) {
-                continue;
-            }
-            let Some(peer) = best_peer(part, row) else { continue };
-            let (ours, theirs) = (short(row.median()), short(peer.median()));
-            let ratio = short(time_ratio(row, peer));
-            let _ = writeln!(
-                text,
-                "| {}: `{}` | {ours} {} | {}: {theirs} {} | {ratio} |",
-                row.case, row.who, row.unit, peer.who, peer.unit
-            );
-        }
-    }
-    text
 }
 
 /// Everything that was measured.

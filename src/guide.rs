@@ -1,0 +1,34 @@
+//! The guide: pages for users, and one for whoever works on this crate.
+//!
+//! | page | for the question |
+//! |---|---|
+//! | [`choosing`] | which type fits? |
+//! | [`recovery`] | what happens when a process dies, and how is it repaired? |
+//! | [`structs`] | how do I share a struct, and how do programs agree on it? |
+//! | [`recipes`] | how do I run one instance only, elect a leader, count, cross users and containers? |
+//! | [`limits`] | what can it not do, and whom does it trust? |
+//! | [`performance`] | what does it cost? |
+//! | [`python`] | I know `multiprocessing`: what is what? |
+//! | [`errors`] | what does this message mean? |
+//! | [`internals`] | how does it work, and where do I change it? |
+
+macro_rules! page {
+    ($name:ident, $file:literal) => {
+        pub mod $name {
+            #![doc = include_str!($file)]
+
+            #[cfg(doc)]
+            use crate::*;
+        }
+    };
+}
+
+page!(choosing, "guide/choosing.md");
+page!(recovery, "guide/recovery.md");
+page!(structs, "guide/structs.md");
+page!(recipes, "guide/recipes.md");
+page!(limits, "guide/limits.md");
+page!(performance, "guide/performance.md");
+page!(python, "guide/python.md");
+page!(errors, "guide/errors.md");
+page!(internals, "guide/internals.md");
