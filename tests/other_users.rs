@@ -5,6 +5,7 @@ mod support;
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans};
 use support::{Scratch, exists, path, pause, play, say, spawn};
@@ -39,6 +40,12 @@ fn is_root() -> bool {
         eprintln!("skipped: needs root");
     }
     root
+}
+
+/// One test at a time: who creates a segment as root also sweeps, and would take away the orphans of another test.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const FLAGS: u64 = 56;
@@ -113,6 +120,7 @@ fn sweep_as_its_owner(name: &str) {
 /// Once, the last user could neither open nor remove what he had left, and the message blamed the mode.
 #[test]
 fn an_orphan_that_cannot_be_removed_is_made_anew_in_place() {
+    let _alone = alone();
     if !is_root() {
         return;
     }
@@ -125,6 +133,7 @@ fn an_orphan_that_cannot_be_removed_is_made_anew_in_place() {
 
 #[test]
 fn a_program_that_gave_its_privileges_up_can_use_its_names_again() {
+    let _alone = alone();
     if !is_root() {
         return;
     }
@@ -153,6 +162,7 @@ fn race_for_what_cannot_be_removed(name: &str) {
 
 #[test]
 fn of_many_who_make_an_orphan_anew_none_sees_it_half_made() {
+    let _alone = alone();
     if !is_root() {
         return;
     }
@@ -169,6 +179,7 @@ fn of_many_who_make_an_orphan_anew_none_sees_it_half_made() {
 
 #[test]
 fn every_segment_has_an_id_of_its_own() {
+    let _alone = alone();
     let (one, other) = (Scratch::new("one"), Scratch::new("other"));
     let _one = SharedLock::create(&one).unwrap();
     let _other = SharedLock::create(&other).unwrap();
@@ -177,6 +188,7 @@ fn every_segment_has_an_id_of_its_own() {
 
 #[test]
 fn several_owners_can_be_allowed() {
+    let _alone = alone();
     if !is_root() {
         return;
     }
@@ -227,6 +239,7 @@ fn look_from_a_user_namespace(name: &str) {
 /// Once, whoever ran as `nobody` in a user namespace took every owner without a number for himself.
 #[test]
 fn an_owner_who_cannot_be_told_from_others_is_refused() {
+    let _alone = alone();
     if !is_root() {
         return;
     }
@@ -253,6 +266,7 @@ fn live_as_nobody_in_a_user_namespace(name: &str) {
 
 #[test]
 fn ones_own_segments_are_told_from_others_even_without_a_number() {
+    let _alone = alone();
     if !is_root() {
         return;
     }
