@@ -460,3 +460,23 @@ impl fmt::Debug for LockError {
         write!(f, "{}: {self}", self.variant())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_enough_are_not_what_is_short() {
+        for (requested, available, is_enough) in [(2, 1, false), (1, 1, true), (1, 2, true)] {
+            let words = Shortage { requested, available }.to_string();
+            assert_eq!(words.contains("nr_inodes"), is_enough, "{requested} of {available}:{words}");
+        }
+    }
+
+    #[test]
+    fn only_an_inode_is_a_namespace_that_is_known() {
+        for (namespace, known) in [(0, false), (1, true), (1 << 32, false), ((1 << 32) - 1, true)] {
+            assert_eq!(describe_namespace(namespace).contains(&namespace.to_string()), known, "{namespace}");
+        }
+    }
+}

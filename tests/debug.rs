@@ -4,11 +4,11 @@ mod support;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{OnceLock, mpsc};
 
-use robust_shm::{ArrayGuard, SharedArray, SharedLock, SharedValue};
-use support::{Scratch, play, ready_to_die, spawn};
+use robust_shm::{ArrayGuard, LockGuard, SharedArray, SharedLock, SharedValue};
+use support::{LIMIT, Scratch, play, ready_to_die, spawn};
 
 #[test]
 fn child() {
@@ -70,6 +70,31 @@ fn an_array_says_what_keeps_it_from_being_shown() {
 }
 
 #[test]
+fn an_array_that_another_thread_holds_is_printed_at_once() {
+    let name = Scratch::new("held");
+    let array = SharedArray::<u8, 2>::create(&name).unwrap();
+    let guard = array.lock().unwrap();
+    let (printed, print) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| printed.send(format!("{array:?}")).unwrap());
+        let print = print.recv_timeout(LIMIT);
+        drop(guard); // before the end of the scope, which waits for the thread
+        assert!(print.unwrap().contains("data: <locked>"));
+    });
+}
+
+#[test]
+fn a_guard_shortens_what_an_array_shortens() {
+    let name = Scratch::new("long");
+    let array = SharedArray::<u8, 17>::create(&name).unwrap();
+    let zeros = ["0"; 16].join(", ");
+    assert_eq!(format!("{:?}", array.lock().unwrap()), format!("ArrayGuard([{zeros}, ... (17 in all)])"));
+    let name = Scratch::new("just-not-long");
+    let array = SharedArray::<u8, 16>::create(&name).unwrap();
+    assert_eq!(format!("{:?}", array.lock().unwrap()), format!("ArrayGuard([{zeros}])"));
+}
+
+#[test]
 fn a_value_is_shown_while_it_is_locked() {
     let of_value = Scratch::new("value");
     let value = SharedValue::create(&of_value, 5u8).unwrap();
@@ -94,6 +119,19 @@ fn a_lock_is_looked_at_and_not_taken() {
     }
     drop(lock.lock_recover(|| ()).unwrap());
     assert!(shows("free"));
+}
+
+#[test]
+fn a_guard_of_a_lock_says_whether_it_is_poisoned() {
+    let name = Scratch::new("guard");
+    let lock = SharedLock::create(&name).unwrap();
+    let child = spawn("lock", &name);
+    child.expect("ready");
+    child.kill();
+    let mut guard = lock.lock_ignoring_poison().unwrap();
+    assert_eq!(format!("{guard:?}"), "LockGuard { poisoned: true }");
+    LockGuard::recover(&mut guard, || ());
+    assert_eq!(format!("{guard:?}"), "LockGuard { poisoned: false }");
 }
 
 /// A monitor that printed a lock made others' `try_lock` fail, and poisoned it when it was killed meanwhile.

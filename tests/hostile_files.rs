@@ -98,6 +98,7 @@ fn damaged_commit_counters_do_not_keep_a_reader_for_ever() {
     let value = SharedValue::<[u64; 9]>::open(&name).unwrap();
     let value = within_limit("reading", move || {
         assert_eq!((value.get(), value.commits()), ([7; 9], 0));
+        assert!(value.try_lock().is_ok(), "the reader took the lock, and has released it");
         value
     });
     value.update(|v| v[8] += 1).unwrap();

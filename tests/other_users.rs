@@ -73,6 +73,7 @@ fn reuse_what_cannot_be_removed(name: &str) {
         assert!(matches!(error, Error::ForeignOrphan { owner: OWNER, mode: 0o666, .. }), "{error:?}");
         let message = error.to_string();
         assert!(message.contains("uid 4242") && message.contains("mode(0o666)"), "{message}");
+        assert_eq!(format!("{error:?}"), format!("ForeignOrphan: {message}"));
     }
     assert_eq!(id(name), first, "it was touched");
 
