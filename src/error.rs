@@ -9,12 +9,15 @@ use std::sync::Arc;
 
 use crate::identity::Kind;
 
+/// The longest name in bytes. The C libraries' `shm_open` accepts a little less than the file system's 255.
+pub(crate) const MAX_NAME_LEN: usize = 250;
+
 /// Why a segment could not be created, opened, inspected or removed.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The name cannot name a segment.
-    #[error("segment name {name:?} is not valid: {reason}; use 1 to {max} bytes without '/' and NUL, other than \".\" and \"..\"", max = crate::name::MAX_LEN)]
+    #[error("segment name {name:?} is not valid: {reason}; use 1 to {max} bytes without '/' and NUL, other than \".\" and \"..\"", max = MAX_NAME_LEN)]
     #[non_exhaustive]
     InvalidName {
         /// The name as it was given.

@@ -38,6 +38,8 @@ const PERSISTENT: u32 = 1;
 const TAGGED: u32 = 2;
 const POISON_OFF: u32 = 4;
 
+/// The largest value in bytes: 64 KiB. Larger things are arrays.
+pub(crate) const MAX_VALUE: usize = 64 << 10;
 /// The alignment that a mapping has: no element can ask for more.
 pub(crate) const PAGE: usize = 4096;
 pub(crate) const HEADER_LEN: usize = 512;
@@ -210,7 +212,7 @@ pub(crate) const fn slot_offsets(size: usize) -> [usize; 2] {
 fn extent(shape: Shape) -> Option<(u64, u64)> {
     match shape.kind {
         Kind::Value => {
-            let size = usize::try_from(shape.elem_size).ok().filter(|size| *size <= crate::value::MAX_SIZE)?;
+            let size = usize::try_from(shape.elem_size).ok().filter(|size| *size <= MAX_VALUE)?;
             let [first, second] = slot_offsets(size);
             let end = (second + words(size) * 8).max(BODY_OFFSET + size_of::<CommitLine>());
             Some((first as u64, end as u64))

@@ -51,6 +51,7 @@ mod name;
 mod options;
 mod os;
 mod segment;
+mod shareable;
 mod sync;
 mod value;
 
@@ -62,10 +63,10 @@ pub use error::{Error, LockError};
 pub use fault::{declared_points, watch_points};
 pub use info::{SegmentInfo, Segments, User, segments};
 pub use lock::{LockGuard, SharedLock};
-pub use name::unique_name;
 pub use options::{LockKind, Options};
-pub use segment::{remove, remove_orphans};
-pub use value::{Shareable, SharedValue, ValueGuard};
+pub use segment::{remove, remove_orphans, unique_name};
+pub use shareable::Shareable;
+pub use value::{SharedValue, ValueGuard};
 
 /// Compiles the programs in the README.
 #[cfg(doctest)]

@@ -3,6 +3,7 @@
 //! | file | what happens there |
 //! |---|---|
 //! | `segment/create.rs` | a complete segment is made without a name, then gets one |
+//! | `segment/fresh_name.rs` | a name that nobody has, for a segment that is to have it, or is not finished |
 //! | `segment/open.rs` | a name is followed, what is there is validated, shared and mapped |
 //! | `segment/map.rs` | what is mapped is what was validated |
 //! | `segment/reuse.rs` | an orphan that cannot be removed becomes the new segment |
@@ -58,6 +59,7 @@ use crate::sync::mutex::Mutex;
 use crate::sync::poison::Poison;
 
 mod create;
+mod fresh_name;
 mod inspect;
 mod locked;
 mod map;
@@ -68,6 +70,7 @@ mod registry;
 mod removal;
 mod reuse;
 
+pub use fresh_name::unique_name;
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use locked::Locked;
 pub use removal::{remove, remove_orphans};

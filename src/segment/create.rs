@@ -5,11 +5,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
+use super::fresh_name::private_name;
 use super::map;
 use super::open::{self, Attempt, Who};
 use super::presence::{self, Registered, in_one_process};
 use super::{Contents, Mapping, Segment, removal};
-use crate::error::Error;
+use crate::error::{Error, LockError};
 use crate::fault::point;
 use crate::identity::Identity;
 use crate::layout::{BODY_OFFSET, Birth, Header, PAGE};
@@ -172,7 +173,7 @@ fn finish(
         Err(error) if file::wants_a_name(&error) => {}
         Err(error) => return Err(error),
     }
-    let private = PrivateName(name.private());
+    let private = PrivateName(private_name(name));
     let presence = announced(name, settings, || match file::create_private(&private.0) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             file::unlink(&private.0)?; // of an attempt that a fork has spoilt
@@ -258,7 +259,7 @@ impl Drop for PrivateName {
 
 fn lock_unavailable(name: &Name, source: io::Error) -> Error {
     let action = "create";
-    Error::Lock { source: crate::LockError::Io { name: name.shared(), action, source } }
+    Error::Lock { source: LockError::Io { name: name.shared(), action, source } }
 }
 
 pub(super) fn create_error(name: &Name, requested: u64, error: io::Error) -> Error {

@@ -7,10 +7,10 @@ use std::ptr::NonNull;
 use super::{ArrayOf, Nothing, Segment, ValueOf};
 use crate::error::LockError;
 use crate::layout;
+use crate::shareable::Shareable;
 use crate::sync::commit::CommitCell;
 use crate::sync::mutex::{End, Held, Line, Section, Wait};
 use crate::sync::words;
-use crate::value::Shareable;
 
 /// The lock of a segment with the contents `C`, held by this thread. Whoever has it calls
 /// [`release_or_poison`](Self::release_or_poison), or commits and releases, on drop.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU32;
 
-use super::robust_futex::WAITERS;
+use super::word::WAITERS;
 use crate::layout::LockLine;
 
 /// `{W, epoch} → {0, epoch}` in one step.

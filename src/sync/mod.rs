@@ -1,6 +1,6 @@
 //! The two protocols in shared memory, and the lock that the faces use.
 //!
-//! * [`robust_futex`]: the lock word's state machine, with [`clear_waiters`], its one access to word and epoch together;
+//! * [`word`]: what the lock word says; [`robust_futex`]: its state machine, with [`clear_waiters`], its one access to word and epoch together;
 //! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`patience`], how it waits before it
 //!   sleeps, and [`reservation`], for whom a free lock is kept;
 //! * [`os_mutex`]: the operating system's own mutex in its place;
@@ -20,6 +20,7 @@ pub(crate) mod poison;
 mod reservation;
 mod robust_futex;
 mod waiting;
+mod word;
 pub(crate) mod words;
 
 /// The atomics of the protocols. Model checkers compile their files with others in their place.

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use super::os_mutex::{self, OsMutex};
 use super::patience::Patience;
 use super::poison::{self, Poison};
-use super::robust_futex::{self, Failure, Linked, holder_in};
+use super::robust_futex::{self, Linked};
+use super::waiting::Failure;
+use super::word::holder_in;
 use crate::error::LockError;
 use crate::layout::LockLine;
 use crate::options::LockKind;
@@ -26,7 +28,7 @@ use crate::os::{self, Deadline};
 
 mod outside;
 
-pub(crate) use super::robust_futex::Wait;
+pub(crate) use super::waiting::Wait;
 pub(crate) use outside::{LockState, after_all_users_left, check_available, may_cross_namespaces, new, state};
 
 impl Wait {

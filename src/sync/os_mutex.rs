@@ -32,7 +32,7 @@ use libc::pthread_mutex_t;
 use raw_sync::locks::{LockImpl, LockInit};
 
 use super::poison::Poison;
-use super::robust_futex::{Failure, Wait};
+use super::waiting::{Failure, Wait};
 use crate::fault::point;
 use crate::layout::{LockBytes, LockLine};
 use crate::os::{self, generation, namespace, pthread};

@@ -25,7 +25,7 @@
 use std::time::Duration;
 
 use super::atomic::{AtomicU32, Ordering};
-use super::robust_futex::TID;
+use super::word::TID;
 use crate::os::Deadline;
 
 /// Before the first look at the word.

@@ -45,47 +45,19 @@ use super::clear_waiters::clear_waiters;
 use super::patience::Patience;
 use super::poison::Poison;
 use super::reservation;
-use super::waiting;
+use super::waiting::{self, Failure, Wait};
+use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS, holder_in};
 use crate::fault::point;
 use crate::layout::{LockBytes, LockLine};
 use crate::os::robust_list::{Interrupted, RobustList};
 use crate::os::thread::Thread;
-use crate::os::{Deadline, futex, process};
+use crate::os::{futex, process};
 
-/// `W`: somebody may sleep on the word.
-pub(super) const WAITERS: u32 = futex::WAITERS;
-/// `D`: the owner died.
-pub(super) const OWNER_DIED: u32 = futex::OWNER_DIED;
-/// The owner's thread id.
-pub(super) const TID: u32 = futex::TID;
-
-/// The class of sleepers that every waiter belongs to (a futex bit set; there is room for others).
-pub(super) const LOCKER: u32 = 1;
-/// The class of the waiter that has reserved the lock.
-pub(super) const HEIR: u32 = 32;
-
-/// How long to wait for a lock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Wait {
-    No,
-    Until(Deadline),
-    Forever,
-}
-
-/// Why the lock was not taken.
-#[derive(Debug)]
-pub(super) enum Failure {
-    WouldBlock,
-    /// The holder's thread id; 0: the lock is free, and kept for another.
-    TimedOut {
-        holder: u32,
-    },
-    WouldDeadlock,
-    /// The process forked in the middle of the wait, in a signal handler, and this is the child. Nothing that was noted
-    /// before is its own; it has to begin anew.
-    Forked,
-    Os(io::Error),
-}
+const _: () = {
+    // A node and the back pointer in front of it lie in the room that the lock line has for them.
+    let room = LockLine::LINKS;
+    assert!(room.start <= RobustList::NODE.start && RobustList::NODE.end <= room.end);
+};
 
 /// How the lock stands in its thread's list: see `os::linux::robust_list`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,11 +238,6 @@ pub(super) fn is_held_within(line: &LockLine, addresses: std::ops::Range<usize>)
         && addresses.contains(&(line.node.load(Ordering::Relaxed) as usize))
 }
 
-/// The holder's thread id in a word.
-pub(super) fn holder_in(word: u32) -> Option<u32> {
-    Some(word & TID).filter(|tid| *tid != 0)
-}
-
 /// The word in a line that is not mapped.
 pub(super) fn word_in(line: &LockBytes) -> u32 {
     u32::from_ne_bytes(std::array::from_fn(|i| line[offset_of!(LockLine, word) + i]))
@@ -285,9 +252,4 @@ pub(super) fn after_all_users_left(line: &LockBytes) -> LockBytes {
     }
     next[reservation..reservation + 4].fill(0);
     next
-}
-
-/// Does a word with this content stand for a holder that died?
-pub(super) fn says_owner_died(word: u32) -> bool {
-    word & OWNER_DIED != 0
 }

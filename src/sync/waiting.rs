@@ -14,13 +14,14 @@
 //! * whenever [`HEARTBEAT`] has passed, and before it says that the time is up: is it certainly gone, zombies included
 //!   (`os::linux::death`)? So also those notice who wait again and again, each time for a moment only. A try never looks.
 
+use std::io;
 use std::time::Duration;
 
 use super::atomic::{Ordering, fence};
 use super::patience::Patience;
 use super::poison::Poison;
 use super::reservation::{self, Free, Token};
-use super::robust_futex::{Failure, HEIR, LOCKER, OWNER_DIED, TID, WAITERS, Wait};
+use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS};
 use crate::fault::point;
 use crate::layout::LockLine;
 use crate::os::robust_list::{Interrupted, RobustList};
@@ -29,6 +30,38 @@ use crate::os::{Deadline, death, futex, process};
 
 /// How long a waiter waits before it asks again whether the holder exists. A safety net, not the mechanism.
 const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// How long to wait for a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wait {
+    No,
+    Until(Deadline),
+    Forever,
+}
+
+impl Wait {
+    fn deadline(self) -> Option<Deadline> {
+        match self {
+            Self::Until(deadline) => Some(deadline),
+            Self::No | Self::Forever => None,
+        }
+    }
+}
+
+/// Why the lock was not taken.
+#[derive(Debug)]
+pub(super) enum Failure {
+    WouldBlock,
+    /// The holder's thread id; 0: the lock is free, and kept for another.
+    TimedOut {
+        holder: u32,
+    },
+    WouldDeadlock,
+    /// The process forked in the middle of the wait, in a signal handler, and this is the child. Nothing that was noted
+    /// before is its own; it has to begin anew.
+    Forked,
+    Os(io::Error),
+}
 
 /// Makes the word name `me`, with everything that depends on its being free: poison, epoch, reservation. The caller has
 /// named the lock as pending; `interrupted` is what was pending before.
@@ -220,15 +253,6 @@ impl Waiter<'_> {
 /// So long from now. What no clock can say has come already, and costs a look.
 fn soon(wait: Duration) -> Deadline {
     Deadline::after(wait).unwrap_or_else(Deadline::now)
-}
-
-impl Wait {
-    fn deadline(self) -> Option<Deadline> {
-        match self {
-            Self::Until(deadline) => Some(deadline),
-            Self::No | Self::Forever => None,
-        }
-    }
 }
 
 /// Takes a word without an owner. From `W` and `D` the waiters bit is set, and the epoch counts; from `D`, poison comes

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::bulk;
 use super::commit::CommitCell;
-use crate::value::Shareable;
+use crate::shareable::Shareable;
 
 /// The bytes of a `T`, copied out of a cell, before it is known that they are one.
 ///

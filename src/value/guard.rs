@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::Shareable;
 use crate::segment::{Locked, ValueOf};
+use crate::shareable::Shareable;
 
 /// A private copy of the value of a [`SharedValue`](crate::SharedValue), held under its lock. Dropping it commits the copy if it was used
 /// mutably; [`discard`](Self::discard), a panic that began under the guard, the exit of the process and the copy in a

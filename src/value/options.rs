@@ -1,9 +1,10 @@
 //! [`Options`] that lead to a [`SharedValue`].
 
-use super::{Shareable, SharedValue};
+use super::SharedValue;
 use crate::error::Error;
 use crate::options::Options;
 use crate::segment::Segment;
+use crate::shareable::Shareable;
 
 impl<T: Shareable> Options<SharedValue<T>> {
     /// See [`SharedValue::create`].

@@ -15,25 +15,29 @@ mod mutants;
 
 use mutants::{EQUIVALENT, File, MUTANTS};
 
-const FILES: [File; 8] = [
+const FILES: [File; 10] = [
+    File::Word,
     File::RobustFutex,
     File::Waiting,
     File::Reservation,
     File::Poison,
     File::ClearWaiters,
     File::RobustList,
+    File::Find,
     File::Nested,
     File::Proof,
 ];
 
 fn source(file: File) -> &'static str {
     match file {
+        File::Word => "sync/word.rs",
         File::RobustFutex => "sync/robust_futex.rs",
         File::Waiting => "sync/waiting.rs",
         File::ClearWaiters => "sync/clear_waiters.rs",
         File::Reservation => "sync/reservation.rs",
         File::Poison => "sync/poison.rs",
         File::RobustList => "os/linux/robust_list.rs",
+        File::Find => "os/linux/robust_list/find.rs",
         File::Nested => "os/linux/robust_list/nested.rs",
         File::Proof => "os/linux/robust_list/proof.rs",
     }
@@ -80,7 +84,8 @@ fn main() {
             fs::create_dir_all(path.parent().expect("a directory")).expect("writable");
             fs::write(path, text).expect("writable");
         }
-        let lists = [File::RobustList, File::Nested, File::Proof, File::Poison, File::ClearWaiters];
+        let lists =
+            [File::Word, File::RobustList, File::Find, File::Nested, File::Proof, File::Poison, File::ClearWaiters];
         let is_like_real = name != "real" && edits.iter().all(|edit| !lists.contains(&edit.file));
         subjects += &module(name, is_like_real, &directory, &root);
         writeln!(table, "Ok({name}::sync::entry::subject({name:?})),").expect("a string");
@@ -104,6 +109,7 @@ fn adapted(file: File, text: &str, root: &str) -> String {
         for (from, to) in [
             ("ptr::read_unaligned(link)", "crate::memory::read(link)"),
             ("ptr::write_unaligned(link, value)", "crate::memory::write(link, value)"),
+            ("\nmod find;", "\n#[path = \"robust_list/find.rs\"]\nmod find;"),
             ("\nmod nested;", "\n#[path = \"robust_list/nested.rs\"]\nmod nested;"),
             ("\nmod proof;", "\n#[path = \"robust_list/proof.rs\"]\nmod proof;"),
         ] {
@@ -147,7 +153,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
     let rest = format!(
         "{poison} pub(crate) mod poison;
         pub(crate) mod clear_waiters {{
-            use super::robust_futex;
+            use super::word;
             {clear_waiters} mod real;
             use super::super::layout::LockLine;
             pub(crate) fn clear_waiters(line: &LockLine, epoch: u32) {{
@@ -175,12 +181,14 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
                 pub(crate) use crate::memory::atomic;
                 pub(crate) use crate::stubs::patience;
                 {rest}
+                {word} pub(crate) mod word;
                 {robust_futex} pub(crate) mod robust_futex;
                 {reservation} pub(crate) mod reservation;
                 {waiting} pub(crate) mod waiting;
                 #[path = {entry:?}] pub(crate) mod entry;
             }}
         }}\n",
+        word = at(File::Word),
         robust_futex = at(File::RobustFutex),
         reservation = at(File::Reservation),
         waiting = at(File::Waiting),

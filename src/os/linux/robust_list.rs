@@ -35,17 +35,18 @@
 //!
 //! On musl the offset is -28, so that nodes are not 8-aligned: every access is unaligned.
 
-use std::io;
 use std::mem::size_of;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use crate::fault::point;
-use crate::layout::LockLine;
 
+mod find;
 mod nested;
 mod proof;
 
+pub(crate) use find::{empty_inherited, of_this_thread};
 pub(crate) use nested::Interrupted;
 
 /// `struct robust_list_head` of `linux/futex.h`.
@@ -76,12 +77,6 @@ const WORD: usize = size_of::<usize>();
 /// because the fast path of a lock needs it; what the head says is compared with it before the list is used.
 const FUTEX_OFFSET: isize = if cfg!(target_env = "musl") { -28 } else { -32 };
 
-const _: () = {
-    // The node and the back pointer in front of it lie in the lock line.
-    let node = -FUTEX_OFFSET;
-    assert!(LockLine::LINKS.start <= node - WORD as isize && node + WORD as isize <= LockLine::LINKS.end);
-};
-
 /// One thread's list. A copy is only good on that thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RobustList {
@@ -91,6 +86,9 @@ pub(crate) struct RobustList {
 impl RobustList {
     /// A list that is nobody's: empty, with nothing pending.
     pub(crate) const NONE: Self = Self { head: (&raw const NOBODYS).cast_mut() };
+
+    /// Where a futex word's node and the back pointer in front of it lie, in bytes from the word.
+    pub(crate) const NODE: Range<isize> = -FUTEX_OFFSET - WORD as isize..-FUTEX_OFFSET + WORD as isize;
 
     /// Where the node of a futex word lies.
     #[inline(always)]
@@ -260,56 +258,4 @@ fn store(address: usize, value: usize) {
     let link = ptr::with_exposed_provenance_mut::<usize>(address);
     // SAFETY: as in `load`; and only the thread that holds a lock, or is about to, writes its node.
     unsafe { ptr::write_unaligned(link, value) }
-}
-
-/// Finds the list of the calling thread, whose id is `tid`, and makes sure that it is as described above.
-pub(super) fn of_this_thread(tid: u32) -> io::Result<RobustList> {
-    let mut list = registered()?;
-    if list.is_none() {
-        // musl registers a thread's list when the thread first locks a robust mutex.
-        proof::touch()?;
-        list = registered()?;
-    }
-    let list = list.ok_or_else(|| unsupported("the C library has registered no robust list for this thread"))?;
-    if list.futex_offset() != FUTEX_OFFSET {
-        return Err(unsupported("the C library keeps its robust list nodes at an unusual place"));
-    }
-    proof::prove_once(list, tid)?;
-    Ok(list)
-}
-
-fn unsupported(why: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, why)
-}
-
-/// The list that the kernel has registered for the calling thread, if there is one.
-fn registered() -> io::Result<Option<RobustList>> {
-    let mut head = ptr::null_mut::<Head>();
-    let mut len = 0usize;
-    // SAFETY: both pointers are to locals of the types that the call writes (0 stands for the calling thread).
-    let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
-    if result != 0 {
-        let error = io::Error::last_os_error();
-        let message = format!("the kernel does not tell this thread's robust list (get_robust_list: {error})");
-        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
-    }
-    if head.is_null() || len != size_of::<Head>() {
-        return Ok(None);
-    }
-    head.expose_provenance();
-    Ok(Some(RobustList { head }))
-}
-
-/// In a forked child, which holds no robust lock: empties what libc does not.
-///
-/// No libc clears the pending slot. glibc's `fork` empties the list. musl's keeps the parent's links, and the child's
-/// next lock would write into lock lines that the parent still holds. The kernel forgets the registration in a child;
-/// the list that the parent's thread had cached stands in for it.
-pub(super) fn empty_inherited(cached: Option<RobustList>) {
-    if let Some(list) = registered().ok().flatten().or(cached) {
-        store(list.pending().addr(), 0);
-        if cfg!(target_env = "musl") {
-            store(list.first().addr(), list.head.addr());
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::mem::offset_of;
 
 use super::super::poison::Poison;
-use super::super::{os_mutex, robust_futex};
+use super::super::{os_mutex, robust_futex, word};
 use crate::layout::{LockBytes, LockLine};
 use crate::options::LockKind;
 use crate::os::{namespace, thread};
@@ -59,10 +59,10 @@ pub(crate) fn state(kind: LockKind, line: &LockBytes, created_in: u64, rule: Poi
         |owner_died| rule.is_told_by(owner_died, line[offset_of!(LockLine, poison)], line[offset_of!(LockLine, dirty)]);
     match kind {
         LockKind::Futex => {
-            let word = robust_futex::word_in(line);
-            let holder = robust_futex::holder_in(word);
+            let seen = robust_futex::word_in(line);
+            let holder = word::holder_in(seen);
             let holder_here = holder.filter(|_| created_in == namespace::pid_namespace());
-            LockState { holder, holder_here, poisoned: poisoned(robust_futex::says_owner_died(word)) }
+            LockState { holder, holder_here, poisoned: poisoned(word::says_owner_died(seen)) }
         }
         LockKind::OsMutex => {
             let record = os_mutex::Record::in_bytes(line);

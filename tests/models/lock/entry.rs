@@ -3,7 +3,8 @@
 use super::super::os::robust_list::RobustList;
 use super::super::os::thread::Thread;
 use super::poison::Poison;
-use super::robust_futex::{self, Failure, Linked, Wait};
+use super::robust_futex::{self, Linked};
+use super::waiting::{Failure, Wait};
 use crate::layout::LockLine;
 use crate::stubs::os::Deadline;
 use crate::stubs::patience::Patience;

@@ -3,12 +3,14 @@
 #[allow(dead_code, reason = "not all of them have mutants")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum File {
+    Word,
     RobustFutex,
     Waiting,
     Reservation,
     Poison,
     ClearWaiters,
     RobustList,
+    Find,
     Nested,
     Proof,
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{FUTEX_OFFSET, Node, RobustList, WORD, load, owner, unsupported};
+use super::{FUTEX_OFFSET, Node, RobustList, WORD, load, owner};
 
 /// Has libc register the thread's list, as musl does when it is first needed.
 pub(super) fn touch() -> io::Result<()> {
@@ -102,4 +102,8 @@ impl<const N: usize> Mutexes<N> {
 
 fn check(errno: libc::c_int) -> io::Result<()> {
     if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
+}
+
+pub(super) fn unsupported(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, why)
 }

@@ -1,0 +1,195 @@
+//! The house has floors, and imports lead down: faces, segment, sync, os, on a ground of names, errors and layout. No file
+//! imports, by way of others, itself.
+//!
+//! What is read are the paths in `src`: `use` lines, and `crate::`, `super::` and `child::` elsewhere; unit tests are not.
+//! What a file only lends on from its own folder (`pub use guard::LockGuard`) is the child's, and no import of the parent's.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs;
+use std::path::Path;
+
+/// From the bottom to the top: each floor, and what is on it.
+const FLOORS: [(&str, &[&str]); 6] = [
+    ("ground", &["error", "fault", "identity", "kind", "layout", "name", "options", "shareable"]),
+    ("os", &["os"]),
+    ("sync", &["sync"]),
+    ("segment", &["segment"]),
+    ("faces", &["array", "info", "lock", "value"]),
+    ("root", &[""]),
+];
+
+/// A module by the names that lead to it from the root; the systems under `os` are one.
+type Module = Vec<String>;
+
+/// What a file says of other files.
+#[derive(Default)]
+struct File {
+    children: BTreeSet<String>,
+    /// Names that it lends on, and the child that each comes from.
+    lent: BTreeMap<String, String>,
+    /// Paths from the root.
+    mentions: Vec<Module>,
+}
+
+#[test]
+fn imports_lead_down() {
+    let upward: Vec<String> = arrows(&read_source())
+        .into_iter()
+        .filter(|(from, to)| floor(from) < floor(to))
+        .map(|(from, to)| {
+            let on = |module: &Module| format!("{} ({})", show(module), FLOORS[floor(module)].0);
+            format!("{} imports {}", on(&from), on(&to))
+        })
+        .collect();
+    assert!(upward.is_empty(), "upward imports:\n{}", upward.join("\n"));
+}
+
+#[test]
+fn no_file_imports_itself_by_way_of_others() {
+    let arrows = arrows(&read_source());
+    let files: BTreeSet<&Module> = arrows.iter().map(|(from, _)| from).collect();
+    let circles: BTreeSet<String> = files.into_iter().filter_map(|file| circle(file, &arrows)).collect();
+    assert!(circles.is_empty(), "circles:\n{}", circles.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+fn floor(module: &Module) -> usize {
+    let room = module.first().map_or("", String::as_str);
+    FLOORS
+        .iter()
+        .position(|(_, rooms)| rooms.contains(&room))
+        .unwrap_or_else(|| panic!("on which floor is {room}? Say so in tests/floors.rs"))
+}
+
+/// The shortest way from the file to itself.
+fn circle(file: &Module, arrows: &BTreeSet<(Module, Module)>) -> Option<String> {
+    let mut ways = VecDeque::from([vec![file]]);
+    let mut met = BTreeSet::new();
+    while let Some(way) = ways.pop_front() {
+        for (_, to) in arrows.iter().filter(|(from, _)| Some(&from) == way.last()) {
+            if to == file {
+                let first = way.iter().enumerate().min_by_key(|(_, module)| **module).map_or(0, |(at, _)| at);
+                let names: Vec<_> =
+                    way.iter().cycle().skip(first).take(way.len() + 1).map(|module| show(module)).collect();
+                return Some(names.join(" → "));
+            }
+            if met.insert(to) {
+                ways.push_back(way.iter().copied().chain([to]).collect());
+            }
+        }
+    }
+    None
+}
+
+fn show(module: &Module) -> String {
+    if module.is_empty() { "lib".to_owned() } else { module.join("/") }
+}
+
+/// Who imports from whom.
+fn arrows(files: &BTreeMap<Module, File>) -> BTreeSet<(Module, Module)> {
+    let mentions = files.iter().flat_map(|(from, file)| file.mentions.iter().map(move |path| (from, path)));
+    mentions.map(|(from, path)| (from.clone(), home(files, path))).filter(|(from, to)| from != to).collect()
+}
+
+/// The module in which that stands to which a path leads.
+fn home(files: &BTreeMap<Module, File>, path: &Module) -> Module {
+    let mut module = Module::new();
+    for name in path {
+        let file = &files[&module];
+        let Some(child) = file.children.get(name).or_else(|| file.lent.get(name)) else { break };
+        module.push(child.clone());
+    }
+    module
+}
+
+fn read_source() -> BTreeMap<Module, File> {
+    let mut files = BTreeMap::<Module, File>::new();
+    read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut Module::new(), &mut files);
+    files
+}
+
+fn read_folder(folder: &Path, module: &mut Module, files: &mut BTreeMap<Module, File>) {
+    for entry in fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()) {
+        let name = entry.file_stem().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
+        let is_own = matches!(name.as_str(), "lib" | "mod") || entry.is_dir() && *module == ["os"];
+        if !is_own {
+            module.push(name);
+        }
+        if entry.is_dir() {
+            read_folder(&entry, module, files);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            read_file(&fs::read_to_string(&entry).expect("UTF-8"), module, files.entry(module.clone()).or_default());
+        }
+        if !is_own {
+            module.pop();
+        }
+    }
+}
+
+fn read_file(text: &str, module: &Module, file: &mut File) {
+    let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let code: String = code.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
+    for line in code.lines() {
+        if let Some((_, child)) = line.strip_suffix(';').and_then(|line| line.split_once("mod ")) {
+            file.children.insert(child.to_owned());
+        }
+    }
+    // `os` is told apart by its children only.
+    file.children.remove("linux");
+
+    let (mut rest, mut lines) = (String::new(), code.lines());
+    while let Some(line) = lines.next() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (is_lent, tree) = match words.as_slice() {
+            ["use", tree @ ..] => (false, tree),
+            [visibility, "use", tree @ ..] if visibility.starts_with("pub") => (true, tree),
+            _ => {
+                rest = rest + line + "\n";
+                continue;
+            }
+        };
+        let mut tree = tree.concat();
+        while !tree.ends_with(';') {
+            tree += lines.next().expect("the end of a `use`").trim();
+        }
+        for path in leaves(tree.trim_end_matches(';')) {
+            match path.as_slice() {
+                [child, name] if is_lent && file.children.contains(child) => {
+                    file.lent.insert(name.clone(), child.clone());
+                }
+                _ => file.mentions.extend(from_root(path, module, &file.children)),
+            }
+        }
+    }
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    for word in rest.split(|c| !is_part(c)).filter(|word| word.contains("::")) {
+        let path = word.split("::").map(str::to_owned).collect();
+        file.mentions.extend(from_root(path, module, &file.children));
+    }
+}
+
+/// The paths of a `use`: `a::{b, c::{d, e}}` are `a::b`, `a::c::d` and `a::c::e`.
+fn leaves(tree: &str) -> Vec<Module> {
+    let Some((prefix, inner)) = tree.split_once('{') else {
+        return vec![tree.split("::").map(str::to_owned).filter(|name| name != "self").collect()];
+    };
+    let inner = inner.strip_suffix('}').unwrap_or_else(|| panic!("no use: {tree}"));
+    let mut depth = 0;
+    let parts = inner.split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    let prefix: Module = prefix.split("::").map(str::to_owned).filter(|name| !name.is_empty()).collect();
+    let parts = parts.filter(|part| !part.is_empty()).flat_map(leaves);
+    parts.map(|part| prefix.iter().cloned().chain(part).collect()).collect()
+}
+
+/// The same path, from the root; `None` for what is not in this crate.
+fn from_root(path: Module, module: &Module, children: &BTreeSet<String>) -> Option<Module> {
+    let ups = path.iter().take_while(|name| *name == "super").count();
+    match path.first()?.as_str() {
+        "crate" => Some(path[1..].to_vec()),
+        "super" => Some(module[..module.len() - ups].iter().chain(&path[ups..]).cloned().collect()),
+        first if children.contains(first) => Some(module.iter().cloned().chain(path).collect()),
+        _ => None,
+    }
+}
