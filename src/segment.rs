@@ -10,7 +10,8 @@
 //! | `segment/inspect.rs` | a look at a segment that changes nothing |
 //! | `segment/locked.rs` | what can be done while the lock is held |
 //! | `segment/memory.rs` | the mapping, without a descriptor |
-//! | `segment/presence.rs` | being a user: the shared `flock`, leaving, fork, exit |
+//! | `segment/presence.rs` | being a user: the shared `flock`, leaving, and a place of its own in a forked child |
+//! | `segment/registered.rs` | what fork and exit do with the presences of this process |
 //! | `segment/registry.rs` | all presences of this process |
 //! | `segment/removal.rs` | how a name goes away: last one out, orphans, `remove` |
 //!
@@ -66,6 +67,7 @@ mod map;
 mod memory;
 mod open;
 mod presence;
+mod registered;
 mod registry;
 mod removal;
 mod reuse;
@@ -76,7 +78,7 @@ pub(crate) use locked::Locked;
 pub use removal::{remove, remove_orphans};
 
 use memory::Memory;
-use presence::Registered;
+use registered::Registered;
 
 /// What a segment holds, as a type: [`ValueOf`], [`ArrayOf`] or [`Nothing`].
 pub(crate) trait Contents {

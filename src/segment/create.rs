@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::fresh_name::private_name;
 use super::map;
 use super::open::{self, Attempt, Who};
-use super::presence::{self, Registered, in_one_process};
+use super::registered::{self, Registered, in_one_process};
 use super::{Contents, Mapping, Segment, removal};
 use crate::error::{Error, LockError};
 use crate::fault::point;
@@ -123,7 +123,7 @@ pub(super) fn prepare(
     settings: &Settings,
 ) -> Result<(Header, [u8; BODY_OFFSET]), Error> {
     let lock = mutex::new(settings.lock_kind()).map_err(|source| lock_unavailable(name, source))?;
-    presence::install_hooks().map_err(|error| open::os_error(name, "prepare for forks before creating", error))?;
+    registered::install_hooks().map_err(|error| open::os_error(name, "prepare for forks before creating", error))?;
     let birth = Birth {
         id: os::random_id(),
         lock_kind: settings.lock_kind(),

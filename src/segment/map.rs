@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 
 use super::open::os_error;
-use super::presence::Registered;
+use super::registered::Registered;
 use crate::error::Error;
 use crate::fault::point;
 use crate::layout::Header;

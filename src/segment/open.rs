@@ -7,7 +7,7 @@ use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use super::presence::{self, Registered};
+use super::registered::{self, Registered};
 use super::reuse::Orphan;
 use super::{Mapping, map};
 use crate::error::{Error, LockError};
@@ -197,7 +197,7 @@ fn check_owner(name: &Name, Open { file, status, .. }: &Open, allowed: &[u32]) -
 
 /// One attempt to become a user of the segment.
 pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) -> Result<Attempt, Error> {
-    presence::install_hooks().map_err(|error| os_error(name, "prepare for forks before opening", error))?;
+    registered::install_hooks().map_err(|error| os_error(name, "prepare for forks before opening", error))?;
     let Some(Found { open, contents }) = open_any(name, true)? else { return Ok(Attempt::NotThere) };
     check_owner(name, &open, &settings.allowed_owners)?;
     point!("open: validated");

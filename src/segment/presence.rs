@@ -13,7 +13,7 @@
 //! each has closed before it looks.
 //!
 //! What a thread is opening or leaving at the moment of a fork is no handle of the child's, which closes it. It must know
-//! of it for that: so a file is announced in the [registry] as soon as it is opened, and opened again if
+//! of it for that: so a file is announced in the registry as soon as it is opened, and opened again if
 //! a fork may have come in between.
 
 use std::fs::File;
@@ -21,14 +21,13 @@ use std::io;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
-use super::registry::{self, Listed};
 use super::removal;
 use crate::fault::point;
 use crate::name::Name;
 use crate::os::descriptor::Descriptor;
 use crate::os::file::Status;
 use crate::os::fork::forks_begun;
-use crate::os::{self, file, generation, process};
+use crate::os::{self, file, generation};
 
 /// One handle's place among the users of its segment.
 #[derive(Debug)]
@@ -56,9 +55,67 @@ const OWNED: u8 = 2;
 const LEAVING: u8 = 3;
 
 impl Presence {
+    /// Of a file that was opened when `forks` forks had begun.
+    pub(super) fn new(file: File, name: &Name, persistent: bool, forks: u32) -> io::Result<Self> {
+        Ok(Self {
+            file: Descriptor::new(file)?,
+            name: name.clone(),
+            keeps_name: AtomicBool::new(persistent),
+            stage: AtomicU8::new(ANNOUNCED),
+            opener: os::thread::self_address(),
+            generation: AtomicU32::new(generation::generation()),
+            forks: AtomicU32::new(forks),
+        })
+    }
+
+    /// From now on, the last one out takes the name along.
+    pub(super) fn give_up_name(&self) {
+        self.keeps_name.store(false, Ordering::Relaxed);
+    }
+
+    /// Becomes a user. `false`, and not one: somebody is removing the segment.
+    pub(super) fn share(&self) -> io::Result<bool> {
+        let file = &self.file()?;
+        // The visitors' book first: so whoever uses the segment stands in it, at every moment.
+        let attending = file::attend(file);
+        point!("register: attending");
+        let shared = attending.and_then(|attending| if attending { file::try_share(file) } else { Ok(false) });
+        point!("register: shared");
+        if matches!(shared, Ok(true)) {
+            self.stage.store(SHARING, Ordering::SeqCst);
+        } else {
+            let _ = file::stop_attending(file); // explicitly: a child in the middle of its fork may have the description
+            let _ = file.unlock(); // one that takes over holds it still
+        }
+        shared
+    }
+
+    /// From now on it belongs to a handle, and a forked child has that, too.
+    pub(super) fn belong(&self) {
+        self.stage.store(OWNED, Ordering::SeqCst);
+        point!("register: belongs to a handle");
+    }
+
+    pub(super) fn file(&self) -> io::Result<&File> {
+        self.file.status().and_then(|_| self.file.get().ok_or_else(|| io::ErrorKind::NotConnected.into()))
+    }
+
+    /// Does the name lead elsewhere, or nowhere?
+    pub(super) fn is_removed(&self) -> bool {
+        let Self { file, name, .. } = self;
+        match file::status_of(name.as_str()) {
+            Ok(there) => !file.was_opened_as(&there),
+            Err(error) => error.kind() == io::ErrorKind::NotFound, // else nothing tells
+        }
+    }
+
+    pub(super) fn status(&self) -> io::Result<Status> {
+        self.file.status()
+    }
+
     /// Leaves; the last one out takes the name along. Errors have nobody to go to: what remains is an orphan, and goes
     /// when its name is used, or with the next sweep.
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         let Some(stage) = self.begin_leaving() else { return };
         if let Some(file) = self.file.get().filter(|_| stage == ANNOUNCED) {
             // Who takes an orphan over still holds it exclusively. By hand: a child that was forked before the file was
@@ -76,7 +133,7 @@ impl Presence {
 
     /// Leaves at exit. Other threads are still there then, and may hold the lock: so the process stays in the visitors'
     /// book until its end.
-    fn leave_at_exit(&self) {
+    pub(super) fn leave_at_exit(&self) {
         let Some(stage) = self.begin_leaving() else { return };
         let second = self.take_name_along(stage, |second| {
             let _ = file::attend(second);
@@ -146,7 +203,7 @@ impl Presence {
     }
 
     /// In a child that was forked just now.
-    fn begin_child(&self) {
+    pub(super) fn begin_child(&self) {
         match self.stage.load(Ordering::Relaxed) {
             ANNOUNCED | SHARING | LEAVING => self.disown(),
             _ => {
@@ -184,122 +241,4 @@ impl Presence {
         point!("fork: own description shared");
         Ok(is_shared && self.file.replace_by(own))
     }
-}
-
-/// A presence that fork and exit know of. Dropping it leaves.
-#[derive(Debug)]
-pub(super) struct Registered(Listed);
-
-impl Registered {
-    /// Announces a file that was opened when `forks` forks had begun. `None`: another one has begun since, and its child
-    /// may have the file and not know of it. [`install_hooks`] must have succeeded before.
-    pub(super) fn announce(file: File, name: &Name, persistent: bool, forks: u32) -> io::Result<Option<Self>> {
-        let presence = Presence {
-            file: Descriptor::new(file)?,
-            name: name.clone(),
-            keeps_name: AtomicBool::new(persistent),
-            stage: AtomicU8::new(ANNOUNCED),
-            opener: os::thread::self_address(),
-            generation: AtomicU32::new(generation::generation()),
-            forks: AtomicU32::new(forks),
-        };
-        let announced = Self(Listed::new(presence));
-        point!("register: announced");
-        Ok((forks_begun() == forks).then_some(announced))
-    }
-
-    /// Becomes a user. `false`, and not one: somebody is removing the segment.
-    pub(super) fn share(&self) -> io::Result<bool> {
-        let presence = self.0.presence();
-        let file = &self.file()?;
-        // The visitors' book first: so whoever uses the segment stands in it, at every moment.
-        let attending = file::attend(file);
-        point!("register: attending");
-        let shared = attending.and_then(|attending| if attending { file::try_share(file) } else { Ok(false) });
-        point!("register: shared");
-        if matches!(shared, Ok(true)) {
-            presence.stage.store(SHARING, Ordering::SeqCst);
-        } else {
-            let _ = file::stop_attending(file); // explicitly: a child in the middle of its fork may have the description
-            let _ = file.unlock(); // one that takes over holds it still
-        }
-        shared
-    }
-
-    /// From now on it belongs to a handle, and a forked child has that, too.
-    pub(super) fn belong(&self) {
-        self.0.presence().stage.store(OWNED, Ordering::SeqCst);
-        point!("register: belongs to a handle");
-    }
-
-    pub(super) fn file(&self) -> io::Result<&File> {
-        let file = &self.0.presence().file;
-        file.status().and_then(|_| file.get().ok_or_else(|| io::ErrorKind::NotConnected.into()))
-    }
-
-    /// Leaves a segment whose creation did not succeed: the name goes, persistent or not, unless somebody has opened it
-    /// meanwhile.
-    pub(super) fn retract(self) {
-        self.0.presence().keeps_name.store(false, Ordering::Relaxed);
-    }
-
-    /// Does the name lead elsewhere, or nowhere?
-    pub(super) fn is_removed(&self) -> bool {
-        let Presence { file, name, .. } = self.0.presence();
-        match file::status_of(name.as_str()) {
-            Ok(there) => !file.was_opened_as(&there),
-            Err(error) => error.kind() == io::ErrorKind::NotFound, // else nothing tells
-        }
-    }
-
-    pub(super) fn status(&self) -> io::Result<Status> {
-        self.0.presence().file.status()
-    }
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        // Not listed any more only when it is closed: so a child that is forked meanwhile closes it, too.
-        self.0.presence().leave();
-    }
-}
-
-/// Makes an attempt. If a signal handler forks in the middle of it, the child has to make it `again`: what it was at is
-/// its parent's.
-pub(super) fn in_one_process<R, E>(again: R, attempt: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-    let process = generation::generation();
-    let result = attempt();
-    if generation::generation() == process { result } else { Ok(again) }
-}
-
-/// Will the hooks be called?
-static INSTALLED: AtomicBool = AtomicBool::new(false);
-
-/// Makes fork and exit known here, before there is anything to know of.
-///
-/// Threads that come at once may install the exit hook twice, which does no harm; nobody goes on before it is there.
-pub(super) fn install_hooks() -> io::Result<()> {
-    if !INSTALLED.load(Ordering::Acquire) {
-        os::fork::install(after_fork_in_child)?;
-        process::on_exit(at_exit)?;
-        point!("register: hooks installed");
-        INSTALLED.store(true, Ordering::Release); // pairs with the Acquire above
-    }
-    Ok(())
-}
-
-extern "C" fn after_fork_in_child() {
-    if os::fork::begin_child() {
-        point!("fork: child");
-        registry::all_in_child().for_each(Presence::begin_child);
-        point!("fork: child has its own");
-    }
-}
-
-/// Leaves for the handles that no destructor reaches: those in statics, and those of threads that are still running.
-extern "C" fn at_exit() {
-    point!("exit: begun");
-    // A program's hook that was there before this one is called after it, and may open something yet.
-    INSTALLED.store(false, Ordering::Relaxed);
-    registry::take_all().for_each(|presence| presence.leave_at_exit());
 }
