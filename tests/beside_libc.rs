@@ -420,3 +420,35 @@ fn a_timeout_of_libcs_lock_is_nothing_to_ours() {
     let family = Family::new("libc-times-out");
     spawn("libc-times-out", family.name()).join();
 }
+
+/// The kernel reports the death of a holder for 2,048 locks at most.
+#[test]
+fn beyond_two_thousand_held_locks_there_are_none_until_one_is_released() {
+    const MOST: usize = 2_000;
+    let family = Family::new("very-many");
+    let lock = SharedLock::create(family.name()).unwrap();
+    let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
+    // SAFETY: room for the attributes.
+    check(unsafe { libc::pthread_mutexattr_init(attributes.as_mut_ptr()) });
+    // SAFETY: initialised above.
+    check(unsafe { libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST) });
+    let mut mutexes: Vec<MaybeUninit<libc::pthread_mutex_t>> = (0..MOST).map(|_| MaybeUninit::uninit()).collect();
+    for mutex in &mut mutexes {
+        // SAFETY: room for a mutex that stays where it is, and initialised attributes.
+        check(unsafe { libc::pthread_mutex_init(mutex.as_mut_ptr(), attributes.as_ptr()) });
+        // SAFETY: initialised above.
+        check(unsafe { libc::pthread_mutex_lock(mutex.as_mut_ptr()) });
+    }
+    let error = lock.lock().unwrap_err();
+    assert!(matches!(error, LockError::Io { .. }) && error.to_string().contains("2,000"), "{error}");
+    let (last, others) = mutexes.split_last_mut().unwrap();
+    // SAFETY: held by this thread.
+    check(unsafe { libc::pthread_mutex_unlock(last.as_mut_ptr()) });
+    let guard = lock.lock().unwrap();
+    drop(guard);
+    for mutex in others {
+        // SAFETY: as above.
+        check(unsafe { libc::pthread_mutex_unlock(mutex.as_mut_ptr()) });
+    }
+    drop(lock.lock().unwrap());
+}

@@ -12,7 +12,7 @@ use std::io;
 
 use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue};
 use seccomp::{Refused, refuse};
-use support::{Role, Scratch, can_unshare, fork, pause, play, say, spawn_through};
+use support::{Role, Scratch, can_unshare, fork, own_tid, pause, play, say, spawn_through};
 
 #[test]
 fn child() {
@@ -25,6 +25,7 @@ fn child() {
         ("moves", moves),
         ("jail", jail),
         ("looks-with-outer-proc", looks_with_outer_proc),
+        ("looks-at-a-namesake", looks_at_a_namesake),
     ]);
 }
 
@@ -223,6 +224,24 @@ fn looks_with_outer_proc(name: &str) {
     assert_eq!(info.holder_process(), None, "a stranger's");
     mounts::mount("proc", "/proc", 0, "").unwrap();
     assert_eq!(SegmentInfo::of(name).unwrap().holder_process(), Some(std::process::id()));
+}
+
+/// The holder is in another namespace, and its number there is this thread's here.
+fn looks_at_a_namesake(name: &str) {
+    mounts::mount("proc", "/proc", 0, "").unwrap();
+    let info = SegmentInfo::of(name).unwrap();
+    assert_eq!(info.holder_thread(), Some(own_tid().cast_unsigned()), "each is the first of its namespace");
+    assert_eq!(info.holder_process(), None, "that is this very process, which holds nothing");
+}
+
+#[test]
+fn no_stranger_is_named_as_the_holder_in_another_namespace() {
+    let name = Scratch::new("namesake");
+    let Some(mut holder) = spawn_in_container("holds", &name) else { return };
+    holder.expect("holds");
+    spawn_in_container("looks-at-a-namesake", &name).unwrap().join();
+    holder.go_on();
+    holder.join();
 }
 
 #[test]

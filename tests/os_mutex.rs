@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, segments};
@@ -64,8 +65,22 @@ fn the_creator_chooses_and_openers_follow() {
     assert_eq!(info.holder_process(), Some(std::process::id()));
     assert!(info.holder_thread().is_some());
     drop(guard);
+    let info = SegmentInfo::of(&name).unwrap();
+    assert_eq!((info.holder_thread(), info.holder_process()), (None, None), "who has released it is no holder");
     second.set([3; 8]).unwrap();
     assert_eq!(first.get(), [3; 8]);
+}
+
+#[test]
+fn printing_a_lock_tells_whether_it_is_held() {
+    let name = Scratch::new("os-mutex");
+    let lock = SharedLock::options().lock_kind(LockKind::OsMutex).create(&name).unwrap();
+    let free = format!("{lock:?}");
+    let guard = lock.lock().unwrap();
+    let held = format!("{lock:?}");
+    assert!(held.contains("locked") && !free.contains("locked"), "{free}, {held}");
+    drop(guard);
+    assert_eq!(format!("{lock:?}"), free);
 }
 
 /// Of `raw_sync`'s own timed waits, those that would have to carry nanoseconds into seconds fail at once.
@@ -154,6 +169,23 @@ fn what_a_dead_holder_may_have_torn_is_poisoned_when_its_lock_is_free_again() {
     drop(options().poison(false).create(&name).unwrap());
     kill_a_holder("hold-array", &name);
     assert!(SharedArray::<u32, 4>::open(&name).unwrap().try_lock().is_ok());
+}
+
+#[test]
+fn a_persistent_lock_remembers_poison_and_only_poison_when_all_have_gone() {
+    let name = Scratch::new("os-mutex");
+    let lock = SharedLock::options().lock_kind(LockKind::OsMutex).persistent(true).create(&name).unwrap();
+    drop(lock.lock().unwrap());
+    drop(lock);
+    let lock = SharedLock::open(&name).unwrap();
+    assert!(!lock.is_poisoned() && !SegmentInfo::of(&name).unwrap().is_poisoned(), "it was released");
+    assert!(catch_unwind(AssertUnwindSafe(|| lock.with(|| panic!("inside")))).is_err());
+    drop(lock);
+    let lock = SharedLock::open(&name).unwrap();
+    assert!(matches!(lock.try_lock(), Err(LockError::Poisoned { .. })));
+    drop(lock.lock_recover(|| ()).unwrap());
+    drop(lock);
+    assert!(SharedLock::open(&name).unwrap().try_lock().is_ok());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use robust_shm::{ArrayGuard, Error, LockError, LockGuard, SegmentInfo, SharedArray, SharedLock};
+use robust_shm::{ArrayGuard, Error, LockError, LockGuard, LockKind, SegmentInfo, SharedArray, SharedLock};
 use support::{Scratch, play, ready_to_die, say, spawn, until};
 
 #[test]
@@ -45,6 +45,14 @@ fn hold_persistent(name: &str) {
 fn read_for_ever(name: &str) {
     let array = SharedArray::<u64, LARGE>::open(name).unwrap();
     let mut copy = vec![0; LARGE];
+    // It has written before: alone, and beside another lock, which is released in another way.
+    array.set(0, 0).unwrap();
+    let other = SharedLock::create(&format!("{name}.other-{}", std::process::id())).unwrap();
+    let beside = other.lock().unwrap();
+    array.lock().unwrap()[0] = 0;
+    array.set(0, 0).unwrap();
+    drop(beside);
+    drop(other);
     say("ready");
     loop {
         array.read_into(&mut copy).unwrap();
@@ -104,6 +112,48 @@ fn a_killed_holder_poisons_an_array_until_it_is_repaired() {
     drop(guard);
     assert_eq!(array.to_vec().unwrap(), [1; 4]);
     drop(array.lock_recover(|_| panic!("nothing to repair")).unwrap());
+}
+
+/// What a writer is at is whole again when others may see it, unless it dies.
+#[test]
+fn a_writer_at_work_looks_like_no_poison_to_others() {
+    let name = Scratch::new("at-work");
+    let array = SharedArray::<u32, 4>::create(&name).unwrap();
+    let other = SharedArray::<u32, 4>::open(&name).unwrap();
+    let mut guard = array.lock().unwrap();
+    guard[0] = 1;
+    assert!(!other.is_poisoned() && !SegmentInfo::of(&name).unwrap().is_poisoned());
+    assert!(!ArrayGuard::is_poisoned(&guard));
+}
+
+/// As by guards, which closures cannot stand in for: these know by themselves that they were left.
+#[test]
+fn a_panic_under_a_guard_poisons_unless_it_had_begun_before() {
+    for kind in [LockKind::Futex, LockKind::OsMutex] {
+        let (of_array, of_lock) = (Scratch::new("panic-array"), Scratch::new("panic-lock"));
+        let array = SharedArray::<u32, 4>::options().lock_kind(kind).create(&of_array).unwrap();
+        let lock = SharedLock::options().lock_kind(kind).create(&of_lock).unwrap();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _guards = (array.lock().unwrap(), lock.lock().unwrap());
+            panic!("under both");
+        }));
+        assert!(panicked.is_err() && array.is_poisoned() && lock.is_poisoned());
+        drop((array.lock_recover(|_| ()).unwrap(), lock.lock_recover(|| ()).unwrap()));
+
+        struct InADestructor<'a>(&'a SharedArray<u32, 4>, &'a SharedLock);
+        impl Drop for InADestructor<'_> {
+            fn drop(&mut self) {
+                self.0.lock().unwrap()[0] = 7;
+                drop(self.1.lock().unwrap());
+            }
+        }
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _later = InADestructor(&array, &lock);
+            panic!("before both");
+        }));
+        assert!(panicked.is_err() && !array.is_poisoned() && !lock.is_poisoned());
+        assert_eq!(array.get(0).unwrap(), 7);
+    }
 }
 
 #[test]

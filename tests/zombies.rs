@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use deaths::times_out;
 use robust_shm::{LockError, SharedValue};
-use support::{Role, Scratch, fork, pause, play, say, spawn, until, within_limit};
+use support::{Role, Scratch, fork, is_root, pause, play, say, spawn, until, within_limit};
 
 #[test]
 fn child() {
@@ -48,6 +48,14 @@ fn child() {
                 unsafe { libc::syscall(libc::SYS_exit, 0) };
             });
             keeper.join();
+        }),
+        ("outsider", |name| {
+            const NOBODY: libc::c_long = 65534;
+            // SAFETY: takes integers; the thread's own identity only.
+            assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) }, 0);
+            let value = SharedValue::<u64>::options().allow_owner(0).open(name).unwrap();
+            let takes_it = (0..20).any(|_| value.try_lock_for(Duration::from_micros(100)).is_ok());
+            say(if takes_it { "takes it" } else { "leaves it" });
         }),
     ]);
 }
@@ -124,4 +132,26 @@ fn a_living_holder_is_not_taken_for_a_zombie() {
         });
     });
     drop(guard);
+}
+
+/// The kernel does not show the list of another user's thread, and does not let it be signalled.
+#[test]
+fn to_another_user_a_zombie_is_gone_and_the_living_are_not() {
+    if !is_root("to become another user") {
+        return;
+    }
+    let name = Scratch::new("zombie-other");
+    let value = SharedValue::options().mode(0o666).create(&name, 1u64).unwrap();
+    let guard = value.lock().unwrap();
+    let outsider = spawn("outsider", &name);
+    outsider.expect("leaves it");
+    outsider.join();
+    drop(guard);
+
+    let mut zombie = zombie(&name);
+    let outsider = spawn("outsider", &name);
+    outsider.expect("takes it");
+    outsider.join();
+    zombie.go_on();
+    zombie.join();
 }
