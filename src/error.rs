@@ -1,8 +1,11 @@
 //! The two error types: [`Error`] for opening and [`LockError`] for locking.
 //!
-//! Each message names the segment, says what is the matter, with both sides where there are two, and what to do. Because a `main` that returns
-//! `Result` prints `Debug`, `Debug` shows the same sentence behind the variant's name.
+//! Each message names the segment, says what is the matter, with both sides where there are two, and what to do. An error
+//! whose message has the text of another in it does not return that as its `source()`: reports that print the chain of
+//! sources would say it twice. (`thiserror` takes a field of the name `source` for one, unless another is marked.) A `main`
+//! that returns `Result` prints `Debug`, so `Debug` shows the variant's name, the message and the chain, in one line.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -13,6 +16,21 @@ use crate::identity::Kind;
 pub(crate) const MAX_NAME_LEN: usize = 250;
 
 /// Why a segment could not be created, opened, inspected or removed.
+///
+/// `Display` is the message: it names the segment, and says what is the matter and what to do. `Debug` shows the variant,
+/// the message and its source, in one line.
+///
+/// # Examples
+///
+/// ```
+/// use robust_shm::{Error, SharedLock};
+///
+/// match SharedLock::open("nobody-made-this") {
+///     Ok(lock) => println!("{lock:?}"),
+///     Err(Error::NotFound { .. }) => println!("start the program that creates it first"),
+///     Err(error) => eprintln!("{error:?}"),
+/// }
+/// ```
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -204,7 +222,7 @@ pub enum Error {
     },
 
     /// A lock operation failed.
-    #[error("{source}")]
+    #[error(transparent)]
     #[non_exhaustive]
     Lock {
         /// The error of the lock.
@@ -213,15 +231,18 @@ pub enum Error {
     },
 
     /// Any other failure of the operating system.
-    #[error("could not {action} segment {name:?}: {source}")]
+    #[error("{action}{}: {source}", quoted(name))]
     #[non_exhaustive]
     Io {
-        /// The segment.
+        /// The segment; empty when the list of all segments could not be read.
         name: Arc<str>,
-        /// What was being done.
+        /// What failed, as "could not open the segment".
         action: &'static str,
-        /// What the operating system said.
+        /// What the operating system said. The message ends with it, so `source()` does not return it.
         source: io::Error,
+        #[doc(hidden)]
+        #[source]
+        below: Option<Infallible>,
     },
 }
 
@@ -272,8 +293,8 @@ pub enum LockError {
         kind: &'static str,
     },
 
-    /// The bytes in the segment are no value of the type.
-    #[error("value in segment {name:?} is impossible: its bytes are no {expected}; write a good one with set")]
+    /// The bytes in the segment are not a valid value of the type.
+    #[error("value in segment {name:?} is invalid: its bytes are not a valid {expected}; write a good one with set")]
     #[non_exhaustive]
     InvalidValue {
         /// The segment.
@@ -283,15 +304,18 @@ pub enum LockError {
     },
 
     /// The operating system cannot lock for this thread.
-    #[error("could not {action} the lock of segment {name:?}: {source}")]
+    #[error("{action} of segment {name:?}: {source}")]
     #[non_exhaustive]
     Io {
         /// The segment.
         name: Arc<str>,
-        /// What was being done.
+        /// What failed, as "could not take the lock".
         action: &'static str,
-        /// What the operating system said.
+        /// What the operating system said. The message ends with it, so `source()` does not return it.
         source: io::Error,
+        #[doc(hidden)]
+        #[source]
+        below: Option<Infallible>,
     },
 }
 
@@ -342,6 +366,11 @@ fn what_to_repair(kind: &str) -> &'static str {
     }
 }
 
+/// The name behind the words "the segment", if there is one.
+fn quoted(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" {name:?}") }
+}
+
 /// Inodes of namespaces have 32 bits.
 fn is_known(namespace: u64) -> bool {
     namespace != 0 && u32::try_from(namespace).is_ok()
@@ -364,6 +393,16 @@ fn namespace_advice(expected: u64, found: u64) -> &'static str {
 }
 
 impl Error {
+    /// The directory that holds all segments could not be read.
+    pub(crate) fn unlisted(source: io::Error) -> Self {
+        Self::io("".into(), "could not list the segments in /dev/shm", source)
+    }
+
+    /// `action` is a clause, as "could not open the segment", that the name follows.
+    pub(crate) fn io(name: Arc<str>, action: &'static str, source: io::Error) -> Self {
+        Self::Io { name, action, source, below: None }
+    }
+
     /// The name of the segment that the error is about.
     ///
     /// # Examples
@@ -417,6 +456,11 @@ impl Error {
 }
 
 impl LockError {
+    /// `action` is a clause, as "could not take the lock", that "of segment" and the name follow.
+    pub(crate) fn io(name: Arc<str>, action: &'static str, source: io::Error) -> Self {
+        Self::Io { name, action, source, below: None }
+    }
+
     /// The name of the segment that the error is about.
     ///
     /// # Examples
@@ -454,14 +498,27 @@ impl LockError {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {self}", self.variant())
+        write!(f, "{}: ", self.variant())?;
+        write_chain(self, f)
     }
 }
 
 impl fmt::Debug for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {self}", self.variant())
+        write!(f, "{}: ", self.variant())?;
+        write_chain(self, f)
     }
+}
+
+/// The message of an error, and those of its sources.
+fn write_chain(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut source = error.source();
+    while let Some(error) = source {
+        write!(f, ": {error}")?;
+        source = error.source();
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -201,7 +201,11 @@ impl<C> Segment<C> {
 
     pub(crate) fn inspect(&self) -> Result<Inspection, Error> {
         let name = &self.mapping.name;
-        let file = self.mapping.presence.file().map_err(|error| open::os_error(name, "inspect", error))?;
+        let file = self
+            .mapping
+            .presence
+            .file()
+            .map_err(|error| open::os_error(name, "could not inspect the segment", error))?;
         inspect::inspect_own(name, file)
     }
 

@@ -580,7 +580,7 @@ impl<T: Shareable + fmt::Debug> fmt::Debug for SharedValue<T> {
         out.field("name", &self.name());
         match self.try_get() {
             Ok(value) => out.field("value", &value),
-            Err(_) => out.field("value", &format_args!("<impossible>")),
+            Err(_) => out.field("value", &format_args!("<invalid>")),
         };
         out.finish_non_exhaustive()
     }

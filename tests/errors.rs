@@ -30,7 +30,8 @@ fn hold(name: &str) {
     ready_to_die();
 }
 
-/// Checks what every message must have, and that `Debug` shows it as well.
+/// Checks what every message must have, that `Debug` shows it as well, and that a report of the whole chain, as `anyhow`
+/// prints it, says nothing twice.
 #[track_caller]
 fn check(error: &Error, name: &str, words: &[&str]) {
     let message = error.to_string();
@@ -39,7 +40,14 @@ fn check(error: &Error, name: &str, words: &[&str]) {
     for word in words {
         assert!(message.contains(word), "no {word:?}: {message}");
     }
-    assert!(format!("{error:?}").contains(&message));
+    let shown = format!("{error:?}");
+    assert!(shown.contains(&message));
+    let mut source = std::error::Error::source(error);
+    while let Some(below) = source {
+        assert!(!message.contains(&below.to_string()), "twice: {message}, and {below}");
+        assert!(shown.contains(&below.to_string()), "no {below}: {shown}");
+        source = below.source();
+    }
 }
 
 macro_rules! assert_error {
@@ -295,7 +303,7 @@ fn an_impossible_bit_pattern_is_an_error_until_set_repairs_it() {
     assert!(error.to_string().contains("bool") && error.name() == &*name);
     assert!(matches!(value.lock(), Err(LockError::InvalidValue { .. })));
     assert!(std::panic::catch_unwind(|| value.get()).is_err());
-    assert!(format!("{value:?}").contains("<impossible>"));
+    assert!(format!("{value:?}").contains("<invalid>"));
     value.set(false).unwrap();
     assert!(!value.get());
 }
@@ -309,7 +317,7 @@ fn lock_errors_name_the_segment_and_become_errors() {
     for error in [value.try_lock().err(), value.try_lock_for(Duration::ZERO).err()] {
         let error = Error::from(error.unwrap());
         check(&error, &name, &["lock of segment"]);
-        assert!(std::error::Error::source(&error).is_some());
+        assert!(std::error::Error::source(&error).is_none(), "a report of the chain would say it twice");
     }
     child.kill();
 }

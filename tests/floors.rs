@@ -14,7 +14,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("os", &["os"]),
     ("sync", &["sync"]),
     ("segment", &["segment"]),
-    ("faces", &["array", "info", "lock", "value"]),
+    ("faces", &["array", "face", "info", "lock", "value"]),
     ("root", &["", "guide"]),
 ];
 

@@ -39,7 +39,7 @@ impl Iterator for Segments {
         loop {
             let name = match self.names.next()? {
                 Ok(name) => name,
-                Err(source) => return Some(Err(Error::Io { name: "*".into(), action: "list every", source })),
+                Err(error) => return Some(Err(Error::unlisted(error))),
             };
             if is_private(&name) {
                 continue;

@@ -36,11 +36,11 @@ impl<C: Contents> Segment<C> {
             // Somebody has the name. An orphan is removed by looking at it; then there is room.
             match open::who_has(&name, &settings.allowed_owners)? {
                 Who::Users => return Err(Error::AlreadyExists { name: name.shared() }),
-                Who::Nobody => retries.wait(&name, "create")?,
+                Who::Nobody => retries.wait(&name, "could not create the segment")?,
                 Who::TheDead(orphan) => {
                     match in_one_process(None, || orphan.reuse(&name, &identity, settings, initial))? {
                         Some(mapping) => return Ok(Self::new(mapping)),
-                        None => retries.wait(&name, "create")?,
+                        None => retries.wait(&name, "could not create the segment")?,
                     }
                 }
             }
@@ -59,7 +59,7 @@ impl<C: Contents> Segment<C> {
                     orphan.give_back();
                     return Err(Error::NotFound { name: name.shared() }); // what is dead does not count
                 }
-                Attempt::Busy => retries.wait(&name, "open")?,
+                Attempt::Busy => retries.wait(&name, "could not open the segment")?,
             }
         }
     }
@@ -71,11 +71,11 @@ impl<C: Contents> Segment<C> {
         loop {
             match in_one_process(Attempt::Busy, || open::try_open(&name, &identity, settings))? {
                 Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),
-                Attempt::Busy => retries.wait(&name, "open")?,
+                Attempt::Busy => retries.wait(&name, "could not open the segment")?,
                 Attempt::Orphan(orphan) => {
                     match in_one_process(None, || orphan.reuse(&name, &identity, settings, initial))? {
                         Some(mapping) => return Ok(Self::new(mapping)),
-                        None => retries.wait(&name, "open or create")?,
+                        None => retries.wait(&name, "could not open or create the segment")?,
                     }
                 }
                 Attempt::NotThere => {
@@ -83,7 +83,7 @@ impl<C: Contents> Segment<C> {
                     if let Some(mapping) = in_one_process(None, || try_create(&name, &identity, settings, initial))? {
                         return Ok(Self::new(mapping));
                     }
-                    retries.wait(&name, "open or create")?; // somebody was first: open his
+                    retries.wait(&name, "could not open or create the segment")?; // somebody was first: open his
                 }
             }
         }
@@ -123,7 +123,8 @@ pub(super) fn prepare(
     settings: &Settings,
 ) -> Result<(Header, [u8; BODY_OFFSET]), Error> {
     let lock = mutex::new(settings.lock_kind()).map_err(|source| lock_unavailable(name, source))?;
-    registered::install_hooks().map_err(|error| open::os_error(name, "prepare for forks before creating", error))?;
+    registered::install_hooks()
+        .map_err(|error| open::os_error(name, "could not prepare for forks before creating the segment", error))?;
     let birth = Birth {
         id: os::random_id(),
         lock_kind: settings.lock_kind(),
@@ -258,8 +259,7 @@ impl Drop for PrivateName {
 }
 
 fn lock_unavailable(name: &Name, source: io::Error) -> Error {
-    let action = "create";
-    Error::Lock { source: LockError::Io { name: name.shared(), action, source } }
+    LockError::io(name.shared(), "could not create the lock", source).into()
 }
 
 pub(super) fn create_error(name: &Name, requested: u64, error: io::Error) -> Error {
@@ -270,13 +270,13 @@ pub(super) fn create_error(name: &Name, requested: u64, error: io::Error) -> Err
         let text = format!(
             "the disk quota of this user in /dev/shm is used up, and {requested} bytes are needed: remove unused segments (remove_orphans), or have it raised"
         );
-        return Error::Io { name: name.shared(), action: "create", source: io::Error::new(error.kind(), text) };
+        return Error::io(name.shared(), "could not create the segment", io::Error::new(error.kind(), text));
     }
     if error.kind() == io::ErrorKind::NotFound {
         let source = io::Error::new(error.kind(), "there is no directory /dev/shm: mount a tmpfs there");
-        return Error::Io { name: name.shared(), action: "create", source };
+        return Error::io(name.shared(), "could not create the segment", source);
     }
-    open::os_error(name, "create", error)
+    open::os_error(name, "could not create the segment", error)
 }
 
 fn out_of_memory(name: &Name, requested: u64) -> Error {

@@ -35,9 +35,9 @@ pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
 
 /// Through the description of a handle, which its own question does not count.
 pub(super) fn inspect_own(name: &Name, file: &File) -> Result<Inspection, Error> {
-    let status = file::status(file).map_err(|error| os_error(name, "inspect", error))?;
+    let status = file::status(file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
     let mut start = [0; HEADER_LEN];
-    let len = read_up_to(file, &mut start).map_err(|error| os_error(name, "read", error))?;
+    let len = read_up_to(file, &mut start).map_err(|error| os_error(name, "could not read the segment", error))?;
     let (header, identity, lock_kind) = Header::validate(name, &start[..len], status.len)?;
     let found = look(name, file, status, Valid { header, identity, lock_kind })?;
     Ok(Inspection { attached: found.attached + 1, ..found })
@@ -46,11 +46,12 @@ pub(super) fn inspect_own(name: &Name, file: &File) -> Result<Inspection, Error>
 fn look(name: &Name, file: &File, status: Status, contents: Valid) -> Result<Inspection, Error> {
     let Valid { header, identity, lock_kind } = contents;
     let mut start = [0; BODY_OFFSET + size_of::<CommitLine>()];
-    read_up_to(file, &mut start).map_err(|error| os_error(name, "read", error))?;
+    read_up_to(file, &mut start).map_err(|error| os_error(name, "could not read the segment", error))?;
     let commits = BODY_OFFSET + offset_of!(CommitLine, commits);
     let line = std::array::from_fn(|i| start[LOCK_OFFSET + i]);
     let rule = Poison::of(identity.shape.kind, header.poisons());
-    let attached = file::count_attending(file).map_err(|error| os_error(name, "count the users of", error))?;
+    let attached = file::count_attending(file)
+        .map_err(|error| os_error(name, "could not count the users of the segment", error))?;
     Ok(Inspection {
         status,
         lock: mutex::state(lock_kind, &line, header.pid_namespace, rule),

@@ -23,7 +23,7 @@ use crate::os::{self, file};
 
 /// Maps the segment with this header, which the presence's file is as long as; `None` when its name leads elsewhere now.
 pub(super) fn map(name: &Name, presence: &Registered, header: &Header) -> Result<Option<Shmem>, Error> {
-    let status = presence.status().map_err(|error| os_error(name, "inspect", error))?;
+    let status = presence.status().map_err(|error| os_error(name, "could not inspect the segment", error))?;
     // Before that crate opens it for writing, whatever it is.
     if !file::status_of(name.as_str()).is_ok_and(|found| found.is_same_file(&status)) {
         return Ok(None);
@@ -36,10 +36,10 @@ pub(super) fn map(name: &Name, presence: &Registered, header: &Header) -> Result
             // EINVAL: an empty file, so a stranger's.
             return match error.raw_os_error() {
                 Some(libc::ENOENT | libc::EINVAL) => Ok(None),
-                _ => Err(os_error(name, "map", error)),
+                _ => Err(os_error(name, "could not map the segment", error)),
             };
         }
-        Err(other) => return Err(os_error(name, "map", io::Error::other(other))),
+        Err(other) => return Err(os_error(name, "could not map the segment", io::Error::other(other))),
     };
     // An owner unlinks by name when it is dropped, and would hit an innocent successor.
     memory.set_owner(false);
@@ -51,7 +51,7 @@ pub(super) fn map(name: &Name, presence: &Registered, header: &Header) -> Result
     let file = match file::open(name.as_str(), true) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(os_error(name, "map", error)),
+        Err(error) => return Err(os_error(name, "could not map the segment", error)),
     };
     if !file::status(&file).is_ok_and(|found| found.is_same_file(&status)) {
         return Ok(None);
@@ -62,7 +62,7 @@ pub(super) fn map(name: &Name, presence: &Registered, header: &Header) -> Result
     if let Err(error) = mapped {
         // Part of the range may be unmapped, and somebody else's by now: it must not be unmapped again.
         std::mem::forget(memory);
-        return Err(os_error(name, "map", error));
+        return Err(os_error(name, "could not map the segment", error));
     }
     Ok(Some(memory))
 }

@@ -117,7 +117,7 @@ pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Err
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let Some((reading, first_status)) = open_regular(name, false)? else { return Ok(None) };
-        let start = read_start(&reading).map_err(|error| os_error(name, "read", error))?;
+        let start = read_start(&reading).map_err(|error| os_error(name, "could not read the segment", error))?;
         point!("open: read");
         Header::check_magic(name, &start, first_status.len)?;
         let file = match writable {
@@ -125,12 +125,12 @@ pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Err
             false => Some(reading),
         };
         let Some(file) = file else { return Ok(None) };
-        let status = file::status(&file).map_err(|error| os_error(name, "inspect", error))?;
+        let status = file::status(&file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
         if !status.is_same_file(&first_status) {
             continue; // somebody has replaced it
         }
         point!("open: opened");
-        let is_whole = read_start(&file).map_err(|error| os_error(name, "read", error))? == start;
+        let is_whole = read_start(&file).map_err(|error| os_error(name, "could not read the segment", error))? == start;
         last = Some(Ours { file, status, start });
         if is_whole {
             break;
@@ -153,7 +153,7 @@ pub(super) fn open_regular(name: &Name, writable: bool) -> Result<Option<(File, 
     match file::status_of(name.as_str()) {
         Ok(status) => check(&status)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(os_error(name, "look at", error)),
+        Err(error) => return Err(os_error(name, "could not look at the segment", error)),
     }
     let file = match file::open(name.as_str(), writable) {
         Ok(file) => file,
@@ -162,10 +162,10 @@ pub(super) fn open_regular(name: &Name, writable: bool) -> Result<Option<(File, 
             Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
                 return Err(layout::not_a_segment(name, "something that was a file a moment ago".to_owned()));
             }
-            _ => return Err(os_error(name, "open", error)),
+            _ => return Err(os_error(name, "could not open the segment", error)),
         },
     };
-    let status = file::status(&file).map_err(|error| os_error(name, "inspect", error))?;
+    let status = file::status(&file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
     check(&status)?;
     Ok(Some((file, status)))
 }
@@ -197,11 +197,13 @@ fn check_owner(name: &Name, Open { file, status, .. }: &Open, allowed: &[u32]) -
 
 /// One attempt to become a user of the segment.
 pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) -> Result<Attempt, Error> {
-    registered::install_hooks().map_err(|error| os_error(name, "prepare for forks before opening", error))?;
+    registered::install_hooks()
+        .map_err(|error| os_error(name, "could not prepare for forks before opening the segment", error))?;
     let Some(Found { open, contents }) = open_any(name, true)? else { return Ok(Attempt::NotThere) };
     check_owner(name, &open, &settings.allowed_owners)?;
     point!("open: validated");
-    let is_orphan = file::try_exclude(&open.file).map_err(|error| os_error(name, "lock", error))?;
+    let is_orphan =
+        file::try_exclude(&open.file).map_err(|error| os_error(name, "could not lock the segment", error))?;
     point!("open: asked whether it is an orphan");
     let valid = match contents {
         Some(valid) if valid.header.persistent() || !is_orphan => valid,
@@ -213,7 +215,8 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
         }
     };
     let file = &open.file;
-    let take_over = || take_over(file, &valid).map_err(|error| os_error(name, "take over", error));
+    let take_over =
+        || take_over(file, &valid).map_err(|error| os_error(name, "could not take over the segment", error));
     let admitted = admit(name, identity, settings, &open.status, &valid);
     if let Err(error) = admitted.and_then(|()| if is_orphan { take_over() } else { Ok(()) }) {
         // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
@@ -252,17 +255,18 @@ pub(super) fn share_and_map(name: &Name, open: Open, valid: Valid) -> Result<Att
     let (Open { file, forks, status: Status { owner, .. } }, Valid { header, lock_kind, .. }) = (open, valid);
     point!("open: admitted");
     let announced = Registered::announce(file, name, header.persistent(), forks);
-    let Some(presence) = announced.map_err(|error| os_error(name, "keep open", error))? else {
+    let Some(presence) = announced.map_err(|error| os_error(name, "could not keep open the segment", error))? else {
         return Ok(Attempt::Busy); // a fork has come in between
     };
     let shared = presence.share();
-    if !shared.map_err(|error| os_error(name, "share", error))? {
+    if !shared.map_err(|error| os_error(name, "could not share the segment", error))? {
         return Ok(Attempt::Busy);
     }
     // From here on this process is a user, and leaves as one whatever goes wrong.
     // A second look, now that nobody removes it for want of users, or makes it anew.
-    let status = presence.status().map_err(|error| os_error(name, "inspect", error))?;
-    let now = presence.file().and_then(read_header).map_err(|error| os_error(name, "read", error))?;
+    let status = presence.status().map_err(|error| os_error(name, "could not inspect the segment", error))?;
+    let now =
+        presence.file().and_then(read_header).map_err(|error| os_error(name, "could not read the segment", error))?;
     let Some(now) = now.filter(|now| now.is_same_segment(&header) && status.links > 0 && status.owner == owner) else {
         return Ok(Attempt::Busy);
     };
@@ -327,10 +331,7 @@ fn check_options(name: &Name, settings: &Settings, status: &Status, found: &Vali
 }
 
 fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
-    mutex::check_available(kind).map_err(|source| {
-        let action = "use";
-        Error::Lock { source: LockError::Io { name: name.shared(), action, source } }
-    })
+    mutex::check_available(kind).map_err(|source| LockError::io(name.shared(), "could not use the lock", source).into())
 }
 
 /// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock is dead,
@@ -372,7 +373,7 @@ pub(super) fn who_has(name: &Name, allowed_owners: &[u32]) -> Result<Who, Error>
     if contents.is_some_and(|valid| valid.header.persistent()) {
         return Ok(Who::Users);
     }
-    let lock_error = |error| os_error(name, "lock", error);
+    let lock_error = |error| os_error(name, "could not lock the segment", error);
     if !file::try_exclude(file).map_err(lock_error)? {
         point!("in use: not an orphan");
         if !file::try_share(file).map_err(lock_error)? {
@@ -394,7 +395,7 @@ pub(super) fn who_has(name: &Name, allowed_owners: &[u32]) -> Result<Who, Error>
 /// The error for what the operating system said.
 pub(super) fn os_error(name: &Name, action: &'static str, source: io::Error) -> Error {
     if source.kind() != io::ErrorKind::PermissionDenied {
-        return Error::Io { name: name.shared(), action, source };
+        return Error::io(name.shared(), action, source);
     }
     let found = match file::status_of(name.as_str()) {
         Ok(status) => format!("owner uid {}, mode {:04o}", status.owner, status.mode),

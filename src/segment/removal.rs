@@ -82,11 +82,11 @@ pub fn remove(name: &str) -> Result<(), Error> {
             return Err(Error::NotFound { name: name.shared() });
         };
         point!("remove: recognised");
-        if unlink_exact(&file, &name).map_err(|error| open::os_error(&name, "remove", error))? {
+        if unlink_exact(&file, &name).map_err(|error| open::os_error(&name, "could not remove the segment", error))? {
             point!("remove: removed");
             return Ok(());
         }
-        retries.wait(&name, "remove")?;
+        retries.wait(&name, "could not remove the segment")?;
     }
 }
 
@@ -109,10 +109,9 @@ pub fn remove(name: &str) -> Result<(), Error> {
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
 pub fn remove_orphans() -> Result<Vec<String>, Error> {
-    let unreadable = |error| Error::Io { name: "*".into(), action: "list in /dev/shm every", source: error };
     let mut removed = Vec::new();
-    for name in directory::names().map_err(unreadable)? {
-        let name = name.map_err(unreadable)?;
+    for name in directory::names().map_err(Error::unlisted)? {
+        let name = name.map_err(Error::unlisted)?;
         if remove_if_orphan(&name).unwrap_or(false) && !is_private(&name) {
             removed.push(name);
         }

@@ -38,7 +38,7 @@ impl Orphan {
             return Ok(Some(Self(open)));
         }
         let _ = open.file.unlock(); // by hand: a child that was forked meanwhile has the description, too
-        removed.map(|_| None).map_err(|error| open::os_error(name, "remove the orphaned", error))
+        removed.map(|_| None).map_err(|error| open::os_error(name, "could not remove the orphaned segment", error))
     }
 
     /// Leaves it to its owner.

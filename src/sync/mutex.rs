@@ -91,7 +91,7 @@ impl Mutex {
             // SAFETY: by the contract of this function.
             LockKind::OsMutex => match unsafe { OsMutex::attach(line) } {
                 Ok(mutex) => Kind::OsMutex(mutex),
-                Err(source) => return Err(LockError::Io { name, action: "use", source }),
+                Err(source) => return Err(LockError::io(name, "could not use the lock", source)),
             },
         };
         let fast_line = match kind {
@@ -135,7 +135,8 @@ impl Mutex {
 
     fn lock_futex_slowly(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         loop {
-            let me = os::thread::current().map_err(|error| self.os_error("prepare this thread for", error))?;
+            let me = os::thread::current()
+                .map_err(|error| self.os_error("could not prepare this thread for the lock", error))?;
             if os::thread::pid_namespace() != self.pid_namespace {
                 return Err(self.foreign_namespace());
             }
@@ -151,7 +152,7 @@ impl Mutex {
     #[cold]
     fn foreign_namespace(&self) -> LockError {
         let message = "this process is in another PID namespace than the segment's creator (or it cannot be told whether it is), and thread ids mean nothing across namespaces: use it from the processes of one namespace, mount /proc, or create it with LockKind::OsMutex";
-        self.os_error("take", io::Error::new(io::ErrorKind::Unsupported, message))
+        self.os_error("could not take the lock", io::Error::new(io::ErrorKind::Unsupported, message))
     }
 
     #[cold]
@@ -165,13 +166,13 @@ impl Mutex {
             }
             Failure::WouldDeadlock => LockError::WouldDeadlock { name },
             Failure::Forked => unreachable!("the child has begun anew"),
-            Failure::Os(error) => self.os_error("take", error),
+            Failure::Os(error) => self.os_error("could not take the lock", error),
         }
     }
 
     #[cold]
     fn os_error(&self, action: &'static str, source: io::Error) -> LockError {
-        LockError::Io { name: Arc::clone(&self.name), action, source }
+        LockError::io(Arc::clone(&self.name), action, source)
     }
 
     /// Did a holder die or panic, and nobody has repaired the data since? A moment's picture unless the lock is held.

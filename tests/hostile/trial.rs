@@ -98,7 +98,7 @@ impl Ground {
                     // Every creation of this user, of whatever program, sweeps.
                     Error::NotFound { .. } => is_segment(verdict) && !persistent,
                     // A hole that is larger than the address space.
-                    Error::Io { action: "map", .. } => persistent && image.len > 1 << 46,
+                    Error::Io { action: "could not map the segment", .. } => persistent && image.len > 1 << 46,
                     _ => false,
                 };
                 assert!(known, "{what} finds {verdict:?} and says {error:?}");
