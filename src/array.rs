@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, LockError};
+use crate::face::{Face, HasPoison, StartsEmpty, methods_of_every_face};
 use crate::identity::{Kind, Shape, TypeName};
-use crate::info::SegmentInfo;
 use crate::layout;
-use crate::options::Options;
 use crate::segment::{ArrayOf, Contents, Locked, Segment};
 use crate::sync::mutex::Wait;
 
@@ -47,7 +46,7 @@ pub use guard::ArrayGuard;
 /// ```
 ///
 /// **Counters** cannot be half-changed: each is right by itself, whoever dies between two of them. So they are made
-/// without [poison](Options::poison), and a worker that is killed ends nobody else:
+/// without [poison](crate::Options::poison), and a worker that is killed ends nobody else:
 ///
 /// ```
 /// use robust_shm::SharedArray;
@@ -65,6 +64,17 @@ pub use guard::ArrayGuard;
 pub struct SharedArray<T, const N: usize> {
     segment: Segment<ArrayOf<T, N>>,
 }
+
+impl<T: Element, const N: usize> Face for SharedArray<T, N> {
+    type Contents = ArrayOf<T, N>;
+
+    fn from_segment(segment: Segment<ArrayOf<T, N>>) -> Self {
+        Self { segment }
+    }
+}
+
+impl<T: Element, const N: usize> StartsEmpty for SharedArray<T, N> {}
+impl<T: Element, const N: usize> HasPoison for SharedArray<T, N> {}
 
 impl<T: Element, const N: usize> Contents for ArrayOf<T, N> {
     const SHAPE: Shape = {
@@ -199,23 +209,7 @@ impl<T, const N: usize> SharedArray<T, N> {
         Self::options().open_or_create_from(name, elements)
     }
 
-    /// More ways to create and open: permissions, persistence, tags.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedArray;
-    ///
-    /// // Pages are taken when they are first touched, not all at once.
-    /// let sparse = SharedArray::<u8, 1_000_000>::options().reserve(false).create(&robust_shm::unique_name("sparse"))?;
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn options() -> Options<Self>
-    where
-        T: Element,
-    {
-        Options::new()
-    }
+    methods_of_every_face!("array": "SharedArray::<u8, 4>"("&name") where T: Element);
 }
 
 impl<T: Element, const N: usize> SharedArray<T, N> {
@@ -439,73 +433,6 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     /// ```
     pub fn is_poisoned(&self) -> bool {
         self.segment.mutex().is_poisoned()
-    }
-
-    /// The name that the segment was created or opened with.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
-    /// assert!(array.name().starts_with("array-"));
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn name(&self) -> &str {
-        self.segment.name()
-    }
-
-    /// Did this handle create the segment, rather than open it?
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::<u8, 4>::create(&robust_shm::unique_name("array"))?;
-    /// assert!(array.was_created());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn was_created(&self) -> bool {
-        self.segment.was_created()
-    }
-
-    /// Has the name been taken away from the segment? Then this handle and all others that exist go on as before, and
-    /// whoever opens the name next gets another segment, or none.
-    ///
-    /// [`remove`](crate::remove) does that, but so does anybody who may delete files in `/dev/shm`: `rm`, and
-    /// **systemd-logind**, which deletes everything that a user has there when his last session ends (`RemoveIPC=yes` in
-    /// `logind.conf`, the default on many systems; system users are spared). Services that run as an ordinary user turn it
-    /// off, or ask this now and then.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("removed");
-    /// let array = robust_shm::SharedArray::<u8, 4>::create(&name)?;
-    /// assert!(!array.is_removed());
-    /// robust_shm::remove(&name)?;
-    /// assert!(array.is_removed());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[must_use]
-    pub fn is_removed(&self) -> bool {
-        self.segment.is_removed()
-    }
-
-    /// A picture of the segment that this handle uses, whether or not it still has its name.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] when the operating system does not tell.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let array = robust_shm::SharedArray::<u8, 4>::create(&name)?;
-    /// assert_eq!(array.info()?.attached(), 1);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn info(&self) -> Result<SegmentInfo, Error> {
-        Ok(SegmentInfo::new(self.name(), self.segment.inspect()?))
     }
 
     /// How many elements the array has: `N`.

@@ -41,6 +41,7 @@
 
 mod array;
 mod error;
+mod face;
 mod fault;
 pub mod guide;
 mod identity;

@@ -4,14 +4,12 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, LockError};
+use crate::face::{Face, HasPoison, StartsEmpty, methods_of_every_face};
 use crate::identity::{Kind, Shape, TypeName};
-use crate::info::SegmentInfo;
-use crate::options::Options;
 use crate::segment::{Contents, Locked, Nothing, Segment};
 use crate::sync::mutex::Wait;
 
 mod guard;
-mod options;
 
 pub use guard::LockGuard;
 
@@ -39,7 +37,7 @@ pub use guard::LockGuard;
 /// ```
 ///
 /// **One leads, the others stand by.** The lock guards nothing here: it only says who leads. So it is made without
-/// [poison](Options::poison), and when the leader ends, in whatever way, one of the others goes on at once:
+/// [poison](crate::Options::poison), and when the leader ends, in whatever way, one of the others goes on at once:
 ///
 /// ```
 /// use robust_shm::SharedLock;
@@ -58,6 +56,17 @@ pub use guard::LockGuard;
 pub struct SharedLock {
     segment: Segment<Nothing>,
 }
+
+impl Face for SharedLock {
+    type Contents = Nothing;
+
+    fn from_segment(segment: Segment<Nothing>) -> Self {
+        Self { segment }
+    }
+}
+
+impl StartsEmpty for SharedLock {}
+impl HasPoison for SharedLock {}
 
 impl Contents for Nothing {
     const SHAPE: Shape = Shape { kind: Kind::Lock, elem_size: 0, elem_align: 1, len: 0 };
@@ -123,6 +132,8 @@ impl SharedLock {
     pub fn open_or_create(name: &str) -> Result<Self, Error> {
         Self::options().open_or_create(name)
     }
+
+    methods_of_every_face!("lock": "SharedLock"("&name"));
 
     /// Waits for the lock.
     ///
@@ -354,87 +365,6 @@ impl SharedLock {
     /// ```
     pub fn is_poisoned(&self) -> bool {
         self.segment.mutex().is_poisoned()
-    }
-
-    /// The name that the lock was created or opened with.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("lock"))?;
-    /// assert!(lock.name().starts_with("lock-"));
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn name(&self) -> &str {
-        self.segment.name()
-    }
-
-    /// Did this handle create the lock, rather than open it?
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("lock"))?;
-    /// assert!(lock.was_created());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn was_created(&self) -> bool {
-        self.segment.was_created()
-    }
-
-    /// Has the name been taken away from the segment? Then this handle and all others that exist go on as before, and
-    /// whoever opens the name next gets another segment, or none.
-    ///
-    /// [`remove`](crate::remove) does that, but so does anybody who may delete files in `/dev/shm`: `rm`, and
-    /// **systemd-logind**, which deletes everything that a user has there when his last session ends (`RemoveIPC=yes` in
-    /// `logind.conf`, the default on many systems; system users are spared). Services that run as an ordinary user turn it
-    /// off, or ask this now and then.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("removed");
-    /// let lock = robust_shm::SharedLock::create(&name)?;
-    /// assert!(!lock.is_removed());
-    /// robust_shm::remove(&name)?;
-    /// assert!(lock.is_removed());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[must_use]
-    pub fn is_removed(&self) -> bool {
-        self.segment.is_removed()
-    }
-
-    /// A picture of the segment that this handle uses, whether or not it still has its name.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] when the operating system does not tell.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let lock = robust_shm::SharedLock::create(&name)?;
-    /// assert_eq!(lock.info()?.attached(), 1);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn info(&self) -> Result<SegmentInfo, Error> {
-        Ok(SegmentInfo::new(self.name(), self.segment.inspect()?))
-    }
-
-    /// More ways to create and open: permissions, persistence, tags.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedLock;
-    ///
-    /// let lock = SharedLock::options().mode(0o660).create(&robust_shm::unique_name("options"))?;
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn options() -> Options<Self> {
-        Options::new()
     }
 }
 

@@ -4,10 +4,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, LockError};
+use crate::face::{Face, methods_of_every_face};
 use crate::identity::{Kind, Shape, TypeName};
-use crate::info::SegmentInfo;
 use crate::layout;
-use crate::options::Options;
 use crate::segment::{Contents, Segment, ValueOf};
 use crate::shareable::Shareable;
 use crate::sync::mutex::Wait;
@@ -60,6 +59,14 @@ pub struct SharedValue<T> {
     segment: Segment<ValueOf<T>>,
 }
 
+impl<T: Shareable> Face for SharedValue<T> {
+    type Contents = ValueOf<T>;
+
+    fn from_segment(segment: Segment<ValueOf<T>>) -> Self {
+        Self { segment }
+    }
+}
+
 impl<T: Shareable> Contents for ValueOf<T> {
     const SHAPE: Shape = {
         assert!(size_of::<T>() <= layout::MAX_VALUE, "a SharedValue holds at most 64 KiB: use a SharedArray");
@@ -104,7 +111,7 @@ impl<T> SharedValue<T> {
     /// # Errors
     ///
     /// [`Error::NotFound`] when nobody holds such a segment, [`Error::TypeMismatch`] when it holds something else (the
-    /// fields of a struct are not compared: see [`Options::type_tag`]), and the errors for files that are not, or not
+    /// fields of a struct are not compared: see [`Options::type_tag`](crate::Options::type_tag)), and the errors for files that are not, or not
     /// quite, segments of ours: see [`Error`].
     ///
     /// # Examples
@@ -149,26 +156,7 @@ impl<T> SharedValue<T> {
         Self::options().open_or_create(name, initial)
     }
 
-    /// More ways to create and open: permissions, persistence, tags.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::SharedValue;
-    ///
-    /// let name = robust_shm::unique_name("persistent");
-    /// let value = SharedValue::<u64>::options().persistent(true).create(&name, 7)?;
-    /// drop(value); // the last user leaves, the segment stays
-    /// assert_eq!(SharedValue::<u64>::open(&name)?.get(), 7);
-    /// robust_shm::remove(&name)?;
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn options() -> Options<Self>
-    where
-        T: Shareable,
-    {
-        Options::new()
-    }
+    methods_of_every_face!("value": "SharedValue::<u64>"("&name, 7") where T: Shareable);
 }
 
 /// Up to so many bytes, a copy of a value may stay in registers.
@@ -477,20 +465,6 @@ impl<T: Shareable> SharedValue<T> {
         }
     }
 
-    /// The name that the segment was created or opened with.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("name");
-    /// let value = robust_shm::SharedValue::create(&name, 1)?;
-    /// assert_eq!(value.name(), name);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn name(&self) -> &str {
-        self.segment.name()
-    }
-
     /// How many commits there have been since the creation, by all programs; 0 at first.
     ///
     /// # Examples
@@ -504,60 +478,6 @@ impl<T: Shareable> SharedValue<T> {
     #[inline]
     pub fn commits(&self) -> u64 {
         self.segment.cell().commits()
-    }
-
-    /// Did this handle create the segment, rather than open it?
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("created"), 1)?;
-    /// assert!(value.was_created());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn was_created(&self) -> bool {
-        self.segment.was_created()
-    }
-
-    /// Has the name been taken away from the segment? Then this handle and all others that exist go on as before, and
-    /// whoever opens the name next gets another segment, or none.
-    ///
-    /// [`remove`](crate::remove) does that, but so does anybody who may delete files in `/dev/shm`: `rm`, and
-    /// **systemd-logind**, which deletes everything that a user has there when his last session ends (`RemoveIPC=yes` in
-    /// `logind.conf`, the default on many systems; system users are spared). Services that run as an ordinary user turn it
-    /// off, or ask this now and then.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("removed");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// assert!(!value.is_removed());
-    /// robust_shm::remove(&name)?;
-    /// assert!(value.is_removed());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[must_use]
-    pub fn is_removed(&self) -> bool {
-        self.segment.is_removed()
-    }
-
-    /// A picture of the segment that this handle uses, whether or not it still has its name.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] when the operating system does not tell.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// assert_eq!(value.info()?.attached(), 1);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn info(&self) -> Result<SegmentInfo, Error> {
-        Ok(SegmentInfo::new(self.name(), self.segment.inspect()?))
     }
 
     #[cold]
