@@ -18,19 +18,32 @@ mod user;
 pub use list::{Segments, segments};
 pub use user::User;
 
-/// A picture of a segment at one moment. Nothing is locked, mapped or changed to take it.
+/// What can be told about a segment from outside, at one moment. Nothing is locked, mapped or changed to find it out.
 ///
 /// # Examples
 ///
 /// ```
-/// use robust_shm::{SegmentInfo, SharedValue};
+/// use robust_shm::{LockKind, SegmentInfo, SharedArray};
 ///
 /// let name = robust_shm::unique_name("info");
-/// let value = SharedValue::create(&name, 1.5f64)?;
+/// let array = SharedArray::<f64, 3>::options().type_tag("acme.Vector/1").create(&name)?;
+/// let guard = array.lock()?;
+///
 /// let info = SegmentInfo::of(&name)?;
-/// assert_eq!((info.kind(), info.type_name(), info.element_size()), ("SharedValue", "f64", 8));
-/// assert_eq!(info.attached(), 1);
-/// println!("{info}");
+/// println!("{info}"); // most of what follows, in one line
+/// assert_eq!((info.name(), info.kind(), info.type_name()), (&*name, "SharedArray", "acme.Vector/1"));
+/// assert!(info.has_type_tag());
+/// assert_eq!((info.element_size(), info.length()), (8, 3));
+/// assert!(info.bytes() >= 24);
+/// assert_eq!((info.creator(), info.attached()), (std::process::id(), 1));
+/// assert!(info.created() <= std::time::SystemTime::now());
+/// println!("uid {}", info.owner());
+/// assert_eq!(info.lock_kind(), LockKind::Futex);
+/// println!("held by thread {:?} of process {:?}", info.holder_thread(), info.holder_process());
+/// assert_eq!(info.commits(), None); // only values have them
+/// assert!(info.has_poison() && !info.is_poisoned());
+/// assert!(!info.is_persistent() && !info.is_orphan());
+/// # drop(guard);
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -105,306 +118,117 @@ impl SegmentInfo {
     }
 
     /// The segment's name.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.name(), name);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// `"SharedValue"`, `"SharedArray"` or `"SharedLock"`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.kind(), "SharedValue");
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.kind.name()
     }
 
     /// The name of the value's or the elements' type without module paths, or the `type_tag`; of a lock, `()`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.type_name(), "u16");
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn type_name(&self) -> &str {
         &self.type_name.text
     }
 
-    /// Is [`type_name`](Self::type_name) a tag that the creator stated?
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert!(!info.has_type_tag());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
+    /// Whether [`type_name`](Self::type_name) is a tag that the creator stated.
     #[must_use]
     pub fn has_type_tag(&self) -> bool {
         self.type_name.is_tag
     }
 
     /// The size of the value or of one element, in bytes.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.element_size(), 2);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn element_size(&self) -> u64 {
         self.element_size
     }
 
     /// How many elements there are: 1 for a value, 0 for a lock.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.length(), 1);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
     /// The size of the whole segment in bytes, before rounding up to pages of 4,096.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.bytes(), 640);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The user id that the segment belongs to.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// println!("uid {}", info.owner());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn owner(&self) -> u32 {
         self.owner
     }
 
     /// How the lock works.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.lock_kind(), robust_shm::LockKind::Futex);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn lock_kind(&self) -> LockKind {
         self.lock_kind
     }
 
     /// When the segment was created, by the creator's clock.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert!(info.created() <= std::time::SystemTime::now());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn created(&self) -> SystemTime {
         self.created
     }
 
     /// The id of the process that created the segment, in its own PID namespace.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.creator(), std::process::id());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn creator(&self) -> u32 {
         self.creator
     }
 
-    /// Does the segment stay when its last user leaves?
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert!(!info.is_persistent());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
+    /// Whether the segment stays when its last user leaves.
     #[must_use]
     pub fn is_persistent(&self) -> bool {
         self.persistent
     }
 
     /// How many commits a value has seen; `None` for arrays and locks.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.commits(), Some(0));
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn commits(&self) -> Option<u64> {
         self.commits
     }
 
-    /// Is the segment poisoned when a holder dies or panics? Values never are, and arrays and locks are not when they
+    /// Whether the segment is poisoned when a holder dies or panics. Values never are, and arrays and locks are not when they
     /// were created with [`poison(false)`](crate::Options::poison).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let lock = robust_shm::SharedLock::options().poison(false).create(&name)?;
-    /// assert!(!robust_shm::SegmentInfo::of(&name)?.has_poison());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn has_poison(&self) -> bool {
         self.has_poison
     }
 
-    /// Did a holder die or panic, and nobody has repaired the data yet? Never true of what has no
+    /// Whether a holder died or panicked and nobody has repaired the data yet. Never `true` for a segment that has no
     /// [poison](Self::has_poison).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert!(!info.is_poisoned());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.poisoned
     }
 
-    /// The id of the thread that holds the lock.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.holder_thread(), None);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
+    /// The id of the thread that holds the lock, if any does and it can be told.
     #[must_use]
     pub fn holder_thread(&self) -> Option<u32> {
         self.holder_thread
     }
 
     /// The id of the process that the holding thread belongs to, when `/proc` tells.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.holder_process(), None);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn holder_process(&self) -> Option<u32> {
         self.holder_process
     }
 
     /// How many handles are attached, in all processes of all namespaces.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert_eq!(info.attached(), 1);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn attached(&self) -> usize {
         self.attached
     }
 
-    /// Is the segment a left-over, whose users were all killed? It goes when its name is next used, with the next
+    /// Whether the segment is left over, because its users were all killed. It goes when its name is next used, with the next
     /// creation, or by [`remove_orphans`](crate::remove_orphans).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("info");
-    /// let value = robust_shm::SharedValue::create(&name, 1u16)?;
-    /// let info = robust_shm::SegmentInfo::of(&name)?;
-    /// assert!(!info.is_orphan());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
     #[must_use]
     pub fn is_orphan(&self) -> bool {
         !self.persistent && self.attached == 0
