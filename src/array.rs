@@ -20,15 +20,16 @@ pub use guard::ArrayGuard;
 
 /// `N` elements of type `T` in a named segment, with a lock.
 ///
-/// The elements are changed in place, without a copy, so a writer that dies or panics may leave them half-changed. (Who
-/// only reads, with [`get`](Self::get), [`to_vec`](Self::to_vec) or [`read_into`](Self::read_into), leaves nothing.) The
-/// array is then poisoned: `lock` fails until somebody repairs it, usually under [`lock_recover`](Self::lock_recover);
-/// or takes the lock by one of the forms that ignore the poison ([`lock_ignoring_poison`](Self::lock_ignoring_poison)
-/// and its siblings), looks, and repairs with [`ArrayGuard::recover`] or says [`ArrayGuard::clear_poison`]; or rewrites
-/// all of it with [`copy_from_slice`](Self::copy_from_slice).
+/// The elements are changed in place, without a copy, so a writer that dies or panics may leave them half-changed. (A
+/// process that only reads, with [`get`](Self::get), [`to_vec`](Self::to_vec) or [`read_into`](Self::read_into),
+/// damages nothing.) The array is then poisoned: `lock` fails until somebody repairs it, usually under
+/// [`lock_recover`](Self::lock_recover); or takes the lock by one of the forms that ignore the poison
+/// ([`lock_ignoring_poison`](Self::lock_ignoring_poison) and its siblings), looks, and repairs with
+/// [`ArrayGuard::recover`] or says [`ArrayGuard::clear_poison`]; or rewrites all of it with
+/// [`copy_from_slice`](Self::copy_from_slice).
 ///
-/// `T` is any plain data type, see [`Element`], aligned to at most 4,096 bytes. An array of any size is created and opened
-/// without ever standing on the stack.
+/// `T` is any plain data type, see [`Element`], aligned to at most 4,096 bytes. An array of any size is created and
+/// opened without ever standing on the stack.
 ///
 /// # Examples
 ///
@@ -118,7 +119,7 @@ impl<T, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     ///
     /// # Examples
     ///
@@ -167,7 +168,7 @@ impl<T, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create) and [`open`](Self::open), without `AlreadyExists` and `NotFound`.
+    /// The same as [`create`](Self::create) and [`open`](Self::open), except `AlreadyExists` and `NotFound`.
     ///
     /// # Examples
     ///
@@ -188,7 +189,7 @@ impl<T, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`open_or_create`](Self::open_or_create).
+    /// The same as [`open_or_create`](Self::open_or_create).
     ///
     /// # Examples
     ///
@@ -217,9 +218,9 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// [`LockError::Poisoned`] when a holder died or panicked and nobody has repaired the elements; the lock is then not
-    /// held. [`LockError::WouldDeadlock`] when this thread holds it already; [`LockError::Io`] when the thread cannot
-    /// lock.
+    /// [`LockError::Poisoned`] when a holder died or panicked and nobody has repaired the elements; the lock is then
+    /// not held. [`LockError::WouldDeadlock`] when this thread holds it already; [`LockError::Io`] when the thread
+    /// cannot lock.
     ///
     /// # Examples
     ///
@@ -235,11 +236,11 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
         self.lock_for(Wait::Forever)
     }
 
-    /// As [`lock`](Self::lock), without waiting.
+    /// Like [`lock`](Self::lock), but does not wait.
     ///
     /// # Errors
     ///
-    /// [`LockError::WouldBlock`] when anybody holds the lock; else as `lock`.
+    /// [`LockError::WouldBlock`] when anybody holds the lock; otherwise the same as [`lock`](Self::lock).
     ///
     /// # Examples
     ///
@@ -254,11 +255,11 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
         self.lock_for(Wait::No)
     }
 
-    /// As [`lock`](Self::lock), waiting at most so long. `Duration::MAX` means without a deadline.
+    /// Like [`lock`](Self::lock), but waits for at most `timeout`. `Duration::MAX` means no deadline.
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`] with the holder's thread id; else as `lock`.
+    /// [`LockError::TimedOut`] with the holder's thread id; otherwise the same as [`lock`](Self::lock).
     ///
     /// # Examples
     ///
@@ -274,11 +275,11 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
         self.lock_for(Wait::at_most(timeout))
     }
 
-    /// As [`try_lock_for`](Self::try_lock_for), until a point in time.
+    /// Like [`lock`](Self::lock), but waits until `deadline` at the latest.
     ///
     /// # Errors
     ///
-    /// As `try_lock_for`.
+    /// The same as [`try_lock_for`](Self::try_lock_for).
     ///
     /// # Examples
     ///
@@ -298,7 +299,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock), without `Poisoned`.
+    /// The same as [`lock`](Self::lock), except `Poisoned`.
     ///
     /// # Examples
     ///
@@ -319,11 +320,12 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
         self.lock_either(Wait::Forever)
     }
 
-    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison), without waiting.
+    /// Like [`lock_ignoring_poison`](Self::lock_ignoring_poison), but does not wait.
     ///
     /// # Errors
     ///
-    /// [`LockError::WouldBlock`] when anybody holds the lock; else as `lock_ignoring_poison`.
+    /// [`LockError::WouldBlock`] when anybody holds the lock; otherwise the same as
+    /// [`lock_ignoring_poison`](Self::lock_ignoring_poison).
     ///
     /// # Examples
     ///
@@ -342,11 +344,12 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
         self.lock_either(Wait::No)
     }
 
-    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison), waiting at most so long.
+    /// Like [`lock_ignoring_poison`](Self::lock_ignoring_poison), but waits for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`]; else as `lock_ignoring_poison`.
+    /// [`LockError::TimedOut`]; otherwise the same as
+    /// [`lock_ignoring_poison`](Self::lock_ignoring_poison).
     ///
     /// # Examples
     ///
@@ -371,7 +374,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison).
+    /// The same as [`lock_ignoring_poison`](Self::lock_ignoring_poison).
     ///
     /// # Examples
     ///
@@ -422,7 +425,8 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
         Ok(result)
     }
 
-    /// Did a holder die or panic, and nobody has repaired the elements? The picture of a moment, without the lock.
+    /// Whether a holder died or panicked and nobody has repaired the elements. A snapshot taken without the lock: it
+    /// may be out of date when it returns.
     ///
     /// # Examples
     ///
@@ -449,7 +453,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
         N
     }
 
-    /// Has the array no elements at all?
+    /// Whether the array has no elements at all.
     ///
     /// # Examples
     ///

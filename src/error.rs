@@ -1,9 +1,10 @@
 //! The two error types: [`Error`] for opening and [`LockError`] for locking.
 //!
-//! Each message names the segment, says what is the matter, with both sides where there are two, and what to do. An error
-//! whose message has the text of another in it does not return that as its `source()`: reports that print the chain of
-//! sources would say it twice. (`thiserror` takes a field of the name `source` for one, unless another is marked.) A `main`
-//! that returns `Result` prints `Debug`, so `Debug` shows the variant's name, the message and the chain, in one line.
+//! Each message names the segment, says what is the matter, with both sides where there are two, and what to do. An
+//! error whose message has the text of another in it does not return that as its `source()`: reports that print the
+//! chain of sources would say it twice. (`thiserror` takes a field of the name `source` for one, unless another is
+//! marked.) A `main` that returns `Result` prints `Debug`, so `Debug` shows the variant's name, the message and the
+//! chain, in one line.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,8 +18,8 @@ pub(crate) const MAX_NAME_LEN: usize = 250;
 
 /// Why a segment could not be created, opened, inspected or removed.
 ///
-/// `Display` is the message: it names the segment, and says what is the matter and what to do. `Debug` shows the variant,
-/// the message and its source, in one line.
+/// `Display` is the message: it names the segment, and says what is the matter and what to do. `Debug` shows the
+/// variant, the message and its source, in one line.
 ///
 /// # Examples
 ///
@@ -185,8 +186,8 @@ pub enum Error {
     ForeignPidNamespace {
         /// The segment.
         name: Arc<str>,
-        /// The inode of this process's PID namespace; more than 32 bits stand for one that could not be found out (without
-        /// `/proc`, before Linux 6.11).
+        /// The inode of this process's PID namespace; more than 32 bits stand for one that could not be found out
+        /// (without `/proc`, before Linux 6.11).
         expected: u64,
         /// The same of whoever created the segment, or took it over.
         found: u64,
@@ -266,8 +267,8 @@ pub enum LockError {
     TimedOut {
         /// The segment.
         name: Arc<str>,
-        /// The thread id (`gettid`) of the holder when the time was up; `None` if there was none, because the lock had just
-        /// come free and was kept for a moment for another waiter, or if it could not be told.
+        /// The thread id (`gettid`) of the holder when the time was up; `None` if there was none, because the lock had
+        /// just come free and was kept for a moment for another waiter, or if it could not be told.
         holder: Option<u32>,
         /// The id of the process that the thread belongs to, if it could be told.
         process: Option<u32>,

@@ -1,7 +1,7 @@
 //! What every face has: a segment inside, five methods, and the ways in which [`Options`] lead to it.
 //!
-//! A new face states what its segment contains ([`Face`]), says whether it starts [empty](StartsEmpty) and whether it can
-//! be [poisoned](HasPoison), and calls [`methods_of_every_face!`].
+//! A new face states what its segment contains ([`Face`]), says whether it starts [empty](StartsEmpty) and whether it
+//! can be [poisoned](HasPoison), and calls [`methods_of_every_face!`].
 
 use crate::error::Error;
 use crate::options::Options;
@@ -23,14 +23,14 @@ pub(crate) trait HasPoison: Face {}
 // The bounds are private on purpose: the faces are all in this crate.
 #[allow(private_bounds)]
 impl<H: Face> Options<H> {
-    /// Opens a segment that exists. An option that is stated must be the segment's; an option that is not stated follows
-    /// the segment.
+    /// Opens a segment that exists. An option that is stated must be the segment's; an option that is not stated
+    /// follows the segment.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`] when nobody holds such a segment, [`Error::TypeMismatch`] when it holds something else,
-    /// [`Error::OptionMismatch`] when it contradicts an option that was stated, [`Error::ForeignOwner`] when its owner was
-    /// not [allowed](Self::allow_owner), and the errors for files that are not, or not quite, segments of ours.
+    /// [`Error::OptionMismatch`] when it contradicts an option that was stated, [`Error::ForeignOwner`] when its owner
+    /// was not [allowed](Self::allow_owner), and the errors for files that are not, or not quite, segments of ours.
     ///
     /// # Examples
     ///
@@ -115,10 +115,10 @@ impl<H: StartsEmpty> Options<H> {
 impl<H: HasPoison> Options<H> {
     /// Whether a segment that is created is poisoned when a holder dies or panics amid changes. `true` by default.
     ///
-    /// `false` is for what cannot be left half-done: elements that each mean something by themselves, as counters do, or
-    /// a lock that guards nothing, because it only says who leads. `lock` then never returns `Poisoned`, and the lock of a
-    /// dead holder is handed over all the same. The segment records it, and an opener follows the segment. An opener that
-    /// states something else gets [`Error::OptionMismatch`].
+    /// `false` is for what cannot be left half-done: elements that each mean something by themselves, as counters do,
+    /// or a lock that guards nothing, because it only says who leads. `lock` then never returns `Poisoned`, and the
+    /// lock of a dead holder is handed over all the same. The segment records it, and an opener follows the segment. An
+    /// opener that states something else gets [`Error::OptionMismatch`].
     ///
     /// # Examples
     ///
@@ -139,8 +139,8 @@ impl<H: HasPoison> Options<H> {
     }
 }
 
-/// The five methods that every face has. `$handle` is what the examples call it, `$face` its type, `$arguments` those of
-/// `create`; a bound on its type stands on `options`, so that the compiler explains a missing derive there.
+/// The five methods that every face has. `$handle` is what the examples call it, `$face` its type, `$arguments` those
+/// of `create`; a bound on its type stands on `options`, so that the compiler explains a missing derive there.
 macro_rules! methods_of_every_face {
     ($handle:literal: $face:literal($arguments:literal) $(where $type:ident: $bound:ident)?) => {
         /// More ways to create and open: permissions, persistence, tags.
@@ -193,8 +193,8 @@ macro_rules! methods_of_every_face {
         /// Whether the name has been taken away from the segment. This handle and all others that exist then go on as
         /// before, and a program that opens the name gets another segment, or none.
         ///
-        /// [`remove`](crate::remove) takes a name away, but so does anybody who may delete files in `/dev/shm`: `rm`, and
-        /// **systemd-logind**, which deletes everything that a user has there when the user's last session ends
+        /// [`remove`](crate::remove) takes a name away, but so does anybody who may delete files in `/dev/shm`: `rm`,
+        /// and **systemd-logind**, which deletes everything that a user has there when the user's last session ends
         /// (`RemoveIPC=yes` in `logind.conf`, the default on many systems; system users are spared). Services that run
         /// as an ordinary user turn that off, or ask this now and then.
         ///

@@ -195,8 +195,8 @@ impl SegmentInfo {
         self.commits
     }
 
-    /// Whether the segment is poisoned when a holder dies or panics. Values never are, and arrays and locks are not when they
-    /// were created with [`poison(false)`](crate::Options::poison).
+    /// Whether the segment is poisoned when a holder dies or panics. Values never are, and arrays and locks are not
+    /// when they were created with [`poison(false)`](crate::Options::poison).
     #[must_use]
     pub fn has_poison(&self) -> bool {
         self.has_poison
@@ -227,8 +227,8 @@ impl SegmentInfo {
         self.attached
     }
 
-    /// Whether the segment is left over, because its users were all killed. It goes when its name is next used, with the next
-    /// creation, or by [`remove_orphans`](crate::remove_orphans).
+    /// Whether the segment is left over, because its users were all killed. It goes when its name is next used, with
+    /// the next creation, or by [`remove_orphans`](crate::remove_orphans).
     #[must_use]
     pub fn is_orphan(&self) -> bool {
         !self.persistent && self.attached == 0

@@ -19,8 +19,8 @@ pub use guard::LockGuard;
 /// has none: a file, a device, several segments that must change together.
 ///
 /// A holder that dies or panics leaves the lock poisoned: what it guards may be half-changed. `lock` then fails until
-/// somebody has repaired it: under [`lock_recover`](Self::lock_recover), or with [`LockGuard::recover`] under one of the
-/// forms that ignore the poison ([`lock_ignoring_poison`](Self::lock_ignoring_poison) and its siblings).
+/// somebody has repaired it: under [`lock_recover`](Self::lock_recover), or with [`LockGuard::recover`] under one of
+/// the forms that ignore the poison ([`lock_ignoring_poison`](Self::lock_ignoring_poison) and its siblings).
 ///
 /// # Examples
 ///
@@ -81,7 +81,7 @@ impl SharedLock {
     ///
     /// # Errors
     ///
-    /// As [`SharedValue::create`](crate::SharedValue::create).
+    /// The same as [`SharedValue::create`](crate::SharedValue::create).
     ///
     /// # Examples
     ///
@@ -99,7 +99,7 @@ impl SharedLock {
     ///
     /// # Errors
     ///
-    /// As [`SharedValue::open`](crate::SharedValue::open).
+    /// The same as [`SharedValue::open`](crate::SharedValue::open).
     ///
     /// # Examples
     ///
@@ -117,7 +117,7 @@ impl SharedLock {
     ///
     /// # Errors
     ///
-    /// As [`SharedValue::open_or_create`](crate::SharedValue::open_or_create).
+    /// The same as [`SharedValue::open_or_create`](crate::SharedValue::open_or_create).
     ///
     /// # Examples
     ///
@@ -139,9 +139,9 @@ impl SharedLock {
     ///
     /// # Errors
     ///
-    /// [`LockError::Poisoned`] when a holder died or panicked and nobody has repaired what it left; the lock is then not
-    /// held. [`LockError::WouldDeadlock`] when this thread holds it already; [`LockError::Io`] when the thread cannot
-    /// lock.
+    /// [`LockError::Poisoned`] when a holder died or panicked and nobody has repaired what it left; the lock is then
+    /// not held. [`LockError::WouldDeadlock`] when this thread holds it already; [`LockError::Io`] when the thread
+    /// cannot lock.
     ///
     /// # Examples
     ///
@@ -160,11 +160,11 @@ impl SharedLock {
         self.lock_for(Wait::Forever)
     }
 
-    /// As [`lock`](Self::lock), without waiting.
+    /// Like [`lock`](Self::lock), but does not wait.
     ///
     /// # Errors
     ///
-    /// [`LockError::WouldBlock`] when anybody holds the lock; else as `lock`.
+    /// [`LockError::WouldBlock`] when anybody holds the lock; otherwise the same as [`lock`](Self::lock).
     ///
     /// # Examples
     ///
@@ -179,11 +179,11 @@ impl SharedLock {
         self.lock_for(Wait::No)
     }
 
-    /// As [`lock`](Self::lock), waiting at most so long. `Duration::MAX` means without a deadline.
+    /// Like [`lock`](Self::lock), but waits for at most `timeout`. `Duration::MAX` means no deadline.
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`] with the holder's thread id; else as `lock`.
+    /// [`LockError::TimedOut`] with the holder's thread id; otherwise the same as [`lock`](Self::lock).
     ///
     /// # Examples
     ///
@@ -199,11 +199,11 @@ impl SharedLock {
         self.lock_for(Wait::at_most(timeout))
     }
 
-    /// As [`try_lock_for`](Self::try_lock_for), until a point in time.
+    /// Like [`lock`](Self::lock), but waits until `deadline` at the latest.
     ///
     /// # Errors
     ///
-    /// As `try_lock_for`.
+    /// The same as [`try_lock_for`](Self::try_lock_for).
     ///
     /// # Examples
     ///
@@ -219,11 +219,11 @@ impl SharedLock {
         self.lock_for(Wait::until(deadline))
     }
 
-    /// Waits for the lock, poisoned or not.
+    /// Waits for the lock, whether it is poisoned or not.
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock), without `Poisoned`.
+    /// The same as [`lock`](Self::lock), except `Poisoned`.
     ///
     /// # Examples
     ///
@@ -242,11 +242,12 @@ impl SharedLock {
         self.lock_either(Wait::Forever)
     }
 
-    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison), without waiting.
+    /// Like [`lock_ignoring_poison`](Self::lock_ignoring_poison), but does not wait.
     ///
     /// # Errors
     ///
-    /// [`LockError::WouldBlock`] when anybody holds the lock; else as `lock_ignoring_poison`.
+    /// [`LockError::WouldBlock`] when anybody holds the lock; otherwise the same as
+    /// [`lock_ignoring_poison`](Self::lock_ignoring_poison).
     ///
     /// # Examples
     ///
@@ -272,11 +273,12 @@ impl SharedLock {
         self.lock_either(Wait::No)
     }
 
-    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison), waiting at most so long.
+    /// Like [`lock_ignoring_poison`](Self::lock_ignoring_poison), but waits for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`]; else as `lock_ignoring_poison`.
+    /// [`LockError::TimedOut`]; otherwise the same as
+    /// [`lock_ignoring_poison`](Self::lock_ignoring_poison).
     ///
     /// # Examples
     ///
@@ -298,7 +300,7 @@ impl SharedLock {
     ///
     /// # Errors
     ///
-    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison).
+    /// The same as [`lock_ignoring_poison`](Self::lock_ignoring_poison).
     ///
     /// # Examples
     ///
@@ -320,7 +322,7 @@ impl SharedLock {
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// The same as [`lock`](Self::lock).
     ///
     /// # Examples
     ///
@@ -354,7 +356,8 @@ impl SharedLock {
         Ok(locked)
     }
 
-    /// Did a holder die or panic, and nobody has repaired what it left? The picture of a moment, without the lock.
+    /// Whether a holder died or panicked and nobody has repaired what it left. A snapshot taken without the lock: it
+    /// may be out of date when it returns.
     ///
     /// # Examples
     ///
@@ -368,7 +371,7 @@ impl SharedLock {
     }
 }
 
-/// Shows the name and whether the lock is free. Never takes it: what it shows is the picture of a moment.
+/// Shows the name and whether the lock is free. It never takes the lock: what it shows may be out of date.
 impl fmt::Debug for SharedLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mutex = self.segment.mutex();

@@ -111,8 +111,8 @@ impl<T> SharedValue<T> {
     /// # Errors
     ///
     /// [`Error::NotFound`] when nobody holds such a segment, [`Error::TypeMismatch`] when it holds something else (the
-    /// fields of a struct are not compared: see [`Options::type_tag`](crate::Options::type_tag)), and the errors for files that are not, or not
-    /// quite, segments of ours: see [`Error`].
+    /// fields of a struct are not compared: see [`Options::type_tag`](crate::Options::type_tag)), and the errors for
+    /// files that are not, or not quite, segments of ours: see [`Error`].
     ///
     /// # Examples
     ///
@@ -134,7 +134,7 @@ impl<T> SharedValue<T> {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create) and [`open`](Self::open), without `AlreadyExists` and `NotFound`.
+    /// The same as [`create`](Self::create) and [`open`](Self::open), except `AlreadyExists` and `NotFound`.
     ///
     /// # Examples
     ///
@@ -159,16 +159,13 @@ impl<T> SharedValue<T> {
     methods_of_every_face!("value": "SharedValue::<u64>"("&name, 7") where T: Shareable);
 }
 
-/// Up to so many bytes, a copy of a value may stay in registers.
-const IN_REGISTERS: usize = 32;
-
 impl<T: Shareable> SharedValue<T> {
-    /// The value: a consistent copy of the last commit. Takes no lock, and never waits for a writer that is slow,
+    /// The value: a consistent copy of the last commit. `get` takes no lock, and never waits for a writer that is slow,
     /// stopped or dead.
     ///
     /// # Panics
     ///
-    /// When the bytes in the segment are no `T`, which needs a peer that wrote something else on purpose.
+    /// When the bytes in the segment are not a valid `T`, which needs a peer that wrote something else on purpose.
     /// [`try_get`](Self::try_get) returns an error instead.
     ///
     /// # Examples
@@ -187,11 +184,11 @@ impl<T: Shareable> SharedValue<T> {
         }
     }
 
-    /// As [`get`](Self::get), with an error for an impossible bit pattern.
+    /// Like [`get`](Self::get), but returns an error when the bytes are not a valid `T`.
     ///
     /// # Errors
     ///
-    /// [`LockError::InvalidValue`] when the bytes in the segment are no `T`.
+    /// [`LockError::InvalidValue`] when the bytes in the segment are not a valid `T`.
     ///
     /// # Examples
     ///
@@ -210,7 +207,7 @@ impl<T: Shareable> SharedValue<T> {
     ///
     /// # Panics
     ///
-    /// As [`get`](Self::get).
+    /// The same as [`get`](Self::get).
     ///
     /// # Examples
     ///
@@ -237,11 +234,11 @@ impl<T: Shareable> SharedValue<T> {
         }
     }
 
-    /// Replaces the value. The old one is not looked at, so this also repairs an impossible one.
+    /// Replaces the value. The old value is not looked at, so this also repairs one that is invalid.
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock), without `InvalidValue`.
+    /// The same as [`lock`](Self::lock), except `InvalidValue`.
     ///
     /// # Examples
     ///
@@ -259,12 +256,12 @@ impl<T: Shareable> SharedValue<T> {
         Ok(())
     }
 
-    /// Changes the value under the lock, and returns what was committed. Unless the closure returns, nothing is: not if it
-    /// panics, nor if anything else unwinds it.
+    /// Changes the value under the lock, and returns what was committed. If the closure does not return, because it
+    /// panics or something else unwinds it, nothing is committed.
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// The same as [`lock`](Self::lock).
     ///
     /// # Examples
     ///
@@ -316,8 +313,8 @@ impl<T: Shareable> SharedValue<T> {
     /// # Errors
     ///
     /// [`LockError::WouldDeadlock`] when this thread holds the lock already, [`LockError::InvalidValue`] when the bytes
-    /// in the segment are no `T`, [`LockError::Io`] when the thread cannot lock (it holds 2,000 locks; it was forked
-    /// into another PID namespace). Never `Poisoned`: a value is whole whoever died.
+    /// in the segment are not a valid `T`, [`LockError::Io`] when the thread cannot lock (it holds 2,000 locks; it was
+    /// forked into another PID namespace). Never `Poisoned`: a value is whole whoever died.
     ///
     /// # Examples
     ///
@@ -337,11 +334,11 @@ impl<T: Shareable> SharedValue<T> {
         self.lock_for(Wait::Forever)
     }
 
-    /// As [`lock`](Self::lock), without waiting.
+    /// Like [`lock`](Self::lock), but does not wait.
     ///
     /// # Errors
     ///
-    /// [`LockError::WouldBlock`] when anybody holds the lock; else as `lock`.
+    /// [`LockError::WouldBlock`] when anybody holds the lock; otherwise the same as [`lock`](Self::lock).
     ///
     /// # Examples
     ///
@@ -358,11 +355,11 @@ impl<T: Shareable> SharedValue<T> {
         self.lock_for(Wait::No)
     }
 
-    /// As [`lock`](Self::lock), waiting at most so long. `Duration::MAX` means without a deadline.
+    /// Like [`lock`](Self::lock), but waits for at most `timeout`. `Duration::MAX` means no deadline.
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`] with the holder's thread id; else as `lock`.
+    /// [`LockError::TimedOut`] with the holder's thread id; otherwise the same as [`lock`](Self::lock).
     ///
     /// # Examples
     ///
@@ -378,11 +375,11 @@ impl<T: Shareable> SharedValue<T> {
         self.lock_for(Wait::at_most(timeout))
     }
 
-    /// As [`try_lock_for`](Self::try_lock_for), until a point in time.
+    /// Like [`lock`](Self::lock), but waits until `deadline` at the latest.
     ///
     /// # Errors
     ///
-    /// As `try_lock_for`.
+    /// The same as [`try_lock_for`](Self::try_lock_for).
     ///
     /// # Examples
     ///
@@ -415,13 +412,16 @@ impl<T: Shareable> SharedValue<T> {
     /// The last commit, if it is a value, and its number.
     #[inline(always)]
     fn latest(&self) -> (Option<T>, u64) {
+        /// A value of at most this many bytes is read into a local whose address is never taken, so that it can stay in
+        /// registers.
+        const READ_IN_REGISTERS: usize = 32;
         if size_of::<T>() >= Apart::<T>::SIZE {
             let mut room = Apart::new();
             let commit = self.read(&mut room.bytes);
             return (room.bytes.check(), commit);
         }
         let mut bytes = Unchecked::new();
-        if size_of::<T>() > IN_REGISTERS {
+        if size_of::<T>() > READ_IN_REGISTERS {
             let commit = self.read(&mut bytes);
             return (bytes.check(), commit);
         }
@@ -465,7 +465,7 @@ impl<T: Shareable> SharedValue<T> {
         }
     }
 
-    /// How many commits there have been since the creation, by all programs; 0 at first.
+    /// How many commits all programs have made since the creation; 0 at first.
     ///
     /// # Examples
     ///

@@ -9,7 +9,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// The same as [`lock`](Self::lock).
     ///
     /// # Panics
     ///
@@ -33,7 +33,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// The same as [`lock`](Self::lock).
     ///
     /// # Panics
     ///
@@ -59,7 +59,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// The same as [`lock`](Self::lock).
     ///
     /// # Examples
     ///
@@ -78,7 +78,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// The same as [`lock`](Self::lock).
     ///
     /// # Panics
     ///
@@ -103,7 +103,7 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
     ///
     /// # Errors
     ///
-    /// As [`lock_ignoring_poison`](Self::lock_ignoring_poison).
+    /// The same as [`lock_ignoring_poison`](Self::lock_ignoring_poison).
     ///
     /// # Panics
     ///
@@ -131,12 +131,12 @@ impl<T: Element, const N: usize> SharedArray<T, N> {
         Ok(())
     }
 
-    /// Runs the closure on the elements, in place, under the lock. There is no way back: the array is poisoned unless the
-    /// closure returns, whether it panics or anything else unwinds it.
+    /// Runs the closure on the elements, in place, under the lock. The change cannot be rolled back: the array is
+    /// poisoned unless the closure returns, whether it panics or anything else unwinds it.
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// The same as [`lock`](Self::lock).
     ///
     /// # Examples
     ///

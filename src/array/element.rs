@@ -6,10 +6,10 @@ use bytemuck::Pod;
 /// which threads can share.
 ///
 /// Nobody implements it directly. It holds for every type that is bytemuck's `Pod` and `Send + Sync`: all integers and
-/// floats, arrays of them, and your own structs with a derive. There may be no padding between the fields or behind them:
-/// put the largest first, and fill up to a multiple of the largest with a `_pad`. `bool`, `char` and enums are not among
-/// them, because elements are used in place, and any bits may come to stand there; a [`SharedValue`](crate::SharedValue),
-/// which is checked whenever it is copied out, can hold those.
+/// floats, arrays of them, and your own structs with a derive. There may be no padding between the fields or behind
+/// them: put the largest first, and fill up to a multiple of the largest with a `_pad`. `bool`, `char` and enums are
+/// not among them, because elements are used in place, and any bits may come to stand there; a
+/// [`SharedValue`](crate::SharedValue), which is checked whenever it is copied out, can hold those.
 ///
 /// # Examples
 ///

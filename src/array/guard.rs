@@ -7,20 +7,20 @@ use super::Element;
 use super::show::{SHOWN, Shortened};
 use crate::segment::{ArrayOf, Locked};
 
-/// The elements of a [`SharedArray`](crate::SharedArray), in place, while its lock is held; dropping the guard releases it,
-/// and poisons the array if a panic that began under the guard is unwinding.
+/// The elements of a [`SharedArray`](crate::SharedArray), in place, while its lock is held; dropping the guard releases
+/// it, and poisons the array if a panic that began under the guard is unwinding.
 ///
-/// That is told from [`std::thread::panicking`], when the guard is made and when it is dropped. So two kinds of unwinding
-/// count as a regular end: a second panic under a guard that was made while a first one was unwinding already, in a
-/// destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception or `pthread_exit`.
-/// [`update`](crate::SharedArray::update) is exact: it poisons unless its closure has returned.
+/// That is told from [`std::thread::panicking`], when the guard is made and when it is dropped. So two kinds of
+/// unwinding count as a regular end: a second panic under a guard that was made while a first one was unwinding
+/// already, in a destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception or
+/// `pthread_exit`. [`update`](crate::SharedArray::update) is exact: it poisons unless its closure has returned.
 #[must_use = "bind it: `let _guard = ...` (`let _ = ...` drops it, and so releases the lock, at once)"]
 pub struct ArrayGuard<'a, T: Element, const N: usize> {
     pub(super) locked: Locked<'a, ArrayOf<T, N>>,
 }
 
 impl<T: Element, const N: usize> ArrayGuard<'_, T, N> {
-    /// Did a holder before this one die or panic, and nobody has repaired the elements?
+    /// Whether an earlier holder died or panicked and nobody has repaired the elements.
     ///
     /// # Examples
     ///
@@ -35,7 +35,7 @@ impl<T: Element, const N: usize> ArrayGuard<'_, T, N> {
         guard.locked.is_poisoned()
     }
 
-    /// Says that the elements are whole again. A guard that is dropped without it leaves the poison.
+    /// Declares that the elements are whole again. A guard that is dropped without this leaves the poison.
     ///
     /// # Examples
     ///
@@ -51,7 +51,7 @@ impl<T: Element, const N: usize> ArrayGuard<'_, T, N> {
         guard.locked.clear_poison();
     }
 
-    /// If the array is poisoned: runs the closure, which repairs the elements, and then clears the poison. If the
+    /// If the array is poisoned, runs the closure, which repairs the elements, and then clears the poison. If the
     /// closure panics, the poison stays.
     ///
     /// # Examples

@@ -6,7 +6,8 @@ use super::{Element, SharedArray};
 use crate::error::LockError;
 use crate::sync::mutex::Wait;
 
-/// Shows the name and the first elements. Never waits, and holds no lock while it formats: what it shows was copied out.
+/// Shows the name and the first elements. Never waits, and holds no lock while it formats: what it shows was copied
+/// out.
 impl<T: Element + fmt::Debug, const N: usize> fmt::Debug for SharedArray<T, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("SharedArray");

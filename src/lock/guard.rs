@@ -4,20 +4,20 @@ use std::fmt;
 
 use crate::segment::{Locked, Nothing};
 
-/// A [`SharedLock`](crate::SharedLock) that is held; dropping the guard releases it, and poisons it if a panic that began
-/// under the guard is unwinding.
+/// A [`SharedLock`](crate::SharedLock) that is held; dropping the guard releases it, and poisons it if a panic that
+/// began under the guard is unwinding.
 ///
-/// That is told from [`std::thread::panicking`], when the guard is made and when it is dropped. So two kinds of unwinding
-/// count as a regular end: a second panic under a guard that was made while a first one was unwinding already, in a
-/// destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception or `pthread_exit`.
-/// [`with`](crate::SharedLock::with) is exact: it poisons unless its closure has returned.
+/// That is told from [`std::thread::panicking`], when the guard is made and when it is dropped. So two kinds of
+/// unwinding count as a regular end: a second panic under a guard that was made while a first one was unwinding
+/// already, in a destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception or
+/// `pthread_exit`. [`with`](crate::SharedLock::with) is exact: it poisons unless its closure has returned.
 #[must_use = "bind it: `let _guard = ...` (`let _ = ...` drops it, and so releases the lock, at once)"]
 pub struct LockGuard<'a> {
     pub(super) locked: Locked<'a, Nothing>,
 }
 
 impl LockGuard<'_> {
-    /// Did a holder before this one die or panic, and nobody has repaired what it left?
+    /// Whether an earlier holder died or panicked and nobody has repaired what it left.
     ///
     /// # Examples
     ///
@@ -32,7 +32,7 @@ impl LockGuard<'_> {
         guard.locked.is_poisoned()
     }
 
-    /// Says that what the lock guards is whole again.
+    /// Declares that what the lock guards is whole again. A guard that is dropped without this leaves the poison.
     ///
     /// # Examples
     ///
@@ -49,8 +49,8 @@ impl LockGuard<'_> {
         guard.locked.clear_poison();
     }
 
-    /// If the lock is poisoned: runs the closure, which repairs what the lock guards, and then clears the poison. If the
-    /// closure panics, the poison stays.
+    /// If the lock is poisoned, runs the closure, which repairs what the lock guards, and then clears the poison. If
+    /// the closure panics, the poison stays.
     ///
     /// # Examples
     ///

@@ -122,7 +122,7 @@ impl<T> Locked<'_, ValueOf<T>> {
     {
         // SAFETY: as in `cell`.
         let cell = |line| unsafe { super::cell_at::<T>(body(line)) };
-        if size_of::<T>() <= IN_REGISTERS {
+        if size_of::<T>() <= COMMIT_IN_REGISTERS {
             let value = *value;
             self.held.release(move |line, end| {
                 if changed != 0 && end == End::Regular {
@@ -139,8 +139,9 @@ impl<T> Locked<'_, ValueOf<T>> {
     }
 }
 
-/// The largest value in bytes that is copied rather than referred to at its commit: see [`Held::release`].
-const IN_REGISTERS: usize = 16;
+/// A value of at most this many bytes is copied into the closure of its commit, rather than referred to: see
+/// [`Held::release`].
+const COMMIT_IN_REGISTERS: usize = 16;
 
 impl<T: bytemuck::Pod, const N: usize> Locked<'_, ArrayOf<T, N>> {
     /// From the start of the body, in bytes.

@@ -6,15 +6,16 @@ use std::ops::{Deref, DerefMut};
 use crate::segment::{Locked, ValueOf};
 use crate::shareable::Shareable;
 
-/// A private copy of the value of a [`SharedValue`](crate::SharedValue), held under its lock. Dropping it commits the copy if it was used
-/// mutably; [`discard`](Self::discard), a panic that began under the guard, the exit of the process and the copy in a
-/// forked child commit nothing.
+/// A private copy of the value of a [`SharedValue`](crate::SharedValue), held under its lock. Dropping it commits the
+/// copy if it was used mutably; [`discard`](Self::discard), a panic that began under the guard, the exit of the process
+/// and the copy in a forked child commit nothing.
 ///
-/// Whether a panic began under the guard is told from [`std::thread::panicking`], when it is made and when it is dropped.
-/// So two kinds of unwinding count as a regular end, and commit: a second panic under a guard that was made while a first
-/// one was unwinding already, in a destructor, and is caught in there; and what is no panic of Rust's, as a C++ exception
-/// or `pthread_exit`. [`update`](crate::SharedValue::update) and [`try_update`](crate::SharedValue::try_update) are exact:
-/// they commit when their closure has returned, and not otherwise.
+/// Whether a panic began under the guard is told from [`std::thread::panicking`], when it is made and when it is
+/// dropped. So two kinds of unwinding count as a regular end, and commit: a second panic under a guard that was made
+/// while a first one was unwinding already, in a destructor, and is caught in there; and what is no panic of Rust's, as
+/// a C++ exception or `pthread_exit`. [`update`](crate::SharedValue::update) and
+/// [`try_update`](crate::SharedValue::try_update) are exact: they commit when their closure has returned, and not
+/// otherwise.
 #[must_use = "bind it: `let _guard = ...` (`let _ = ...` drops it, and so releases the lock, at once)"]
 pub struct ValueGuard<'a, T: Shareable> {
     pub(super) locked: Locked<'a, ValueOf<T>>,
