@@ -160,9 +160,23 @@ mod tests {
     fn long_names_keep_a_prefix_and_differ_by_their_hash() {
         let (a, b) = (format!("{}a", "T".repeat(300)), format!("{}b", "T".repeat(300)));
         assert_eq!(fit(&a).len(), TYPE_NAME_LEN);
+        assert_eq!(fit(&a[..TYPE_NAME_LEN]), a[..TYPE_NAME_LEN], "there is room for all of it");
         assert!(fit(&a).starts_with("TTTT"));
         assert_ne!(fit(&a), fit(&b));
         assert!(fit(&"ü".repeat(200)).len() <= TYPE_NAME_LEN);
+    }
+
+    #[test]
+    fn a_mismatch_of_tags_shows_both_whatever_has_them() {
+        for kind in [Kind::Value, Kind::Array, Kind::Lock] {
+            let shape = Shape { kind, elem_size: 0, elem_align: 1, len: 0 };
+            let [one, other] = ["one", "other"].map(|tag| Identity { shape, type_name: TypeName::tag(tag) });
+            let (expected, found) = describe_mismatch(&one, &other);
+            assert!(expected.ends_with("type_tag \"one\"") && found.ends_with("type_tag \"other\""), "{found}");
+            let untagged = Identity { shape, type_name: TypeName::of::<u8>() };
+            let (expected, found) = describe_mismatch(&one, &untagged);
+            assert!(expected.ends_with("type_tag \"one\"") && found.ends_with("without a type_tag"), "{found}");
+        }
     }
 
     #[test]

@@ -234,8 +234,15 @@ fn meet_a_limit_on_files(name: &str) {
     assert_eq!(source.kind(), std::io::ErrorKind::FileTooLarge);
     check(&error, name, &["at most 4096 bytes", "10576", "ulimit -f"]);
     assert!(!exists(name));
-    drop(SharedValue::create(name, 7u64).unwrap());
+    drop(SharedValue::options().persistent(true).create(name, 7u64).unwrap());
+    // Held by nobody who lives: whoever takes over has to write.
+    const LOCK_WORD: u64 = 520;
+    let file = fs::OpenOptions::new().write(true).open(path(name)).unwrap();
+    file.write_all_at(&0x3fff_fff0u32.to_ne_bytes(), LOCK_WORD).unwrap();
     set_limit(libc::RLIMIT_FSIZE, 0);
+    let error = SharedValue::<u64>::open(name).unwrap_err();
+    check(&error, name, &["at most 0 bytes", "576", "ulimit -f"]);
+    remove(name).unwrap();
     let error = SharedValue::create(name, 7u64).unwrap_err();
     check(&error, name, &["at most 0 bytes", "640", "ulimit -f"]);
 }

@@ -86,6 +86,8 @@ fn a_file_with_a_piece_of_the_magic_number_is_a_strangers() {
         assert!(error.to_string().contains(&format!("only {len} bytes")), "{error}");
         assert!(exists(&name));
     }
+    fs::write(path(&name), [b'r'; 8]).unwrap();
+    assert!(remove(&name).unwrap_err().to_string().contains("8 bytes that starts otherwise"));
 }
 
 /// The first version believed the counters even under the lock, and read for ever. `begun`, of values that do not fit
@@ -115,15 +117,48 @@ fn a_stranger_who_locks_all_bytes_is_an_error_and_no_hang() {
     lock.l_type = libc::F_WRLCK as libc::c_short;
     // SAFETY: the descriptor is open and the structure outlives the call.
     assert_eq!(unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLK, &raw const lock) }, 0);
+    file.lock_shared().unwrap(); // as a user has it
     spawn("occupied", &name).join();
     drop(file);
     assert_eq!(SharedValue::<u64>::open(&name).unwrap().get(), 7);
 }
 
+/// Whoever is just removing a name is no user: there is nothing to open, and soon nothing that exists.
+#[test]
+fn who_finds_a_name_being_removed_is_patient_and_then_says_by_whom() {
+    let name = Scratch::new("leaver");
+    fs::write(path(&name), orphans_bytes()).unwrap();
+    let file = writable(&name);
+    file.lock().unwrap();
+    // Each is patient for five seconds.
+    let name = &*name;
+    std::thread::scope(|scope| {
+        let ways: [fn(&str) -> Error; 3] = [
+            |name| SharedValue::create(name, 1u64).unwrap_err(),
+            |name| SharedValue::open_or_create(name, 1u64).unwrap_err(),
+            |name| SharedValue::<u64>::open(name).unwrap_err(),
+        ];
+        for way in ways {
+            scope.spawn(move || {
+                let error = way(name);
+                let Error::Io { source, .. } = &error else { panic!("{error:?}") };
+                assert_eq!(source.kind(), std::io::ErrorKind::TimedOut);
+                let who = format!("process {} holds it exclusively", std::process::id());
+                assert!(error.to_string().contains(&who), "{error}");
+            });
+        }
+    });
+    drop(file);
+    assert_eq!(SharedValue::open_or_create(name, 8u64).unwrap().get(), 8);
+}
+
 fn meet_a_lock_on_all_bytes(name: &str) {
     // SAFETY: takes an integer. A hang ends here, and not at the end of all patience.
     unsafe { libc::alarm(60) };
-    let check = |error: Error| assert!(matches!(error, Error::Io { .. }) && error.name() == name, "{error:?}");
+    let check = |error: Error| {
+        assert!(matches!(error, Error::Io { .. }) && error.name() == name, "{error:?}");
+        assert!(error.to_string().contains("or one was stopped"), "a user is in nobody's way: {error}");
+    };
     // Each is patient for five seconds.
     std::thread::scope(|scope| {
         scope.spawn(|| check(SharedValue::<u64>::open(name).unwrap_err()));

@@ -204,6 +204,7 @@ fn a_take_over_keeps_the_poison() {
         let child = spawn("die-holding", &name);
         child.expect("ready");
         child.kill();
+        assert!(SegmentInfo::of(&name).unwrap().is_poisoned(), "whether or not anybody has looked after the death");
         if lost_power {
             let file = OpenOptions::new().write(true).open(path(&name)).unwrap();
             file.write_all_at(&0x3fff_fff0u32.to_ne_bytes(), LOCK_WORD).unwrap();

@@ -5,7 +5,7 @@ mod support;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use robust_shm::{Error, SegmentInfo, SharedArray, SharedValue, remove, segments};
+use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, segments};
 use support::{Scratch, exists, pause, play, say, spawn};
 
 #[test]
@@ -131,6 +131,35 @@ fn segments_lists_what_there_is() {
 }
 
 #[test]
+fn a_picture_says_what_there_is_and_no_more() {
+    let (of_value, of_lock) = (Scratch::new("value"), Scratch::new("lock"));
+    let value = SharedValue::create(&of_value, 7u64).unwrap();
+    for next in [8, 9] {
+        value.set(next).unwrap();
+    }
+    let lock = SharedLock::create(&of_lock).unwrap();
+    let by = format!("Futex lock, created by process {}", std::process::id());
+    let of_value = format!("{}: SharedValue<u64>, 640 bytes, {by}, 2 commits, 1 handle attached", &*of_value);
+    assert_eq!(value.info().unwrap().to_string(), of_value);
+    assert_eq!(
+        lock.info().unwrap().to_string(),
+        format!("{}: SharedLock, 576 bytes, {by}, 1 handle attached", &*of_lock)
+    );
+}
+
+#[test]
+fn a_handle_that_is_dropped_leaves_no_mapping() {
+    let name = Scratch::new("unmapped");
+    let is_mapped = || std::fs::read_to_string("/proc/self/maps").unwrap().contains(&*name);
+    let value = SharedValue::create(&name, 7u64).unwrap();
+    let other = SharedValue::<u64>::open(&name).unwrap();
+    drop(value);
+    assert!(is_mapped());
+    drop(other);
+    assert!(!is_mapped());
+}
+
+#[test]
 fn sixty_four_mebibytes_never_stand_on_the_stack() {
     // Test threads have 2 MiB.
     const N: usize = 8 << 20;
@@ -166,6 +195,9 @@ fn create_in_vain(name: &str) {
     assert_eq!(result, 0);
     let mut files: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
     files.pop();
+    let alone = robust_shm::unique_name("alone");
+    assert!(matches!(SharedValue::options().persistent(true).create(&alone, 7u64), Err(Error::Io { .. })));
+    assert!(!exists(&alone), "nobody uses it, and nobody will ask for its removal");
     say("ready");
     loop {
         let error = SharedValue::options().persistent(true).create(name, 7u64).unwrap_err();

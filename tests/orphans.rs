@@ -65,13 +65,15 @@ fn an_orphan_goes_when_its_name_is_used() {
 #[test]
 fn an_orphan_goes_with_the_next_creation_of_anything() {
     let _alone = alone();
-    let name = Scratch::new("swept");
-    orphan(&name);
-    support::until("the sweep", || {
-        let other = Scratch::new("other");
-        let _other = SharedLock::create(&other).unwrap();
-        (!exists(&name)).then_some(())
-    });
+    for create in [SharedLock::create, SharedLock::open_or_create] {
+        let name = Scratch::new("swept");
+        orphan(&name);
+        support::until("the sweep", || {
+            let other = Scratch::new("other");
+            let _other = create(&other).unwrap();
+            (!exists(&name)).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans};
+use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments};
 use support::{Scratch, exists, path, pause, play, say, spawn};
 
 #[test]
@@ -90,6 +90,9 @@ fn reuse_what_cannot_be_removed(name: &str) {
     let arrays = SharedArray::<u32, 5_000>::options().allow_owner(OWNER).mode(0o666);
     let array = arrays.create_from(name, &[3; 5_000]).unwrap();
     assert!(array.was_created() && array.to_vec().unwrap() == [3; 5_000]);
+    drop(array);
+    let array = arrays.create(name).unwrap();
+    assert!(array.was_created() && array.to_vec().unwrap() == [0; 5_000]);
     std::mem::forget(array.lock().unwrap()); // held and poisoned, when all are gone
     drop(array);
     let pid = std::process::id();
@@ -102,6 +105,8 @@ fn give_privileges_up(name: &str) {
     let options = SharedValue::<u64>::options().mode(0o666).allow_owner(0);
     let value = options.create(name, 7).unwrap();
     become_user(NOBODY);
+    // Of what may not be read, a list says nothing.
+    assert!(!segments().any(|found| matches!(found, Err(Error::PermissionDenied { .. }))));
     drop(value);
     assert!(exists(name), "nobody cannot remove what root made");
     let value = options.open_or_create(name, 8).unwrap();
@@ -138,6 +143,8 @@ fn a_program_that_gave_its_privileges_up_can_use_its_names_again() {
     if !is_root() {
         return;
     }
+    let closed = Scratch::new("closed");
+    let _closed = SharedValue::create(&closed, 7u64).unwrap();
     let name = Scratch::new("gave-up");
     spawn("gave-up-root", &name).join();
     remove(&name).unwrap();

@@ -1,12 +1,15 @@
 //! A panic that is the caller's fault names the caller's line, and leaves everything as it was.
 
+#![allow(unsafe_code)]
+
 mod support;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-use robust_shm::{LockError, SharedArray};
+use robust_shm::bytemuck::{CheckedBitPattern, NoUninit};
+use robust_shm::{LockError, SharedArray, SharedValue};
 use support::Scratch;
 
 thread_local! {
@@ -60,4 +63,29 @@ fn a_wrong_index_under_a_guard_is_told_before_the_lock_is_asked_for() {
     assert_eq!(file, file!());
     drop(guard);
     assert!(array.try_lock().is_ok());
+}
+
+/// Whether bytes are a value is asked of the type, which may be anybody's, and under the lock.
+#[test]
+fn a_type_that_panics_over_its_bytes_does_not_keep_the_lock() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    #[repr(transparent)]
+    struct Picky(u8);
+    // SAFETY: a `u8` has no padding and is initialised.
+    unsafe impl NoUninit for Picky {}
+    // SAFETY: any bits of a `u8` are a `Picky`.
+    unsafe impl CheckedBitPattern for Picky {
+        type Bits = u8;
+        fn is_valid_bit_pattern(bits: &u8) -> bool {
+            assert_ne!(*bits, 13, "unlucky");
+            true
+        }
+    }
+    let name = Scratch::new("picky");
+    let value = SharedValue::create(&name, Picky(13)).unwrap();
+    for _ in 0..2 {
+        assert!(panic_of(|| value.lock().map(drop)).2.contains("unlucky"));
+    }
+    value.set(Picky(12)).unwrap();
+    assert_eq!(*value.lock().unwrap(), Picky(12));
 }

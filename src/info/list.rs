@@ -5,7 +5,6 @@ use std::io;
 
 use super::SegmentInfo;
 use crate::error::Error;
-use crate::name::is_private;
 use crate::os::directory;
 
 /// All segments that this user may look at, in no particular order. Files that are not segments are passed over; a
@@ -41,11 +40,8 @@ impl Iterator for Segments {
                 Ok(name) => name,
                 Err(error) => return Some(Err(Error::unlisted(error))),
             };
-            if is_private(&name) {
-                continue;
-            }
             match SegmentInfo::of(&name) {
-                // Not ours, not for us to read, or gone since.
+                // Not ours, not for us to read, not finished, or gone since.
                 Err(
                     Error::NotASegment { .. }
                     | Error::PermissionDenied { .. }

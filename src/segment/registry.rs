@@ -165,6 +165,24 @@ mod tests {
         assert!(places.windows(2).all(|pair| pair[1] == (pair[0].0, pair[0].1 + 1) || pair[1] == (pair[0].0 + 1, 0)));
     }
 
+    /// Handles come and go for years. (Other tests have some of their own meanwhile.)
+    #[test]
+    fn a_handle_gives_its_slot_back() {
+        let name = crate::unique_name("slots");
+        for _ in 0..1_000 {
+            drop(crate::SharedLock::create(&name).unwrap());
+        }
+        assert!(USED.load(Ordering::Relaxed) <= 500, "{USED:?}");
+    }
+
+    #[test]
+    fn a_stack_that_has_changed_and_changed_back_is_another() {
+        let first = changed(0, 1);
+        let again = changed(changed(first, 2), 1);
+        assert_eq!((first as u32, again as u32), (1, 1));
+        assert_ne!(first, again);
+    }
+
     #[test]
     fn a_slot_is_used_by_one_at_a_time_and_again() {
         std::thread::scope(|scope| {

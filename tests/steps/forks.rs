@@ -11,7 +11,8 @@ use crate::support::{Body, Forked, end_with, exists, fork, member, until};
 pub const ROLES: &[(&str, Body)] = &[
     ("forks in the middle", in_the_middle),
     ("forks elsewhere", elsewhere),
-    ("forks elsewhere during a take-over", during_a_take_over),
+    ("forks elsewhere during a take-over", |family| while_a_child_stays(family, live)),
+    ("forks elsewhere during a refusal", |family| while_a_child_stays(family, be_refused)),
     ("exits in the middle", exits),
 ];
 
@@ -134,9 +135,17 @@ fn elsewhere(family: &str) {
     }
 }
 
-/// One thread takes over what its users have left, and leaves; another forks meanwhile, and its child stays. That keeps
-/// nobody from opening the segment.
-fn during_a_take_over(family: &str) {
+/// Opens a segment as what it is not.
+fn be_refused(name: &str) -> Result<(), Error> {
+    match SharedValue::<u32>::open(name) {
+        Err(Error::TypeMismatch { .. }) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// One thread meets what users have left: takes it over and leaves it, or is refused. Another forks meanwhile, and its
+/// child stays. That keeps nobody from opening the segment.
+fn while_a_child_stays(family: &str, meet: fn(&str) -> Result<(), Error>) {
     robust_shm::watch_points(have_forked);
     for step in 1.. {
         let name = member(family, step);
@@ -148,7 +157,7 @@ fn during_a_take_over(family: &str) {
         let (mut from_parent, to_child) = pipe().unwrap();
         let mut to_child = Some(to_child);
         let (child, lived) = std::thread::scope(|scope| {
-            let thread = scope.spawn(|| live(&name));
+            let thread = scope.spawn(|| meet(&name));
             until("the step", || (IS_DUE.load(Ordering::SeqCst) || thread.is_finished()).then_some(()));
             let child = IS_DUE.load(Ordering::SeqCst).then(|| {
                 fork(|| {
@@ -165,7 +174,7 @@ fn during_a_take_over(family: &str) {
         live(&name).unwrap_or_else(|error| panic!("later, after a fork at {point:?}: {error}"));
         robust_shm::remove(&name).unwrap();
         let Some(child) = child else {
-            assert!(step > 20, "{step} steps");
+            assert!(step > 4, "{step} steps");
             return;
         };
         drop(to_child);

@@ -272,6 +272,9 @@ pub const WRITE_BEFORE_WAITER: Scenario = of_array("write", held_array, array_wa
 pub const WRITE_AND_PANIC: Scenario = of_array("write and panic", kept_array, nothing, is_poisoned_once_changed);
 pub const WRITE_COUNTERS: Scenario = of_array("write", counters, nothing, is_never_poisoned);
 pub const READ: Scenario = of_array("read", kept_array, nothing, is_whole);
+/// Without a guard, and all elements at once.
+pub const OVERWRITE: Scenario =
+    Scenario { essential: Some(CHANGING), ..of_array("rewrite", kept_array, nothing, is_poisoned_if_changing) };
 pub const REWRITE: Scenario = of_array("rewrite", poisoned_array, nothing, is_poisoned_until_repaired);
 pub const REPAIR: Scenario = of_array("repair", poisoned_array, nothing, is_poisoned_until_repaired);
 pub const FIND_POISON: Scenario = of_array("find poison", poisoned_array, nothing, is_poisoned);
@@ -300,6 +303,7 @@ pub const ALL: &[Scenario] = &[
     WRITE_AND_PANIC,
     WRITE_COUNTERS,
     READ,
+    OVERWRITE,
     REWRITE,
     REPAIR,
     FIND_POISON,

@@ -54,7 +54,12 @@ fn a_handler_at_every_point_may_lock() {
 #[test]
 fn a_fork_in_the_middle_of_opening_and_leaving_leaves_nothing_behind() {
     let _alone = walk::alone();
-    for role in ["forks in the middle", "forks elsewhere", "forks elsewhere during a take-over"] {
+    for role in [
+        "forks in the middle",
+        "forks elsewhere",
+        "forks elsewhere during a take-over",
+        "forks elsewhere during a refusal",
+    ] {
         support::spawn(role, support::Family::new("forks").name()).join();
     }
 }
@@ -162,6 +167,7 @@ walks! {
     killed_while_panicking_over_an_array: locks::WRITE_AND_PANIC;
     killed_while_counting: locks::WRITE_COUNTERS;
     killed_while_reading_an_array: locks::READ;
+    killed_while_overwriting_an_array: locks::OVERWRITE;
     killed_while_rewriting_a_poisoned_array: locks::REWRITE;
     killed_while_repairing: locks::REPAIR;
     killed_while_finding_poison: locks::FIND_POISON;
