@@ -1,6 +1,10 @@
 //! Guards that are leaked: the lock stays held for as long as its thread lives, whatever becomes of the handles, and goes
 //! to the next one when it ends.
 
+#![allow(unsafe_code)]
+
+#[path = "support/seccomp.rs"]
+mod seccomp;
 mod support;
 
 use std::mem::forget;
@@ -10,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use robust_shm::{LockError, SegmentInfo, SharedArray, SharedLock, SharedValue};
+use seccomp::{Refused, refuse};
 use support::{Family, Scratch, exists, fork, member, pause, play, say, spawn};
 
 type Array = SharedArray<u64, 4>;
@@ -30,6 +35,7 @@ fn child() {
         ("across a fork", held_across_a_fork),
         ("after a fork", exits_after_a_fork),
         ("not persistent", not_persistent),
+        ("in a sandbox", leaked_in_a_sandbox),
     ]);
 }
 
@@ -128,7 +134,6 @@ fn exits_after_a_fork(name: &str) {
     static ARRAY: OnceLock<Array> = OnceLock::new();
     // Before the crate's own hook, and so called after it.
     // SAFETY: the hook is a function of this program.
-    #[allow(unsafe_code)]
     let registered = unsafe { libc::atexit(look) };
     assert_eq!(registered, 0);
     let array = ARRAY.get_or_init(|| persistent(name));
@@ -141,6 +146,12 @@ fn exits_after_a_fork(name: &str) {
     });
     is_held.recv().unwrap();
     std::process::exit(0);
+}
+
+/// Where nobody is told whether a thread exists.
+fn leaked_in_a_sandbox(name: &str) {
+    refuse(&[libc::SYS_tgkill, libc::SYS_tkill].map(|call| Refused::always(call, libc::EPERM)));
+    leak(name, persistent(name), |it| forget(it.lock()));
 }
 
 fn not_persistent(name: &str) {
@@ -185,6 +196,7 @@ fn array_is_poisoned(name: &str) -> bool {
 #[test]
 fn a_leaked_guard_holds_until_its_thread_ends_although_no_handle_is_left() {
     is_held_until_its_thread_ends("array", array_is_held, array_is_poisoned);
+    is_held_until_its_thread_ends("in a sandbox", array_is_held, array_is_poisoned);
     is_held_until_its_thread_ends("twice", array_is_held, array_is_poisoned);
     is_held_until_its_thread_ends(
         "value",

@@ -159,13 +159,18 @@ fn a_forked_family_in_an_unknown_namespace_shares_its_locks() {
 /// Whoever holds a lock moves its children to another namespace, without `/proc` there: they are not let in.
 fn moves(name: &str) {
     let array = SharedArray::<u64, 4>::create(name).unwrap();
+    let free = SharedLock::create(&format!("{name}.free")).unwrap();
     let guard = array.lock().unwrap();
     // SAFETY: takes an integer; from here on this process makes no threads.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0, "{}", io::Error::last_os_error());
     unknown(|| {
         fork(|| {
-            let error = array.try_lock().unwrap_err();
-            assert!(error.to_string().contains("PID namespace"), "{error}");
+            // Again, by a thread that is known now.
+            for _ in 0..2 {
+                for error in [array.try_lock().map(drop).unwrap_err(), free.try_lock().map(drop).unwrap_err()] {
+                    assert!(error.to_string().contains("PID namespace"), "{error}");
+                }
+            }
         })
         .join();
     });

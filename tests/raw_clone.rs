@@ -72,6 +72,12 @@ fn what_a_raw_clone_drops_does_no_harm_to_its_parent() {
 fn clone_locks(family: &str) {
     let [held, free] = [0, 1].map(|which| SharedLock::create(&member(family, which)).unwrap());
     let mut guard = Some(held.lock().unwrap());
+    raw_clone(|| {
+        let error = free.try_lock().unwrap_err();
+        assert!(error.to_string().contains("use fork"), "it says what to do: {error}");
+        support::fork(|| drop(free.lock().unwrap())).join();
+    })
+    .join();
     let mut clone = raw_clone(|| {
         let end = Instant::now() + Duration::from_secs(1);
         while Instant::now() < end {

@@ -21,6 +21,7 @@ use support::{Family, Scratch, exists, member, pause, play, ready_to_die, say, s
 fn child() {
     play(&[
         ("hold", hold),
+        ("fork while holding", fork_while_holding),
         ("relock and die", relock_and_die),
         ("no list told", no_list_told),
         ("no list registered", no_list_registered),
@@ -34,6 +35,28 @@ fn hold(name: &str) {
     pause();
     drop(guard);
     pause();
+}
+
+/// The slot names what a thread holds alone, and no libc clears it in a child.
+fn fork_while_holding(name: &str) {
+    let held = SharedLock::open(name).unwrap();
+    let own = SharedLock::create(&format!("{name}.own")).unwrap();
+    let guard = held.lock().unwrap();
+    support::fork(|| {
+        assert_eq!(walk_robust_list(), 0, "it holds nothing");
+        drop(own.lock().unwrap());
+        assert_eq!(walk_robust_list(), 0);
+    })
+    .join();
+    assert_eq!(walk_robust_list(), 1);
+    drop(guard);
+}
+
+#[test]
+fn nothing_is_pending_in_a_forked_child_of_a_holder() {
+    let name = Scratch::new("fork-pending");
+    let _lock = SharedLock::create(&name).unwrap();
+    spawn("fork while holding", &name).join();
 }
 
 const A_MOMENT: Duration = Duration::from_millis(20);
