@@ -16,6 +16,7 @@ fn child() {
         ("reuses", reuse_what_cannot_be_removed),
         ("races", race_for_what_cannot_be_removed),
         ("gave-up-root", give_privileges_up),
+        ("locked-out", look_from_where_nothing_is_to_be_seen),
         ("sweeps-as-owner", sweep_as_its_owner),
         ("unmapped", look_from_a_user_namespace),
         ("own-unmapped", live_as_nobody_in_a_user_namespace),
@@ -148,6 +149,35 @@ fn a_program_that_gave_its_privileges_up_can_use_its_names_again() {
     let name = Scratch::new("gave-up");
     spawn("gave-up-root", &name).join();
     remove(&name).unwrap();
+}
+
+fn jail_of(name: &str) -> std::path::PathBuf {
+    std::env::temp_dir().join(name)
+}
+
+fn look_from_where_nothing_is_to_be_seen(name: &str) {
+    let value = SharedValue::create(name, 7u64).unwrap();
+    std::os::unix::fs::chroot(jail_of(name)).unwrap();
+    let as_root = value.is_removed();
+    become_user(NOBODY);
+    assert_eq!((as_root, value.is_removed()), (true, false), "nothing there is an answer, being kept out is none");
+}
+
+#[test]
+fn who_may_not_look_does_not_take_a_name_for_gone() {
+    let _alone = alone();
+    if !is_root() {
+        return;
+    }
+    let name = Scratch::new("unseen"); // left behind, because it is out of the child's reach
+    let dev = jail_of(&name).join("dev");
+    fs::create_dir_all(&dev).unwrap();
+    fs::set_permissions(&dev, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut child = spawn("locked-out", &name);
+    let status = child.wait_for_end();
+    fs::remove_dir(&dev).unwrap();
+    fs::remove_dir(jail_of(&name)).unwrap();
+    assert!(status.success());
 }
 
 const ELEMENTS: usize = 3_000;
