@@ -8,8 +8,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
-use robust_shm::{SharedArray, SharedLock, SharedValue};
-use support::{Family, Scratch, exists, fork, member, path, pause, play, say, spawn, until};
+use robust_shm::{ArrayGuard, LockError, LockKind, SharedArray, SharedLock, SharedValue};
+use support::{
+    Family, Scratch, exists, fork, kind, member, path, pause, play, say, spawn, spawn_of, until, with_each_kind,
+};
 
 #[test]
 fn child() {
@@ -17,6 +19,7 @@ fn child() {
         ("no-stdin", without_standard_descriptors),
         ("loses", loses_descriptors),
         ("loses-at-exit", loses_descriptors_at_exit),
+        ("holds", holds_without_descriptors),
     ]);
 }
 
@@ -158,4 +161,44 @@ fn the_exit_hook_touches_no_strangers_files() {
     child.go_on();
     child.join();
     robust_shm::remove_orphans().unwrap();
+}
+
+fn holds_without_descriptors(name: &str) {
+    let array = SharedArray::<u64, 4>::options().lock_kind(kind()).persistent(true).create(name).unwrap();
+    let mut guard = array.lock().unwrap();
+    guard[0] = 1;
+    drop(replace_all(1));
+    say("holds");
+    pause();
+    guard[1] = 1;
+    drop(guard);
+    say("has released");
+    let _guard = array.lock().unwrap();
+    say("holds");
+    pause();
+}
+
+with_each_kind! {
+    a_lock_is_its_holders_although_its_descriptors_were_closed,
+}
+
+/// Once, the next opener found no user, and took the lock that a living thread held.
+fn a_lock_is_its_holders_although_its_descriptors_were_closed(kind: LockKind) {
+    let name = Scratch::new("holds");
+    let mut holder = spawn_of(kind, "holds", &name);
+    let open = || SharedArray::<u64, 4>::open(&name).unwrap();
+    holder.expect("holds");
+    assert!(matches!(open().try_lock(), Err(LockError::WouldBlock { .. })));
+    holder.go_on();
+    holder.expect("has released");
+    holder.expect("holds");
+    assert!(matches!(open().try_lock(), Err(LockError::WouldBlock { .. })));
+    holder.kill();
+    let array = open();
+    let mut guard = array.lock_ignoring_poison().unwrap();
+    assert!(guard[..2] == [1, 1] && ArrayGuard::is_poisoned(&guard), "a dead one's is not");
+    ArrayGuard::clear_poison(&mut guard);
+    drop(guard);
+    drop(array);
+    robust_shm::remove(&name).unwrap();
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
@@ -24,6 +25,8 @@ fn child() {
         ("opens-only", opens_only),
         ("looks-first", looks_first),
         ("leaves", leaves),
+        ("drops-late", drops_late),
+        ("allocates", allocates),
         ("leaves-full", leaves_without_descriptors),
     ]);
 }
@@ -225,6 +228,33 @@ thread_local! {
     static AT_THE_END: ForksAtTheEnd = const { ForksAtTheEnd(Cell::new(None)) };
 }
 
+static WAITS: Mutex<Option<std::io::PipeReader>> = Mutex::new(None);
+static HANDLE: Mutex<Option<SharedValue<u64>>> = Mutex::new(None);
+
+/// Drops what it has inherited when its parent has done so.
+extern "C" fn drop_after_the_parent() {
+    let _ = std::io::Read::read(WAITS.lock().unwrap().as_mut().unwrap(), &mut [0]);
+    drop(HANDLE.lock().unwrap().take());
+}
+
+fn drops_late(name: &str) {
+    register(nothing, nothing, drop_after_the_parent);
+    let (waits, mut lets_go) = std::io::pipe().unwrap();
+    *WAITS.lock().unwrap() = Some(waits);
+    *HANDLE.lock().unwrap() = Some(SharedValue::create(name, 1u64).unwrap());
+    let child = fork(|| ());
+    drop(HANDLE.lock().unwrap().take());
+    std::io::Write::write_all(&mut lets_go, &[0]).unwrap();
+    child.join();
+    assert!(!exists(name), "each has left it to the other");
+}
+
+/// A child's own handler, which is called before the crate's, may be the last one out.
+#[test]
+fn a_childs_own_handler_takes_the_name_along() {
+    spawn("drops-late", &Scratch::new("drops")).join();
+}
+
 fn forks_late(name: &str) {
     let lock = SharedLock::create(name).unwrap();
     std::thread::spawn(move || {
@@ -389,4 +419,52 @@ fn leaves_without_descriptors(name: &str) {
 #[test]
 fn a_process_that_has_no_descriptor_left_takes_the_name_along() {
     spawn("leaves-full", &Scratch::new("leaves")).join();
+}
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<i32> = const { Cell::new(0) };
+}
+
+// SAFETY: the system's allocator does all the work.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: by the contract of this function.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: by the contract of this function.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocates(name: &str) {
+    let value = SharedValue::create(name, 1u64).unwrap();
+    let second = SharedValue::<u64>::open(name).unwrap();
+    drop(value.lock().unwrap());
+    let before = ALLOCATIONS.get();
+    // SAFETY: the child ends at once.
+    let child = unsafe { libc::fork() };
+    let made = ALLOCATIONS.get() - before;
+    if child == 0 {
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(made) };
+    }
+    let mut child = Forked::adopt(child);
+    let status = until("the end of the child", || child.try_wait());
+    assert_eq!((made, libc::WEXITSTATUS(status)), (0, 0), "allocations in parent and child");
+    drop((value, second));
+}
+
+/// The fork may come from a signal handler that has interrupted an allocation: the child's own would use its half-changed
+/// state.
+#[test]
+fn a_fork_with_handles_allocates_nothing() {
+    spawn("allocates", &Scratch::new("allocates")).join();
 }

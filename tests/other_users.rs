@@ -5,15 +5,18 @@ mod support;
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments};
-use support::{Scratch, exists, path, pause, play, say, spawn};
+use robust_shm::{Error, Options, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments};
+use support::{Heard, Scratch, asleep, exists, own_tid, path, pause, play, say, spawn, until};
 
 #[test]
 fn child() {
     play(&[
         ("reuses", reuse_what_cannot_be_removed),
+        ("exits-slowly", exit_slowly),
+        ("uses", use_for_a_while),
+        ("makes-anew", make_anew),
         ("races", race_for_what_cannot_be_removed),
         ("gave-up-root", give_privileges_up),
         ("locked-out", look_from_where_nothing_is_to_be_seen),
@@ -178,6 +181,76 @@ fn who_may_not_look_does_not_take_a_name_for_gone() {
     fs::remove_dir(&dev).unwrap();
     fs::remove_dir(jail_of(&name)).unwrap();
     assert!(status.success());
+}
+
+fn of_owner() -> Options<SharedValue<u64>> {
+    SharedValue::options().allow_owner(OWNER).mode(0o666)
+}
+
+fn exit_slowly(name: &str) {
+    extern "C" fn look() {
+        say("exits");
+        pause();
+        say(VALUE.get().unwrap().get());
+    }
+    static VALUE: OnceLock<SharedValue<u64>> = OnceLock::new();
+    // Before the crate's own hook, and so called after it.
+    // SAFETY: a function of this program.
+    assert_eq!(unsafe { libc::atexit(look) }, 0);
+    become_user(NOBODY);
+    VALUE.get_or_init(|| of_owner().open_or_create(name, 1).unwrap());
+    say("uses");
+    pause();
+    std::process::exit(0);
+}
+
+fn use_for_a_while(name: &str) {
+    become_user(NOBODY);
+    let _value = of_owner().open(name).unwrap();
+    say("uses");
+    pause();
+}
+
+fn make_anew(name: &str) {
+    become_user(NOBODY);
+    say(own_tid());
+    let value = of_owner().open_or_create(name, 9).unwrap();
+    say(value.get());
+}
+
+/// It is no user any more, so that others can be the last one out; but what it has mapped must stay what it is.
+#[test]
+fn what_an_exiting_process_still_has_mapped_is_not_made_anew() {
+    let _alone = alone();
+    if !is_root() {
+        return;
+    }
+    let name = Scratch::new("exits");
+    orphan(&name);
+    let mut exiting = spawn("exits-slowly", &name);
+    exiting.expect("uses");
+    let mut last = spawn("uses", &name);
+    last.expect("uses");
+    exiting.go_on();
+    exiting.expect("exits");
+    last.go_on();
+    last.join();
+    let next = spawn("makes-anew", &name);
+    let thread = next.hear().parse().unwrap();
+    let mut sleeps = std::collections::BTreeSet::new();
+    let mut heard = None;
+    until("some attempts", || {
+        sleeps.extend(asleep(thread));
+        heard = Some(next.heard()).filter(|heard| *heard != Heard::NothingYet);
+        (heard.is_some() || sleeps.len() > 5).then_some(())
+    });
+    exiting.go_on();
+    exiting.expect("1");
+    exiting.join();
+    assert_eq!(heard, None);
+    next.expect("9");
+    next.join();
+    remove(&name).unwrap();
 }
 
 const ELEMENTS: usize = 3_000;

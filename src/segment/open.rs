@@ -215,8 +215,9 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
         }
     };
     let file = &open.file;
-    let take_over =
-        || take_over(file, &valid).map_err(|error| os_error(name, "could not take over the segment", error));
+    let take_over = || {
+        take_over(file, &open.status, &valid).map_err(|error| os_error(name, "could not take over the segment", error))
+    };
     let admitted = admit(name, identity, settings, &open.status, &valid);
     if let Err(error) = admitted.and_then(|()| if is_orphan { take_over() } else { Ok(()) }) {
         // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
@@ -336,12 +337,19 @@ fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
 
 /// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock is dead,
 /// whatever namespace it was in, and from now on ours counts.
-fn take_over(file: &File, valid: &Valid) -> io::Result<()> {
+///
+/// But one that lives here and has the file mapped is a user whose descriptors its program has closed, and its lock is
+/// its own.
+fn take_over(file: &File, status: &Status, valid: &Valid) -> io::Result<()> {
     file::check_limit(BODY_OFFSET as u64)?; // all writes are in front of it
     let mut line = [0; size_of::<LockLine>()];
     file.read_exact_at(&mut line, LOCK_OFFSET as u64)?;
     point!("take over: lock read");
     let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
+    let holder = mutex::state(valid.lock_kind, &line, valid.header.pid_namespace, rule).holder_here;
+    if holder.is_some_and(|holder| os::process::may_map(holder, status)) {
+        return Ok(());
+    }
     let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;
     if next != line {
         file.write_all_at(&next, LOCK_OFFSET as u64)?;

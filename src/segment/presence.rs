@@ -117,7 +117,10 @@ impl Presence {
     /// when its name is used, or with the next sweep.
     pub(super) fn leave(&self) {
         let Some(stage) = self.begin_leaving() else { return };
-        if let Some(file) = self.file.get().filter(|_| stage == ANNOUNCED) {
+        if stage == ANNOUNCED
+            && self.is_of_this_process()
+            && let Some(file) = self.file.get()
+        {
             // Who takes an orphan over still holds it exclusively. By hand: a child that was forked before the file was
             // announced has the description, and does not know of it.
             let _ = file.unlock();
@@ -134,6 +137,9 @@ impl Presence {
     /// Leaves at exit. Other threads are still there then, and may hold the lock: so the process stays in the visitors'
     /// book until its end.
     pub(super) fn leave_at_exit(&self) {
+        if !self.is_of_this_process() {
+            return; // the end of the process is enough
+        }
         let Some(stage) = self.begin_leaving() else { return };
         let second = self.take_name_along(stage, |second| {
             let _ = file::attend(second);
@@ -144,13 +150,20 @@ impl Presence {
         }
     }
 
-    /// Only one leaves. `None`: somebody else is at it, or it is not this process's business.
+    /// Only one leaves. `None`: somebody else is at it.
     fn begin_leaving(&self) -> Option<u8> {
-        // After a raw `clone`, which runs no handlers, the description is the parent's: leaving is its business.
-        if self.generation.load(Ordering::Relaxed) != generation::generation() {
-            return None;
-        }
         Some(self.stage.swap(LEAVING, Ordering::SeqCst)).filter(|stage| *stage != LEAVING)
+    }
+
+    /// `false`: this is a child, and our handler was not called in it: after a raw `clone`, or because one of the
+    /// program's comes first.
+    fn is_of_this_process(&self) -> bool {
+        self.generation.load(Ordering::Relaxed) == generation::generation()
+    }
+
+    /// May a relative have the description?
+    fn may_be_shared(&self) -> bool {
+        !self.is_of_this_process() || self.forks.load(Ordering::Relaxed) != forks_begun()
     }
 
     /// What there is to leaving but to close. Returns the second description, if there had to be one.
@@ -166,9 +179,7 @@ impl Presence {
             point!("close: only closing");
             return None;
         }
-        let second = if self.forks.load(Ordering::Relaxed) == forks_begun() {
-            None
-        } else {
+        let second = if self.may_be_shared() {
             let second = match self.reopen() {
                 Ok(second) => second,
                 // No descriptor is left: so that of the first one must do, and for a moment there is no user here.
@@ -186,6 +197,8 @@ impl Presence {
             self.file.close();
             point!("close: given to relatives");
             Some(second)
+        } else {
+            None
         };
         let last = second.as_ref().unwrap_or(file);
         if file::try_exclude(last).unwrap_or(false) {

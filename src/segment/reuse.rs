@@ -26,18 +26,24 @@ use crate::identity::Identity;
 use crate::layout::{BODY_OFFSET, HEADER_LEN, Header};
 use crate::name::Name;
 use crate::options::Settings;
+use crate::os::file;
 
 /// An orphan that this user cannot remove, held exclusively.
 pub(super) struct Orphan(Open);
 
 impl Orphan {
-    /// Removes an orphan that is held exclusively; `Some` if this user may not.
+    /// Removes an orphan that is held exclusively; `Some` if this user may not, and nobody has it mapped any more: a
+    /// process that is exiting is no user, but its threads may still run.
     pub(super) fn remove(open: Open, name: &Name) -> Result<Option<Self>, Error> {
         let removed = removal::unlink_exact(&open.file, name);
-        if removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        let may_not = removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        if may_not && matches!(file::count_attending(&open.file), Ok(0)) {
             return Ok(Some(Self(open)));
         }
         let _ = open.file.unlock(); // by hand: a child that was forked meanwhile has the description, too
+        if may_not {
+            return Ok(None);
+        }
         removed.map(|_| None).map_err(|error| open::os_error(name, "could not remove the orphaned segment", error))
     }
 

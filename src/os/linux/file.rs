@@ -4,11 +4,12 @@
 //! last. Open file description locks (`fcntl`) never conflict with `flock`. One byte of them guards the removal of a
 //! name; the others are a visitors' book, because such locks can be asked for without taking one, which `flock` cannot.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -17,8 +18,35 @@ use std::ptr::NonNull;
 pub(super) const DIRECTORY: &str = "/dev/shm";
 
 /// The file that a segment name stands for.
-pub(crate) fn path(name: &str) -> PathBuf {
-    Path::new(DIRECTORY).join(name)
+pub(crate) fn path(name: &str) -> impl AsRef<Path> {
+    let (start, len) = (DIRECTORY.len() + 1, DIRECTORY.len() + 1 + name.len());
+    let mut bytes = [b'/'; LONGEST_PATH];
+    bytes[..DIRECTORY.len()].copy_from_slice(DIRECTORY.as_bytes());
+    match bytes.get_mut(start..len) {
+        Some(rest) => rest.copy_from_slice(name.as_bytes()),
+        None => return FilePath::Long(Path::new(DIRECTORY).join(name)),
+    }
+    FilePath::Short(bytes, len)
+}
+
+/// A file's name has 255 bytes at most.
+const LONGEST_PATH: usize = DIRECTORY.len() + 1 + 255;
+
+/// Without an allocation: a child opens files while it is being forked, maybe by a signal handler that has interrupted
+/// one. (std, too, makes do with the stack for paths of this length.)
+#[allow(clippy::large_enum_variant, reason = "on the stack: that is its purpose")]
+enum FilePath {
+    Short([u8; LONGEST_PATH], usize),
+    Long(PathBuf),
+}
+
+impl AsRef<Path> for FilePath {
+    fn as_ref(&self) -> &Path {
+        match self {
+            Self::Short(bytes, len) => Path::new(OsStr::from_bytes(&bytes[..*len])),
+            Self::Long(path) => path,
+        }
+    }
 }
 
 /// What `fstat` tells that matters here.

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use super::file::Status;
+
 /// Does a thread of this id exist in our PID namespace? Only "no" is certain: ids are given out again.
 pub(crate) fn thread_exists(tid: u32) -> bool {
     let Ok(tid) = libc::pid_t::try_from(tid) else { return false };
@@ -35,11 +37,28 @@ fn is_main_thread(tid: u32) -> bool {
     result == 0 // a refusal is no answer: a sandbox may refuse everything
 }
 
-/// The process that a thread belongs to, from `/proc`; `None` where that shows another PID namespace than ours, in which
-/// the same number is a stranger's.
+/// Does `/proc` show our PID namespace? In another one the same number is a stranger's.
+fn proc_is_ours() -> bool {
+    let me = std::fs::read_link("/proc/self").ok();
+    me.and_then(|me| me.to_str()?.parse().ok()) == Some(std::process::id())
+}
+
+/// May a thread of this id have the file mapped? Yes, where it lives and its mappings cannot be seen.
+pub(crate) fn may_map(tid: u32, file: &Status) -> bool {
+    if !thread_exists(tid) {
+        return false;
+    }
+    let Some(maps) = proc_is_ours().then(|| std::fs::read(format!("/proc/{tid}/maps"))).and_then(Result::ok) else {
+        return true;
+    };
+    // proc_pid_maps(5): "7f5e2000-7f5e3000 rw-s 00000000 00:1a 4711  /dev/shm/name": the device in hexadecimal.
+    let id = format!(" {:02x}:{:02x} {} ", libc::major(file.device), libc::minor(file.device), file.inode);
+    String::from_utf8_lossy(&maps).lines().any(|line| line.contains(&id))
+}
+
+/// The process that a thread belongs to, from `/proc`; `None` where that shows another PID namespace than ours.
 fn process_in_proc(tid: u32) -> Option<u32> {
-    let me = std::fs::read_link("/proc/self").ok()?;
-    if me.to_str()?.parse() != Ok(std::process::id()) {
+    if !proc_is_ours() {
         return None;
     }
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
