@@ -9,7 +9,7 @@
 //! | `segment/reuse.rs` | an orphan that cannot be removed becomes the new segment |
 //! | `segment/inspect.rs` | a look at a segment that changes nothing |
 //! | `segment/locked.rs` | what can be done while the lock is held |
-//! | `segment/memory.rs` | the mapping, without a descriptor |
+//! | `segment/memory.rs` | the mapping |
 //! | `segment/presence.rs` | being a user: the shared `flock`, leaving, and a place of its own in a forked child |
 //! | `segment/registered.rs` | what fork and exit do with the presences of this process |
 //! | `segment/registry.rs` | all presences of this process |
@@ -47,8 +47,6 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-
-use shared_memory::Shmem;
 
 use crate::error::{Error, LockError};
 use crate::identity::{Identity, Kind, Shape, TypeName};
@@ -129,15 +127,14 @@ impl RefUnwindSafe for Mapping {}
 impl Mapping {
     /// Wraps a mapping of `map::map`: of the file that has this header, and as long as it says.
     fn new(
-        memory: Shmem,
+        memory: Memory,
         header: &Header,
         lock_kind: LockKind,
         name: Name,
         presence: Registered,
     ) -> Result<Self, Error> {
-        let memory = Memory::new(memory);
         let base = memory.start();
-        // SAFETY: the mapping is at least `header.total_len` bytes, which includes the lock line.
+        // SAFETY: the mapping is `header.total_len` bytes, which includes the lock line.
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
         let poison = Kind::from_stored(header.kind).map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
         // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.

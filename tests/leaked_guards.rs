@@ -8,6 +8,7 @@ mod seccomp;
 mod support;
 
 use std::mem::forget;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -208,6 +209,32 @@ fn a_leaked_guard_holds_until_its_thread_ends_although_no_handle_is_left() {
         |name| times_out(SharedLock::open(name).unwrap().try_lock_for(A_MOMENT)),
         |name| matches!(SharedLock::open(name).unwrap().lock(), Err(LockError::Poisoned { .. })),
     );
+}
+
+/// Was seen as: who takes the lock notes where its node is a moment later, and until then the lock seemed to be held through
+/// the handle that had it before; so that was taken for one whose guard was leaked, and never left.
+#[test]
+fn a_handle_leaves_although_others_are_just_taking_the_lock() {
+    const HANDLES: usize = 2_000;
+    let name = Scratch::new("no-leak");
+    let (busy, is_over) = (SharedLock::create(&name).unwrap(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    drop(busy.lock().unwrap());
+                }
+            });
+        }
+        for _ in 0..HANDLES {
+            let own = SharedLock::open(&name).unwrap();
+            drop(own.lock().unwrap());
+        }
+        is_over.store(true, Relaxed);
+    });
+    assert_eq!(SegmentInfo::of(&name).unwrap().attached(), 1);
+    drop(busy);
+    assert!(!exists(&name));
 }
 
 #[test]

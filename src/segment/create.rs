@@ -102,7 +102,7 @@ fn try_create(
     let finished = finish(name, &header, &image, settings, initial);
     let finished = finished.map_err(|error| create_error(name, header.total_len, error))?;
     let Some(presence) = finished else { return Ok(None) };
-    let memory = match map::map(name, &presence, &header) {
+    let memory = match map::map(name, presence.opened(), &header) {
         Ok(Some(memory)) => memory,
         Ok(None) => return Ok(None),
         Err(error) => {
@@ -161,7 +161,7 @@ fn finish(
             if !fill(&presence, header, image, settings, initial)? {
                 return Ok(None);
             }
-            match file::link(presence.file()?, name.as_c_str()) {
+            match file::link(presence.just_opened(), name.as_c_str()) {
                 Ok(()) => {
                     point!("create: linked");
                     return Ok(Some(presence));
@@ -197,7 +197,9 @@ fn finish(
 fn announced(name: &Name, settings: &Settings, make: impl Fn() -> io::Result<File>) -> io::Result<Registered> {
     loop {
         let forks = os::fork::forks_begun_and_over();
-        if let Some(presence) = Registered::announce(make()?, name, settings.persistent(), forks)? {
+        let file = make()?;
+        let status = file::status(&file)?;
+        if let Some(presence) = Registered::announce(file, status, name, settings.persistent(), forks)? {
             return Ok(presence);
         }
     }
@@ -212,8 +214,8 @@ fn fill(
     settings: &Settings,
     initial: Initial<'_>,
 ) -> io::Result<bool> {
-    let file = presence.file()?;
-    if file::ensure_mode(file, settings.mode())? {
+    let file = presence.just_opened();
+    if file::ensure_mode(file, presence.opened(), settings.mode())? {
         point!("create: mode set");
     }
     write_contents(file, header, image, settings.reserve, initial)?;

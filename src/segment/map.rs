@@ -1,33 +1,58 @@
 //! Mapping the very file that was validated.
 //!
-//! `shared_memory` opens the name once more, maps what it finds, and keeps the descriptor to itself. By then the name may
-//! lead to another file, of another owner and with a copied id, and nothing short of `/proc` tells which one is mapped. So
-//! the file is opened here, compared with the one that was validated, and mapped over what that crate has mapped before
-//! anybody looks: whatever the name was made to lead to, the bytes are those of the validated file.
+//! `shared_memory` finds the object that the name stands for, by the system's own rules (`shm_open`), opens and maps it as
+//! every program does that uses that crate, and says how long it is. What it has mapped is not kept, for two reasons:
+//!
+//! * by then the name may lead to another file, of another owner and with a copied id, and nothing short of `/proc` tells
+//!   which one is mapped;
+//! * its mapping goes with a descriptor that it does not show, and that it closes by the number, whatever file that stands
+//!   for by then; and it can be number 0.
+//!
+//! So the file is opened here, compared with the one that was validated, and mapped; and the other mapping is given back
+//! before anybody looks at it. Whatever the name was made to lead to, the bytes are those of the validated file.
 //!
 //! The description that is mapped is not the one of the presence, although that is at hand: a mapping keeps its description
 //! alive, and the locks on it. A forked child has the mapping, too, and would keep its parent a user for ever.
 
 use std::io;
-use std::ptr::NonNull;
 
-use shared_memory::{Shmem, ShmemConf, ShmemError};
+use shared_memory::{ShmemConf, ShmemError};
 
+use super::memory::Memory;
 use super::open::os_error;
-use super::registered::Registered;
 use crate::error::Error;
 use crate::fault::point;
 use crate::layout::Header;
 use crate::name::Name;
+use crate::os::file::Status;
 use crate::os::{self, file};
 
-/// Maps the segment with this header, which the presence's file is as long as; `None` when its name leads elsewhere now.
-pub(super) fn map(name: &Name, presence: &Registered, header: &Header) -> Result<Option<Shmem>, Error> {
-    let status = presence.status().map_err(|error| os_error(name, "could not inspect the segment", error))?;
+/// Maps the segment with this header, which is in the file with this status; `None` when its name leads elsewhere now.
+pub(super) fn map(name: &Name, status: &Status, header: &Header) -> Result<Option<Memory>, Error> {
     // Before that crate opens it for writing, whatever it is.
-    if !file::status_of(name.as_str()).is_ok_and(|found| found.is_same_file(&status)) {
+    if !file::status_of(name.as_str()).is_ok_and(|found| found.is_same_file(status)) {
         return Ok(None);
     }
+    let Some(found_len) = len_of_object(name)? else { return Ok(None) };
+    let len = match usize::try_from(header.total_len) {
+        Ok(len) if found_len >= len => len,
+        _ => return Ok(None), // too short to be the same file
+    };
+    let file = match file::open(name.as_str(), true) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(os_error(name, "could not map the segment", error)),
+    };
+    if !file::status(&file).is_ok_and(|found| found.is_same_file(status)) {
+        return Ok(None);
+    }
+    let memory = Memory::of(&file, len).map_err(|error| os_error(name, "could not map the segment", error))?;
+    point!("map: mapped the validated file");
+    Ok(Some(memory))
+}
+
+/// How much `shared_memory` maps under this name; `None` when there is nothing.
+fn len_of_object(name: &Name) -> Result<Option<usize>, Error> {
     let _zero = os::descriptor::occupy_zero(); // which `shared_memory` would not close
     let mut memory = match ShmemConf::new().os_id(name.as_str()).open() {
         Ok(memory) => memory,
@@ -44,25 +69,5 @@ pub(super) fn map(name: &Name, presence: &Registered, header: &Header) -> Result
     // An owner unlinks by name when it is dropped, and would hit an innocent successor.
     memory.set_owner(false);
     point!("map: mapped");
-    let (start, len) = match (NonNull::new(memory.as_ptr()), usize::try_from(header.total_len)) {
-        (Some(start), Ok(len)) if memory.len() >= len => (start, len),
-        _ => return Ok(None), // too short to be the same file
-    };
-    let file = match file::open(name.as_str(), true) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(os_error(name, "could not map the segment", error)),
-    };
-    if !file::status(&file).is_ok_and(|found| found.is_same_file(&status)) {
-        return Ok(None);
-    }
-    // SAFETY: the start of a mapping of at least that length, which nothing refers to yet.
-    let mapped = unsafe { file::map_over(&file, start, len) };
-    point!("map: mapped over");
-    if let Err(error) = mapped {
-        // Part of the range may be unmapped, and somebody else's by now: it must not be unmapped again.
-        std::mem::forget(memory);
-        return Err(os_error(name, "could not map the segment", error));
-    }
-    Ok(Some(memory))
+    Ok(Some(memory.len()))
 }

@@ -120,12 +120,15 @@ pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Err
         let start = read_start(&reading).map_err(|error| os_error(name, "could not read the segment", error))?;
         point!("open: read");
         Header::check_magic(name, &start, first_status.len)?;
-        let file = match writable {
-            true => open_regular(name, true)?.map(|(file, _)| file),
-            false => Some(reading),
+        let opened = match writable {
+            true => open_checked(name, true)?, // of the name, what it leads to was looked at just now
+            false => {
+                let status =
+                    file::status(&reading).map_err(|error| os_error(name, "could not inspect the segment", error))?;
+                Some((reading, status))
+            }
         };
-        let Some(file) = file else { return Ok(None) };
-        let status = file::status(&file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
+        let Some((file, status)) = opened else { return Ok(None) };
         if !status.is_same_file(&first_status) {
             continue; // somebody has replaced it
         }
@@ -148,13 +151,20 @@ fn read_start(file: &File) -> io::Result<Vec<u8>> {
 
 /// Opens a regular file; anything else under the name is `NotASegment`.
 pub(super) fn open_regular(name: &Name, writable: bool) -> Result<Option<(File, Status)>, Error> {
-    let check =
-        |status: &Status| status.strange.map_or(Ok(()), |kind| Err(layout::not_a_segment(name, kind.to_owned())));
     match file::status_of(name.as_str()) {
-        Ok(status) => check(&status)?,
+        Ok(status) => check_regular(name, &status)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(os_error(name, "could not look at the segment", error)),
     }
+    open_checked(name, writable)
+}
+
+fn check_regular(name: &Name, status: &Status) -> Result<(), Error> {
+    status.strange.map_or(Ok(()), |kind| Err(layout::not_a_segment(name, kind.to_owned())))
+}
+
+/// The second half of [`open_regular`]: a regular file had the name a moment ago.
+fn open_checked(name: &Name, writable: bool) -> Result<Option<(File, Status)>, Error> {
     let file = match file::open(name.as_str(), writable) {
         Ok(file) => file,
         Err(error) => match error.raw_os_error() {
@@ -166,7 +176,7 @@ pub(super) fn open_regular(name: &Name, writable: bool) -> Result<Option<(File, 
         },
     };
     let status = file::status(&file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
-    check(&status)?;
+    check_regular(name, &status)?;
     Ok(Some((file, status)))
 }
 
@@ -253,9 +263,9 @@ fn read_header(file: &File) -> io::Result<Option<Header>> {
 
 /// Announces this user, and only then maps.
 pub(super) fn share_and_map(name: &Name, open: Open, valid: Valid) -> Result<Attempt, Error> {
-    let (Open { file, forks, status: Status { owner, .. } }, Valid { header, lock_kind, .. }) = (open, valid);
+    let (Open { file, forks, status: first }, Valid { header, lock_kind, .. }) = (open, valid);
     point!("open: admitted");
-    let announced = Registered::announce(file, name, header.persistent(), forks);
+    let announced = Registered::announce(file, first, name, header.persistent(), forks);
     let Some(presence) = announced.map_err(|error| os_error(name, "could not keep open the segment", error))? else {
         return Ok(Attempt::Busy); // a fork has come in between
     };
@@ -267,16 +277,15 @@ pub(super) fn share_and_map(name: &Name, open: Open, valid: Valid) -> Result<Att
     // A second look, now that nobody removes it for want of users, or makes it anew.
     let status = presence.status().map_err(|error| os_error(name, "could not inspect the segment", error))?;
     let now =
-        presence.file().and_then(read_header).map_err(|error| os_error(name, "could not read the segment", error))?;
-    let Some(now) = now.filter(|now| now.is_same_segment(&header) && status.links > 0 && status.owner == owner) else {
-        return Ok(Attempt::Busy);
-    };
+        read_header(presence.just_opened()).map_err(|error| os_error(name, "could not read the segment", error))?;
+    let is_same = |now: &Header| now.is_same_segment(&header) && status.links > 0 && status.owner == first.owner;
+    let Some(now) = now.filter(is_same) else { return Ok(Attempt::Busy) };
     if status.len < header.total_len {
         return Err(layout::truncated(name, header.total_len, status.len));
     }
     point!("open: checked");
     check_namespace(name, lock_kind, now.pid_namespace)?;
-    let Some(memory) = map::map(name, &presence, &now)? else { return Ok(Attempt::Busy) };
+    let Some(memory) = map::map(name, &status, &now)? else { return Ok(Attempt::Busy) };
     point!("open: mapped");
     Ok(Attempt::Opened(Box::new(Mapping::new(memory, &now, lock_kind, name.clone(), presence)?)))
 }

@@ -56,9 +56,9 @@ const LEAVING: u8 = 3;
 
 impl Presence {
     /// Of a file that was opened when `forks` forks had begun.
-    pub(super) fn new(file: File, name: &Name, persistent: bool, forks: u32) -> io::Result<Self> {
+    pub(super) fn new(file: File, status: Status, name: &Name, persistent: bool, forks: u32) -> io::Result<Self> {
         Ok(Self {
-            file: Descriptor::new(file)?,
+            file: Descriptor::new(file, status)?,
             name: name.clone(),
             keeps_name: AtomicBool::new(persistent),
             stage: AtomicU8::new(ANNOUNCED),
@@ -75,7 +75,7 @@ impl Presence {
 
     /// Becomes a user. `false`, and not one: somebody is removing the segment.
     pub(super) fn share(&self) -> io::Result<bool> {
-        let file = &self.file()?;
+        let file = self.just_opened();
         // The visitors' book first: so whoever uses the segment stands in it, at every moment.
         let attending = file::attend(file);
         point!("register: attending");
@@ -96,8 +96,18 @@ impl Presence {
         point!("register: belongs to a handle");
     }
 
+    /// The file, for whoever is opening it and so has just got its descriptor.
+    pub(super) fn just_opened(&self) -> &File {
+        self.file.known()
+    }
+
+    /// As it was when it was opened.
+    pub(super) fn opened(&self) -> &Status {
+        self.file.opened()
+    }
+
     pub(super) fn file(&self) -> io::Result<&File> {
-        self.file.status().and_then(|_| self.file.get().ok_or_else(|| io::ErrorKind::NotConnected.into()))
+        self.file.status().map(|_| self.file.known())
     }
 
     /// Does the name lead elsewhere, or nowhere?
@@ -116,21 +126,18 @@ impl Presence {
     /// Leaves; the last one out takes the name along. Errors have nobody to go to: what remains is an orphan, and goes
     /// when its name is used, or with the next sweep.
     pub(super) fn leave(&self) {
-        let Some(stage) = self.begin_leaving() else { return };
-        if stage == ANNOUNCED
-            && self.is_of_this_process()
-            && let Some(file) = self.file.get()
-        {
+        let Some((stage, file)) = self.begin_leaving() else { return };
+        if stage == ANNOUNCED && self.is_of_this_process() {
             // Who takes an orphan over still holds it exclusively. By hand: a child that was forked before the file was
             // announced has the description, and does not know of it.
             let _ = file.unlock();
         }
-        if let Some(second) = self.take_name_along(stage, |_| ()) {
+        if let Some(second) = self.take_name_along(stage, file, |_| ()) {
             // By hand: a child that was forked meanwhile has the description, too.
             let _ = second.unlock();
             point!("close: second description unlocked");
         }
-        self.file.close();
+        self.file.close_known();
         point!("close: left");
     }
 
@@ -140,8 +147,8 @@ impl Presence {
         if !self.is_of_this_process() {
             return; // the end of the process is enough
         }
-        let Some(stage) = self.begin_leaving() else { return };
-        let second = self.take_name_along(stage, |second| {
+        let Some((stage, file)) = self.begin_leaving() else { return };
+        let second = self.take_name_along(stage, file, |second| {
             let _ = file::attend(second);
             point!("exit: attending by a second description");
         });
@@ -151,8 +158,10 @@ impl Presence {
     }
 
     /// Only one leaves. `None`: somebody else is at it.
-    fn begin_leaving(&self) -> Option<u8> {
-        Some(self.stage.swap(LEAVING, Ordering::SeqCst)).filter(|stage| *stage != LEAVING)
+    fn begin_leaving(&self) -> Option<(u8, &File)> {
+        let stage = Some(self.stage.swap(LEAVING, Ordering::SeqCst)).filter(|stage| *stage != LEAVING)?;
+        // If it was closed behind our back, this process is no user any more, and has nobody's leave to take.
+        self.file.get().map(|file| (stage, file))
     }
 
     /// `false`: this is a child, and our handler was not called in it: after a raw `clone`, or because one of the
@@ -167,12 +176,10 @@ impl Presence {
     }
 
     /// What there is to leaving but to close. Returns the second description, if there had to be one.
-    fn take_name_along(&self, stage: u8, before_closing: impl FnOnce(&File)) -> Option<File> {
+    fn take_name_along(&self, stage: u8, file: &File, before_closing: impl FnOnce(&File)) -> Option<File> {
         if stage == ANNOUNCED {
             return None;
         }
-        // If it was closed behind our back, this process is no user any more, and has nobody's leave to take.
-        let file = self.file.get()?;
         // A persistent segment is left by closing. No sooner: other threads may still hold its lock, and whoever finds
         // no user left takes that for a dead holder's.
         if self.keeps_name.load(Ordering::Relaxed) {
@@ -194,7 +201,7 @@ impl Presence {
             let second = second?;
             point!("close: opened again");
             before_closing(&second);
-            self.file.close();
+            self.file.close_known();
             point!("close: given to relatives");
             Some(second)
         } else {
@@ -203,7 +210,7 @@ impl Presence {
         let last = second.as_ref().unwrap_or(file);
         if file::try_exclude(last).unwrap_or(false) {
             point!("close: excluded");
-            let _ = removal::unlink_exact(last, &self.name);
+            let _ = removal::unlink_exact(last, self.file.opened(), &self.name);
         }
         point!("close: no user any more");
         second

@@ -9,6 +9,7 @@ use super::presence::Presence;
 use super::registry::{self, Listed};
 use crate::fault::point;
 use crate::name::Name;
+use crate::os::file::Status;
 use crate::os::fork::forks_begun;
 use crate::os::{self, generation, process};
 
@@ -19,8 +20,14 @@ pub(super) struct Registered(Listed);
 impl Registered {
     /// Announces a file that was opened when `forks` forks had begun. `None`: another one has begun since, and its child
     /// may have the file and not know of it. [`install_hooks`] must have succeeded before.
-    pub(super) fn announce(file: File, name: &Name, persistent: bool, forks: u32) -> io::Result<Option<Self>> {
-        let announced = Self(Listed::new(Presence::new(file, name, persistent, forks)?));
+    pub(super) fn announce(
+        file: File,
+        status: Status,
+        name: &Name,
+        persistent: bool,
+        forks: u32,
+    ) -> io::Result<Option<Self>> {
+        let announced = Self(Listed::new(Presence::new(file, status, name, persistent, forks)?));
         point!("register: announced");
         Ok((forks_begun() == forks).then_some(announced))
     }

@@ -9,19 +9,20 @@ use crate::error::Error;
 use crate::fault::point;
 use crate::layout::HEADER_LEN;
 use crate::name::{Name, is_private};
+use crate::os::file::Status;
 use crate::os::{self, directory, file, process};
 
-/// Removes the name if it still leads to this very file. The caller holds the file exclusively, or was asked to.
+/// Removes the name if it still leads to this very file, which has this status. The caller holds the file exclusively, or was asked to.
 ///
 /// `false`: somebody else is removing it at this moment, or has done so.
-pub(super) fn unlink_exact(file: &File, name: &Name) -> io::Result<bool> {
+pub(super) fn unlink_exact(file: &File, status: &Status, name: &Name) -> io::Result<bool> {
     // Whoever removes this name must hold this lock of this file. So while we hold it, and the name leads here, nobody
     // can remove it and put a successor in its place.
     if !file::try_guard_name(file)? {
         return Ok(false);
     }
     point!("unlink: guarded");
-    let unlinked = unlink_guarded(file, name);
+    let unlinked = unlink_guarded(status, name);
     if matches!(unlinked, Ok(Unlinked::TheLastName)) {
         return Ok(true); // what has no name needs no guard, and this one goes with the file
     }
@@ -38,9 +39,9 @@ enum Unlinked {
     TheLastName,
 }
 
-fn unlink_guarded(file: &File, name: &Name) -> io::Result<Unlinked> {
+fn unlink_guarded(status: &Status, name: &Name) -> io::Result<Unlinked> {
     let here = match file::status_of(name.as_str()) {
-        Ok(there) => Some(file::status(file)?).filter(|here| there.is_same_file(here)),
+        Ok(there) => Some(there).filter(|there| there.is_same_file(status)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
@@ -78,11 +79,12 @@ pub fn remove(name: &str) -> Result<(), Error> {
     let name = Name::new(name)?;
     let mut retries = Retries::new();
     loop {
-        let Some(Ours { file, .. }) = open::open_ours(&name, true)? else {
+        let Some(Ours { file, status, .. }) = open::open_ours(&name, true)? else {
             return Err(Error::NotFound { name: name.shared() });
         };
         point!("remove: recognised");
-        if unlink_exact(&file, &name).map_err(|error| open::os_error(&name, "could not remove the segment", error))? {
+        let removed = unlink_exact(&file, &status, &name);
+        if removed.map_err(|error| open::os_error(&name, "could not remove the segment", error))? {
             point!("remove: removed");
             return Ok(());
         }
@@ -172,7 +174,7 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
         return Some(false);
     }
     point!("sweep: orphan excluded");
-    let removed = unlink_exact(&file, &name);
+    let removed = unlink_exact(&file, &status, &name);
     let _ = file.unlock(); // by hand: a child that was forked meanwhile has the description, too
     point!("sweep: orphan removed");
     removed.ok()

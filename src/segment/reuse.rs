@@ -35,7 +35,7 @@ impl Orphan {
     /// Removes an orphan that is held exclusively; `Some` if this user may not, and nobody has it mapped any more: a
     /// process that is exiting is no user, but its threads may still run.
     pub(super) fn remove(open: Open, name: &Name) -> Result<Option<Self>, Error> {
-        let removed = removal::unlink_exact(&open.file, name);
+        let removed = removal::unlink_exact(&open.file, &open.status, name);
         let may_not = removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
         if may_not && matches!(file::count_attending(&open.file), Ok(0)) {
             return Ok(Some(Self(open)));

@@ -2,7 +2,7 @@
 //!
 //! * [`word`]: what the lock word says; [`robust_futex`]: its state machine, with [`clear_waiters`], its one access to word and epoch together;
 //! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`patience`], how it waits before it
-//!   sleeps, and [`reservation`], for whom a free lock is kept;
+//!   sleeps, and [`reservation`], for whom a free lock is kept; [`leaked`]: whether a mapping may go;
 //! * [`os_mutex`]: the operating system's own mutex in its place;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
 //! * [`words`]: a `T` in and out of that cell, and [`bulk`], many words at once;
@@ -13,6 +13,7 @@
 mod bulk;
 mod clear_waiters;
 pub(crate) mod commit;
+mod leaked;
 pub(crate) mod mutex;
 mod os_mutex;
 mod patience;

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::thread::panicking;
 use std::time::{Duration, Instant};
 
+use super::leaked;
 use super::os_mutex::{self, OsMutex};
 use super::patience::Patience;
 use super::poison::{self, Poison};
@@ -196,7 +197,7 @@ impl Mutex {
     /// write to them?
     pub(crate) fn is_held_within(&self, addresses: Range<usize>) -> bool {
         match self.kind {
-            Kind::Futex => robust_futex::is_held_within(self.line(), addresses),
+            Kind::Futex => leaked::is_held_within(self.line(), &addresses),
             // No list leads to it, and the guard cannot be used without the handle. The lock stays held.
             Kind::OsMutex(_) => false,
         }

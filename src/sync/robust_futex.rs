@@ -49,9 +49,9 @@ use super::waiting::{self, Failure, Wait};
 use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS, holder_in};
 use crate::fault::point;
 use crate::layout::{LockBytes, LockLine};
+use crate::os::futex;
 use crate::os::robust_list::{Interrupted, RobustList};
 use crate::os::thread::Thread;
-use crate::os::{futex, process};
 
 const _: () = {
     // A node and the back pointer in front of it lie in the room that the lock line has for them.
@@ -230,12 +230,6 @@ pub(super) fn owner_died(line: &LockLine) -> bool {
 /// Does the word name a holder?
 pub(super) fn is_locked(line: &LockLine) -> bool {
     holder_in(line.word.load(Ordering::Relaxed)).is_some()
-}
-
-/// Does a thread of this process hold the lock with a node that lies between these addresses?
-pub(super) fn is_held_within(line: &LockLine, addresses: std::ops::Range<usize>) -> bool {
-    holder_in(line.word.load(Ordering::Relaxed)).is_some_and(process::is_own_thread)
-        && addresses.contains(&(line.node.load(Ordering::Relaxed) as usize))
 }
 
 /// The word in a line that is not mapped.

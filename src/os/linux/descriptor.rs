@@ -2,7 +2,8 @@
 //!
 //! Daemons close all descriptors that they find, and the numbers are given to other files: what is done by such a number
 //! then is done to a stranger's file. So before each use it is looked whether the number still stands for the file that
-//! it was given for. (Another thread can close it between the look and the use: that cannot be helped.)
+//! it was given for: at the beginning of whatever is done with it, as leaving or a question. (Another thread can close it
+//! between the look and the use: that cannot be helped.)
 
 use std::fs::File;
 use std::io;
@@ -23,8 +24,7 @@ pub(crate) struct Descriptor {
 
 impl Descriptor {
     /// Moves it out of the way of the standard descriptors, of which programs dispose without asking.
-    pub(crate) fn new(file: File) -> io::Result<Self> {
-        let opened = file::status(&file)?;
+    pub(crate) fn new(file: File, opened: Status) -> io::Result<Self> {
         let file = ManuallyDrop::new(above_standard(file)?);
         Ok(Self { file, opened, is_closed: AtomicBool::new(false) })
     }
@@ -46,6 +46,16 @@ impl Descriptor {
         })
     }
 
+    /// The file, for whoever has just opened it, or has just been told by [`get`](Self::get) that it is still there.
+    pub(crate) fn known(&self) -> &File {
+        &self.file
+    }
+
+    /// As it was when it was opened. Device and inode stay.
+    pub(crate) fn opened(&self) -> &Status {
+        &self.opened
+    }
+
     /// Is that the file that this was opened as? A file that is mapped keeps its inode, whether or not it is still open.
     pub(crate) fn was_opened_as(&self, status: &Status) -> bool {
         self.opened.is_same_file(status)
@@ -58,7 +68,14 @@ impl Descriptor {
 
     /// Closes it before the end of its owner's life.
     pub(crate) fn close(&self) {
-        if self.status().is_ok() && !self.is_closed.swap(true, Ordering::Relaxed) {
+        if self.status().is_ok() {
+            self.close_known();
+        }
+    }
+
+    /// [`close`](Self::close), for whoever has just been told by [`get`](Self::get) that it is still there.
+    pub(crate) fn close_known(&self) {
+        if !self.is_closed.swap(true, Ordering::Relaxed) {
             // SAFETY: the descriptor is open and ours, and from here on counts as closed.
             unsafe { libc::close(self.file.as_raw_fd()) };
         }

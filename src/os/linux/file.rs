@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 /// Where POSIX shared memory objects are files on Linux, in glibc and in musl.
 pub(super) const DIRECTORY: &str = "/dev/shm";
@@ -100,9 +100,10 @@ pub(crate) fn status_of(name: &str) -> io::Result<Status> {
     Ok(Status::new(&fs::symlink_metadata(path(name))?))
 }
 
-/// Gives the file these permission bits, if it has others: the umask narrows those of a new file, its owner's too.
-pub(crate) fn ensure_mode(file: &File, mode: u32) -> io::Result<bool> {
-    let differs = file.metadata()?.mode() & 0o777 != mode;
+/// Gives the file with this status these permission bits, if it has others: the umask narrows those of a new file, its
+/// owner's too.
+pub(crate) fn ensure_mode(file: &File, status: &Status, mode: u32) -> io::Result<bool> {
+    let differs = status.mode & 0o777 != mode;
     if differs {
         file.set_permissions(PermissionsExt::from_mode(mode))?;
     }
@@ -236,17 +237,25 @@ fn to_offset(bytes: u64) -> io::Result<libc::off_t> {
     libc::off_t::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
 }
 
-/// Maps the first `len` bytes of the file, shared, for reading and writing, in the place of what is mapped there.
+/// Maps the first `len` bytes of the file, shared, for reading and writing.
+pub(crate) fn map(file: &File, len: usize) -> io::Result<NonNull<u8>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping, at a place that the kernel chooses.
+    let start = unsafe { libc::mmap(ptr::null_mut(), len, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap has mapped at address 0"))
+}
+
+/// Undoes a [`map`].
 ///
 /// # Safety
 ///
-/// `start` and `len` describe a part of a mapping that is the caller's alone, from its first page.
-pub(crate) unsafe fn map_over(file: &File, start: NonNull<u8>, len: usize) -> io::Result<()> {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_SHARED | libc::MAP_FIXED;
-    // SAFETY: replaces only what is the caller's.
-    let mapped = unsafe { libc::mmap(start.as_ptr().cast(), len, protection, flags, file.as_raw_fd(), 0) };
-    if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+/// That gave `start` for this `len`, and nothing refers to it any more.
+pub(crate) unsafe fn unmap(start: NonNull<u8>, len: usize) {
+    // SAFETY: by the contract of this function.
+    unsafe { libc::munmap(start.as_ptr().cast(), len) };
 }
 
 /// Is this the error of a full file system?

@@ -216,6 +216,11 @@ impl RobustList {
         self.nodes().any(|listed| listed == node)
     }
 
+    /// Does a node in the list lie between these addresses?
+    pub(crate) fn has_one_within(self, addresses: &Range<usize>) -> bool {
+        self.nodes().any(|listed| addresses.contains(&listed))
+    }
+
     /// Are there so many nodes in the list that the kernel might not come to the end of it?
     pub(crate) fn is_full(self) -> bool {
         self.nodes().nth(MAX_HELD - 1).is_some()

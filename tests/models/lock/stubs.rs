@@ -117,10 +117,6 @@ pub(crate) mod os {
         pub(crate) fn thread_exists(tid: u32) -> bool {
             kernel::thread_exists(tid)
         }
-
-        pub(crate) fn is_own_thread(_tid: u32) -> bool {
-            true
-        }
     }
 }
 
