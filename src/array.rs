@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, LockError};
 use crate::face::{Face, HasPoison, StartsEmpty, methods_of_every_face};
-use crate::identity::{Kind, Shape, TypeName};
+use crate::identity::TypeName;
+use crate::kind::{Kind, Shape};
 use crate::layout;
 use crate::segment::{ArrayOf, Contents, Locked, Segment};
 use crate::sync::mutex::Wait;
@@ -80,7 +81,12 @@ impl<T: Element, const N: usize> HasPoison for SharedArray<T, N> {}
 impl<T: Element, const N: usize> Contents for ArrayOf<T, N> {
     const SHAPE: Shape = {
         assert!(align_of::<T>() <= layout::PAGE, "the elements of a SharedArray are aligned to at most 4,096 bytes");
-        Shape { kind: Kind::Array, elem_size: size_of::<T>() as u64, elem_align: align_of::<T>() as u64, len: N as u64 }
+        Shape {
+            kind: Kind::Array,
+            elem_size: size_of::<T>() as u64,
+            elem_align: align_of::<T>() as u64,
+            len: Some(N as u64),
+        }
     };
 
     fn type_name() -> TypeName {

@@ -11,7 +11,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::identity::Kind;
+use crate::kind::Kind;
 
 /// The longest name in bytes. The C libraries' `shm_open` accepts a little less than the file system's 255.
 pub(crate) const MAX_NAME_LEN: usize = 250;

@@ -5,40 +5,10 @@
 
 use std::fmt;
 
+use crate::kind::{Body, Shape};
+
 /// The bytes that the header reserves for the type name.
 pub(crate) const TYPE_NAME_LEN: usize = 128;
-
-/// Which of the three faces a segment has. The numbers stand in the header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Kind {
-    Value = 1,
-    Array = 2,
-    Lock = 3,
-}
-
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Value => "SharedValue",
-            Self::Array => "SharedArray",
-            Self::Lock => "SharedLock",
-        }
-    }
-
-    pub(crate) fn from_stored(number: u32) -> Option<Self> {
-        [Self::Value, Self::Array, Self::Lock].into_iter().find(|kind| *kind as u32 == number)
-    }
-}
-
-/// The shape of the data: how many elements of which size (bytes) and alignment (bytes).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    pub(crate) kind: Kind,
-    pub(crate) elem_size: u64,
-    pub(crate) elem_align: u64,
-    pub(crate) len: u64,
-}
 
 /// A type name or tag as the header stores it: at most [`TYPE_NAME_LEN`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,16 +35,19 @@ pub(crate) struct Identity {
     pub(crate) type_name: TypeName,
 }
 
+impl Identity {
+    /// Is that what was expected?
+    pub(crate) fn admits(&self, found: &Self) -> bool {
+        self.shape.admits(&found.shape) && self.type_name == found.type_name
+    }
+}
+
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shape { kind, elem_size, elem_align, len } = self.shape;
         let name = self.type_name.text.escape_debug(); // whoever wrote it may have meant a terminal to obey it
-        match kind {
-            Kind::Value => write!(f, "SharedValue<{name}> ({elem_size} bytes, alignment {elem_align})")?,
-            Kind::Array => {
-                write!(f, "SharedArray<{name}, {len}> (elements of {elem_size} bytes, alignment {elem_align})")?;
-            }
-            Kind::Lock => f.write_str("SharedLock")?,
+        write!(f, "{}", self.shape.in_rust(&name))?;
+        if self.shape.kind.body() != Body::Nothing {
+            write!(f, " ({})", self.shape)?;
         }
         if self.type_name.is_tag {
             write!(f, " with type_tag \"{name}\"")?;

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
-use crate::identity::{Kind, TypeName};
+use crate::identity::TypeName;
+use crate::kind::{Body, Shape};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::file::Status;
@@ -50,10 +51,8 @@ pub use user::User;
 pub struct SegmentInfo {
     name: String,
     status: Status,
-    kind: Kind,
+    shape: Shape,
     type_name: TypeName,
-    element_size: u64,
-    length: u64,
     bytes: u64,
     owner: u32,
     lock_kind: LockKind,
@@ -93,22 +92,20 @@ impl SegmentInfo {
 
     pub(crate) fn new(name: &str, found: Inspection) -> Self {
         let Inspection { status, header, identity, lock_kind, lock, commits, attached } = found;
-        let kind = identity.shape.kind;
-        let poison_rule = Poison::of(kind, header.poisons());
+        let shape = identity.shape;
+        let poison_rule = Poison::of(shape.kind, header.poisons());
         Self {
             name: name.to_owned(),
             status,
-            kind,
+            shape,
             type_name: identity.type_name,
-            element_size: identity.shape.elem_size,
-            length: identity.shape.len,
             bytes: status.len,
             owner: status.owner,
             lock_kind,
             created: SystemTime::UNIX_EPOCH + Duration::from_nanos(header.created),
             creator: header.creator_pid,
             persistent: header.persistent(),
-            commits: (kind == Kind::Value).then_some(commits),
+            commits: (shape.kind.body() == Body::CommitCell).then_some(commits),
             has_poison: poison_rule != Poison::Never,
             poisoned: lock.poisoned,
             holder_thread: lock.holder,
@@ -126,7 +123,7 @@ impl SegmentInfo {
     /// `"SharedValue"`, `"SharedArray"` or `"SharedLock"`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        self.kind.name()
+        self.shape.kind.name()
     }
 
     /// The name of the value's or the elements' type without module paths, or the `type_tag`; of a lock, `()`.
@@ -144,13 +141,13 @@ impl SegmentInfo {
     /// The size of the value or of one element, in bytes.
     #[must_use]
     pub fn element_size(&self) -> u64 {
-        self.element_size
+        self.shape.elem_size
     }
 
     /// How many elements there are: 1 for a value, 0 for a lock.
     #[must_use]
     pub fn length(&self) -> u64 {
-        self.length
+        self.shape.len.unwrap_or(0)
     }
 
     /// The size of the whole segment in bytes, before rounding up to pages of 4,096.
@@ -239,11 +236,7 @@ impl fmt::Display for SegmentInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { bytes, creator, .. } = self;
         let (name, type_name) = (self.name.escape_debug(), self.type_name().escape_debug());
-        match self.kind {
-            Kind::Value => write!(f, "{name}: SharedValue<{type_name}>")?,
-            Kind::Array => write!(f, "{name}: SharedArray<{type_name}, {}>", self.length)?,
-            Kind::Lock => write!(f, "{name}: SharedLock")?,
-        }
+        write!(f, "{name}: {}", self.shape.in_rust(&type_name))?;
         write!(f, ", {bytes} bytes, {:?} lock, created by process {creator}", self.lock_kind)?;
         if let Some(commits) = self.commits {
             write!(f, ", {commits} commits")?;
@@ -257,7 +250,7 @@ impl fmt::Display for SegmentInfo {
             (Some(thread), None) => write!(f, ", held by thread {thread}")?,
             (None, _) => {}
         }
-        let without_poison = self.kind != Kind::Value && !self.has_poison;
+        let without_poison = self.shape.kind.poison() != Poison::Never && !self.has_poison;
         for (is, word) in [
             (self.persistent, "persistent"),
             (without_poison, "without poison"),

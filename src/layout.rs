@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Error;
-use crate::identity::{Identity, Kind, Shape, TYPE_NAME_LEN, TypeName};
+use crate::identity::{Identity, TYPE_NAME_LEN, TypeName};
+use crate::kind::{Body, Kind, Poison, Shape};
 use crate::name::Name;
 use crate::options::LockKind;
 
@@ -208,23 +209,29 @@ pub(crate) const fn slot_offsets(size: usize) -> [usize; 2] {
     }
 }
 
+/// Where elements in place begin, from the start of the segment, given their alignment: at most [`PAGE`].
+pub(crate) const fn elements_offset(align: usize) -> usize {
+    BODY_OFFSET.next_multiple_of(if align > CACHE_LINE { align } else { CACHE_LINE })
+}
+
 /// Where the data of a shape start, and how long the segment is; `None` when the numbers overflow.
 fn extent(shape: Shape) -> Option<(u64, u64)> {
-    match shape.kind {
-        Kind::Value => {
+    match shape.kind.body() {
+        Body::CommitCell => {
             let size = usize::try_from(shape.elem_size).ok().filter(|size| *size <= MAX_VALUE)?;
             let [first, second] = slot_offsets(size);
             let end = (second + words(size) * 8).max(BODY_OFFSET + size_of::<CommitLine>());
             Some((first as u64, end as u64))
         }
-        Kind::Array => {
-            let start = (BODY_OFFSET as u64).checked_next_multiple_of(shape.elem_align.max(CACHE_LINE as u64))?;
-            let end = shape.elem_size.checked_mul(shape.len)?.checked_add(start)?;
+        Body::Elements => {
+            let align = usize::try_from(shape.elem_align).ok().filter(|align| *align <= PAGE)?;
+            let start = elements_offset(align) as u64;
+            let end = shape.elem_size.checked_mul(shape.len?)?.checked_add(start)?;
             // The mapping's length must fit an isize, as every Rust object's does.
             isize::try_from(end).ok()?;
             Some((start, end))
         }
-        Kind::Lock => Some((BODY_OFFSET as u64, BODY_OFFSET as u64)),
+        Body::Nothing => Some((BODY_OFFSET as u64, BODY_OFFSET as u64)),
     }
 }
 
@@ -251,6 +258,7 @@ impl Header {
     pub(crate) fn new(identity: &Identity, birth: Birth) -> Option<Self> {
         let shape = identity.shape;
         let (data_offset, total_len) = extent(shape)?;
+        let len = shape.len?;
         let text = identity.type_name.text.as_bytes();
         let mut type_name = [0; TYPE_NAME_LEN];
         type_name[..text.len()].copy_from_slice(text);
@@ -270,7 +278,7 @@ impl Header {
             type_name_len: text.len() as u32,
             elem_size: shape.elem_size,
             elem_align: shape.elem_align,
-            len: shape.len,
+            len,
             data_offset,
             pid_namespace: birth.pid_namespace,
             created: birth.created,
@@ -387,7 +395,7 @@ impl Header {
         if self.flags & !(PERSISTENT | TAGGED | POISON_OFF) != 0 {
             return Err(unsupported(name, "flags that this build knows (1, 2, 4)", format!("flags {:#x}", self.flags)));
         }
-        if kind == Kind::Value && !self.poisons() {
+        if kind.poison() == Poison::Never && !self.poisons() {
             return Err(odd("a value that is not to be poisoned, which none ever is".to_owned()));
         }
         if self.reserved.iter().any(|byte| *byte != 0) {
@@ -399,15 +407,10 @@ impl Header {
         if !self.elem_size.is_multiple_of(self.elem_align) {
             return Err(odd(format!("size {} of alignment {}", self.elem_size, self.elem_align)));
         }
-        let len_is_odd = match kind {
-            Kind::Value => self.len != 1,
-            Kind::Lock => self.len != 0 || self.elem_size != 0,
-            Kind::Array => false,
-        };
-        if len_is_odd {
+        let shape = Shape { kind, elem_size: self.elem_size, elem_align: self.elem_align, len: Some(self.len) };
+        if !shape.is_plausible() {
             return Err(odd(format!("{} elements of {} bytes for a {kind:?}", self.len, self.elem_size)));
         }
-        let shape = Shape { kind, elem_size: self.elem_size, elem_align: self.elem_align, len: self.len };
         if extent(shape) != Some((self.data_offset, self.total_len)) {
             let found = format!(
                 "{} elements of {} bytes at {} in {} bytes",

@@ -46,6 +46,7 @@ mod fault;
 pub mod guide;
 mod identity;
 mod info;
+mod kind;
 mod layout;
 mod lock;
 mod name;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, LockError};
 use crate::face::{Face, HasPoison, StartsEmpty, methods_of_every_face};
-use crate::identity::{Kind, Shape, TypeName};
+use crate::identity::TypeName;
+use crate::kind::{Kind, Shape};
 use crate::segment::{Contents, Locked, Nothing, Segment};
 use crate::sync::mutex::Wait;
 
@@ -69,7 +70,7 @@ impl StartsEmpty for SharedLock {}
 impl HasPoison for SharedLock {}
 
 impl Contents for Nothing {
-    const SHAPE: Shape = Shape { kind: Kind::Lock, elem_size: 0, elem_align: 1, len: 0 };
+    const SHAPE: Shape = Shape { kind: Kind::Lock, elem_size: 0, elem_align: 1, len: Some(0) };
 
     fn type_name() -> TypeName {
         TypeName::of::<()>()

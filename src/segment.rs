@@ -49,7 +49,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::error::{Error, LockError};
-use crate::identity::{Identity, Kind, Shape, TypeName};
+use crate::identity::{Identity, TypeName};
+use crate::kind::{Kind, Shape};
 use crate::layout::{self, CommitLine, Header};
 use crate::name::Name;
 use crate::options::{LockKind, Settings};

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, LockError};
 use crate::face::{Face, methods_of_every_face};
-use crate::identity::{Kind, Shape, TypeName};
+use crate::identity::TypeName;
+use crate::kind::{Kind, Shape};
 use crate::layout;
 use crate::segment::{Contents, Segment, ValueOf};
 use crate::shareable::Shareable;
@@ -71,7 +72,7 @@ impl<T: Shareable> Contents for ValueOf<T> {
     const SHAPE: Shape = {
         assert!(size_of::<T>() <= layout::MAX_VALUE, "a SharedValue holds at most 64 KiB: use a SharedArray");
         assert!(align_of::<T>() <= layout::PAGE, "a SharedValue is aligned to at most 4,096 bytes");
-        Shape { kind: Kind::Value, elem_size: size_of::<T>() as u64, elem_align: align_of::<T>() as u64, len: 1 }
+        Shape { kind: Kind::Value, elem_size: size_of::<T>() as u64, elem_align: align_of::<T>() as u64, len: Some(1) }
     };
 
     fn type_name() -> TypeName {

@@ -145,9 +145,7 @@ const COMMIT_IN_REGISTERS: usize = 16;
 
 impl<T: bytemuck::Pod, const N: usize> Locked<'_, ArrayOf<T, N>> {
     /// From the start of the body, in bytes.
-    const DATA_OFFSET: usize =
-        layout::BODY_OFFSET.next_multiple_of(if align_of::<T>() > 64 { align_of::<T>() } else { 64 })
-            - layout::BODY_OFFSET;
+    const DATA_OFFSET: usize = layout::elements_offset(align_of::<T>()) - layout::BODY_OFFSET;
 
     #[inline(always)]
     fn cell(&self) -> &UnsafeCell<[T; N]> {

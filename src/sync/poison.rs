@@ -14,29 +14,15 @@
 use std::sync::atomic::{Ordering, compiler_fence};
 
 use crate::fault::point;
-use crate::identity::Kind;
+use crate::kind::Kind;
 use crate::layout::LockLine;
 
-/// Whose death poisons a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Poison {
-    /// Nobody's: a value is whole whoever dies, and some creators want none.
-    Never,
-    /// That of a holder amid changes: arrays.
-    OfWriters,
-    /// That of any holder: what a [`SharedLock`](crate::SharedLock) guards is out of our sight.
-    OfHolders,
-}
+pub(crate) use crate::kind::Poison;
 
 impl Poison {
     /// `is_wanted`: as the creator chose.
     pub(crate) fn of(kind: Kind, is_wanted: bool) -> Self {
-        match kind {
-            _ if !is_wanted => Self::Never,
-            Kind::Value => Self::Never,
-            Kind::Array => Self::OfWriters,
-            Kind::Lock => Self::OfHolders,
-        }
+        if is_wanted { kind.poison() } else { Self::Never }
     }
 
     /// Does the segment count as poisoned, given what its lock line says?

@@ -15,7 +15,8 @@ mod mutants;
 
 use mutants::{EQUIVALENT, File, MUTANTS};
 
-const FILES: [File; 10] = [
+const FILES: [File; 11] = [
+    File::Kind,
     File::Word,
     File::RobustFutex,
     File::Waiting,
@@ -30,6 +31,7 @@ const FILES: [File; 10] = [
 
 fn source(file: File) -> &'static str {
     match file {
+        File::Kind => "kind.rs",
         File::Word => "sync/word.rs",
         File::RobustFutex => "sync/robust_futex.rs",
         File::Waiting => "sync/waiting.rs",
@@ -163,18 +165,19 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         poison = at(File::Poison),
         clear_waiters = at(File::ClearWaiters)
     );
-    let (os, rest) = if is_like_real {
+    let (kind, os, rest) = if is_like_real {
         (
+            "pub(crate) use crate::real::kind;".to_owned(),
             "pub(crate) use crate::real::os;".to_owned(),
             "pub(crate) use crate::real::sync::{clear_waiters, poison};".to_owned(),
         )
     } else {
-        (os, rest)
+        (format!("{} pub(crate) mod kind;", at(File::Kind)), os, rest)
     };
     format!(
         "#[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, reason = \"a copy\")]
         mod {name} {{
-            use crate::stubs::identity;
+            {kind}
             use crate::{{fault, layout}};
             {os}
             pub(crate) mod sync {{

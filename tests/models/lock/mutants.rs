@@ -3,6 +3,7 @@
 #[allow(dead_code, reason = "not all of them have mutants")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum File {
+    Kind,
     Word,
     RobustFutex,
     Waiting,

@@ -26,15 +26,6 @@ impl Lines {
     }
 }
 
-pub(crate) mod identity {
-    #[allow(dead_code, reason = "only named")]
-    pub(crate) enum Kind {
-        Value,
-        Array,
-        Lock,
-    }
-}
-
 pub(crate) mod os {
     use std::time::Duration;
 

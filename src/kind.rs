@@ -1,0 +1,178 @@
+//! The kinds of segments, in one table: all that the floors below the faces know of a face. A new kind is a row here.
+
+use std::fmt;
+
+/// Which face a segment has. The numbers stand in the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    Value = 1,
+    Array = 2,
+    Lock = 3,
+}
+
+/// What stands behind the lock line. How large that is, and where in it the data begin, is computed in `layout.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// One element in a commit cell: two slots, and the number of commits.
+    CommitCell,
+    /// The elements in place, one behind the other.
+    Elements,
+    Nothing,
+}
+
+/// Whose death poisons a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Poison {
+    /// Nobody's: what is in a commit cell is whole whoever dies, and some creators want none.
+    Never,
+    /// That of a holder amid changes: what is changed in place.
+    OfWriters,
+    /// That of any holder: what a [`SharedLock`](crate::SharedLock) guards is out of our sight.
+    OfHolders,
+}
+
+struct Row {
+    kind: Kind,
+    /// As the type is called, and as the messages call it.
+    name: &'static str,
+    body: Body,
+    /// If the creator does not do without.
+    poison: Poison,
+    /// Can there be such a segment? What holds for all kinds is asked by `layout.rs`.
+    is_plausible: fn(&Shape) -> bool,
+    /// What stands in the angle brackets behind the name, given the type's name and the length.
+    arguments: fn(&mut fmt::Formatter<'_>, &dyn fmt::Display, &dyn fmt::Display) -> fmt::Result,
+    /// What a size in bytes is the size of.
+    measured: &'static str,
+}
+
+const TABLE: [Row; 3] = [
+    Row {
+        kind: Kind::Value,
+        name: "SharedValue",
+        body: Body::CommitCell,
+        poison: Poison::Never,
+        is_plausible: |shape| shape.len == Some(1),
+        arguments: |f, name, _| write!(f, "<{name}>"),
+        measured: "",
+    },
+    Row {
+        kind: Kind::Array,
+        name: "SharedArray",
+        body: Body::Elements,
+        poison: Poison::OfWriters,
+        is_plausible: |shape| shape.len.is_some(),
+        arguments: |f, name, len| write!(f, "<{name}, {len}>"),
+        measured: "elements of ",
+    },
+    Row {
+        kind: Kind::Lock,
+        name: "SharedLock",
+        body: Body::Nothing,
+        poison: Poison::OfHolders,
+        is_plausible: |shape| shape.len == Some(0) && shape.elem_size == 0,
+        arguments: |_, _, _| Ok(()),
+        measured: "",
+    },
+];
+
+const _: () = {
+    // A kind's row is found by its number.
+    let mut at = 0;
+    while at < TABLE.len() {
+        assert!(TABLE[at].kind as usize == at + 1);
+        at += 1;
+    }
+};
+
+impl Kind {
+    const fn row(self) -> &'static Row {
+        const ROWS: &[Row; 3] = &TABLE;
+        &ROWS[self as usize - 1]
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    pub(crate) const fn body(self) -> Body {
+        self.row().body
+    }
+
+    pub(crate) const fn poison(self) -> Poison {
+        self.row().poison
+    }
+
+    pub(crate) fn from_stored(number: u32) -> Option<Self> {
+        TABLE.iter().map(|row| row.kind).find(|kind| *kind as u32 == number)
+    }
+}
+
+/// The shape of the data: how many elements of which size (bytes) and alignment (bytes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) kind: Kind,
+    pub(crate) elem_size: u64,
+    pub(crate) elem_align: u64,
+    /// `None`: any, in what an opener expects.
+    pub(crate) len: Option<u64>,
+}
+
+impl Shape {
+    /// Is that what was expected?
+    pub(crate) fn admits(&self, found: &Self) -> bool {
+        let any_length = |shape: &Self| Self { len: None, ..*shape };
+        any_length(self) == any_length(found) && (self.len.is_none() || self.len == found.len)
+    }
+
+    pub(crate) fn is_plausible(&self) -> bool {
+        (self.kind.row().is_plausible)(self)
+    }
+
+    /// As a Rust program writes the type, given the name of the element's.
+    pub(crate) fn in_rust<'a>(&'a self, type_name: &'a dyn fmt::Display) -> impl fmt::Display + 'a {
+        InRust(self, type_name)
+    }
+}
+
+struct InRust<'a>(&'a Shape, &'a dyn fmt::Display);
+
+impl fmt::Display for InRust<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(shape, type_name) = self;
+        let row = shape.kind.row();
+        f.write_str(row.name)?;
+        match &shape.len {
+            Some(len) => (row.arguments)(f, type_name, len),
+            None => (row.arguments)(f, type_name, &"_"),
+        }
+    }
+}
+
+/// How large its elements are.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{} bytes, alignment {}", self.kind.row().measured, self.elem_size, self.elem_align)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_expects_any_length_admits_each_and_nothing_else() {
+        let found = Shape { kind: Kind::Array, elem_size: 8, elem_align: 8, len: Some(3) };
+        let any = Shape { len: None, ..found };
+        assert!(found.admits(&found) && any.admits(&found) && any.admits(&Shape { len: Some(0), ..found }));
+        assert!(!found.admits(&Shape { len: Some(4), ..found }));
+        for other in
+            [Shape { elem_size: 16, ..found }, Shape { elem_align: 4, ..found }, Shape { kind: Kind::Value, ..found }]
+        {
+            assert!(!any.admits(&other) && !found.admits(&other), "{other:?}");
+        }
+        assert_eq!(any.in_rust(&"u64").to_string(), "SharedArray<u64, _>");
+        assert!(!any.is_plausible()); // as a segment
+    }
+}
