@@ -38,12 +38,7 @@ fn become_user(uid: libc::c_long) {
 }
 
 fn is_root() -> bool {
-    // SAFETY: takes nothing.
-    let root = unsafe { libc::geteuid() } == 0;
-    if !root {
-        eprintln!("skipped: needs root");
-    }
-    root
+    support::is_root("only root can become other users")
 }
 
 /// One test at a time: who creates a segment as root also sweeps, and would take away the orphans of another test.
@@ -333,7 +328,7 @@ fn look_from_a_user_namespace(name: &str) {
 fn look_from_a_user_namespace_with(map: Option<&str>, name: &str) {
     support::fork(|| {
         if !enter_a_user_namespace() {
-            eprintln!("skipped: no user namespace can be made here");
+            support::skip(support::Need::Namespaces, "no user namespace can be made here");
             return;
         }
         // Where one user has a number, it still is that of all others, too.
@@ -377,7 +372,7 @@ fn live_as_nobody_in_a_user_namespace(name: &str) {
     become_user(NOBODY);
     support::fork(|| {
         if !enter_a_user_namespace() {
-            return;
+            return support::skip(support::Need::Namespaces, "no user namespace can be made here");
         }
         // The kernel knows that these are ours, whatever number it shows.
         let value = SharedValue::create(name, 7u64).unwrap();

@@ -156,13 +156,7 @@ fn become_nobody() {
 }
 
 pub fn is_root() -> bool {
-    // SAFETY: takes nothing.
-    #[allow(unsafe_code)]
-    let root = unsafe { libc::geteuid() } == 0;
-    if !root {
-        eprintln!("skipped: needs root");
-    }
-    root
+    crate::support::is_root("only root can become another user")
 }
 
 fn use_all_descriptors() {
