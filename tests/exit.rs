@@ -24,6 +24,7 @@ fn child() {
         ("thousands", thousands),
         ("statics", statics),
         ("exits-slowly", exits_slowly),
+        ("forks and exits slowly", forks_and_exits_slowly),
     ]);
 }
 
@@ -264,12 +265,13 @@ fn a_guard_leaked_in_a_thread_that_ends_goes_to_the_next_one() {
     assert!(is_poisoned(array.try_lock()) && array.is_poisoned());
 }
 
+extern "C" fn take_time() {
+    say("exiting");
+    pause();
+}
+
 /// Exits while another thread holds the lock of a persistent segment, and takes its time.
 fn exits_slowly(name: &str) {
-    extern "C" fn take_time() {
-        say("exiting");
-        pause();
-    }
     static ARRAY: std::sync::OnceLock<SharedArray<u64, 2>> = std::sync::OnceLock::new();
     // Before the crate's own hook, and so called after it.
     // SAFETY: the hook is a function of this program.
@@ -299,4 +301,29 @@ fn a_lock_is_held_until_its_thread_is_gone_however_slowly_the_process_exits() {
     child.join();
     assert!(is_poisoned(array.lock()));
     robust_shm::remove(&name).unwrap();
+}
+
+/// Has forked, and so leaves by another description; its threads are still there after that.
+fn forks_and_exits_slowly(name: &str) {
+    static LOCK: OnceLock<SharedLock> = OnceLock::new();
+    // Before the crate's own hook, and so called after it.
+    // SAFETY: the hook is a function of this program.
+    assert_eq!(unsafe { libc::atexit(take_time) }, 0);
+    LOCK.get_or_init(|| SharedLock::open(name).unwrap());
+    support::fork(|| ()).join();
+    std::process::exit(0);
+}
+
+#[test]
+fn who_exits_after_a_fork_counts_as_a_user_until_its_end() {
+    let name = Scratch::new("exits-forked");
+    let lock = SharedLock::create(&name).unwrap();
+    let mut child = spawn("forks and exits slowly", &name);
+    child.expect("exiting");
+    assert_eq!(robust_shm::SegmentInfo::of(&name).unwrap().attached(), 2);
+    child.go_on();
+    child.join();
+    assert_eq!(robust_shm::SegmentInfo::of(&name).unwrap().attached(), 1);
+    drop(lock);
+    assert!(!support::exists(&name));
 }

@@ -249,6 +249,26 @@ fn no_stranger_is_named_as_the_holder_in_another_namespace() {
     holder.join();
 }
 
+/// The same without the right to make namespaces: the header names another one, and the number is this thread's here.
+#[test]
+fn no_stranger_is_named_as_the_holder_of_what_was_made_in_another_namespace() {
+    use std::os::unix::fs::FileExt;
+    const NAMESPACE: u64 = 96;
+
+    let name = Scratch::new("elsewhere");
+    let lock = SharedLock::create(&name).unwrap();
+    let _guard = lock.lock().unwrap();
+    let holder = || {
+        let info = SegmentInfo::of(&name).unwrap();
+        (info.holder_thread(), info.holder_process())
+    };
+    let thread = Some(own_tid().cast_unsigned());
+    assert_eq!(holder(), (thread, Some(std::process::id())));
+    let file = std::fs::File::options().write(true).open(support::path(&name)).unwrap();
+    file.write_all_at(&1u64.to_ne_bytes(), NAMESPACE).unwrap();
+    assert_eq!(holder(), (thread, None));
+}
+
 #[test]
 fn no_stranger_is_named_as_the_holder_where_proc_shows_another_namespace() {
     if let Some(child) = spawn_in_container("looks-with-outer-proc", &Scratch::new("outer")) {

@@ -95,6 +95,18 @@ fn remove_orphans_takes_dead_segments_and_no_others() {
     remove(&kept).unwrap();
 }
 
+/// Where a segment cannot be made without a name, a killed creator leaves a private one, which is nobody's to know of.
+#[test]
+fn remove_orphans_takes_unfinished_segments_and_does_not_name_them() {
+    let _alone = alone();
+    let name = Scratch::new("half-made");
+    let private = Scratch(format!("{}.robust-shm-unfinished-1-0-0", &*name));
+    std::fs::write(support::path(&private), "").unwrap();
+    let removed = remove_orphans().unwrap();
+    assert!(!exists(&private));
+    assert!(!removed.iter().any(|removed| removed.starts_with(&*name)), "{removed:?}");
+}
+
 #[test]
 fn a_persistent_segment_stays_and_is_taken_over_after_a_kill() {
     let _alone = alone();
@@ -138,6 +150,34 @@ fn who_comes_in_the_middle_of_a_take_over_waits_for_it() {
     let value = SharedValue::<u64>::open(&name);
     drop(taker.join().unwrap());
     assert_eq!(value.unwrap().get(), 7);
+}
+
+/// A segment that is just being removed is what it is no longer: nobody is refused for it.
+#[test]
+fn who_comes_in_the_middle_of_a_removal_is_not_refused() {
+    use std::sync::mpsc;
+
+    let _alone = alone();
+    let name = Scratch::new("dying");
+    drop(SharedValue::options().persistent(true).create(&name, 7u64).unwrap());
+    // What whoever removes it does: this is its only user no more, and the name is still there.
+    let file = std::fs::File::options().read(true).write(true).open(support::path(&name)).unwrap();
+    file.lock().unwrap();
+    let (sender, thread_id) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let opener = scope.spawn(|| {
+            sender.send(support::own_tid()).unwrap();
+            SharedValue::<u32>::open(&name).map(drop)
+        });
+        let id = thread_id.recv().unwrap();
+        until("the opener to pause, or to give up", || {
+            support::asleep(id).map(drop).or_else(|| opener.is_finished().then_some(()))
+        });
+        std::fs::remove_file(support::path(&name)).unwrap();
+        let opened = opener.join().unwrap();
+        drop(file); // only now: else the opener might find an orphan in what it has just opened
+        assert!(matches!(opened, Err(Error::NotFound { .. })), "{opened:?}");
+    });
 }
 
 #[test]

@@ -155,7 +155,12 @@ pub(super) fn all_in_child() -> impl Iterator<Item = &'static Presence> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
+    use crate::name::Name;
+    use crate::os::file;
+    use crate::os::fork::forks_begun;
 
     #[test]
     fn every_index_has_a_place_of_its_own() {
@@ -173,6 +178,19 @@ mod tests {
             drop(crate::SharedLock::create(&name).unwrap());
         }
         assert!(USED.load(Ordering::Relaxed) <= 500, "{USED:?}");
+    }
+
+    /// A slot is not dropped before the next presence stands in it: it would keep the old one until then, or for good.
+    #[test]
+    fn a_slot_does_not_keep_the_presence_of_a_handle_that_has_gone() {
+        let name = Name::new(&crate::unique_name("gone")).unwrap();
+        let file = file::create_unnamed().or_else(|_| File::open("/dev/null")).unwrap();
+        let status = file::status(&file).unwrap();
+        let listed = Listed::new(Presence::new(file, status, &name, true, forks_begun()).unwrap());
+        let presence = Arc::downgrade(&listed.presence);
+        assert_eq!(presence.strong_count(), 2, "the handle and its slot");
+        drop(listed);
+        assert_eq!(presence.strong_count(), 0);
     }
 
     #[test]
