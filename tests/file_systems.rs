@@ -26,6 +26,7 @@ fn child() {
         ("lives-confined", live_confined),
         ("lives-interrupted", live_interrupted),
         ("quota", meet_a_quota),
+        ("too-large-a-file", meet_the_largest_file),
         ("lives-elsewhere", live_elsewhere),
         ("churns", create_and_close),
         ("dies-at-ftruncate", |name| die_at(libc::SYS_ftruncate, name)),
@@ -126,6 +127,8 @@ const INTERRUPTED: Rule =
     Rule { call: libc::SYS_fallocate, bits: Some((3, !0xffff)), action: Action::Fail(libc::EINTR) };
 const NO_QUOTA_LEFT: Rule = Rule { call: libc::SYS_fallocate, bits: None, action: Action::Fail(libc::EDQUOT) };
 
+/// More than a file can be. No test can ask for so much where `/dev/shm` has no limit.
+const LARGEST_FILE: Rule = Rule { call: libc::SYS_fallocate, bits: None, action: Action::Fail(libc::EFBIG) };
 const NO_RESERVATION: Rule = Rule { call: libc::SYS_fallocate, bits: None, action: Action::Fail(libc::EOPNOTSUPP) };
 
 fn assert_no_unnamed_files() {
@@ -185,6 +188,12 @@ fn meet_a_quota(name: &str) {
     assert_eq!(source.kind(), io::ErrorKind::QuotaExceeded);
     let message = error.to_string();
     assert!(message.contains("quota") && message.contains("10576 bytes") && !exists(name), "{message}");
+}
+
+fn meet_the_largest_file(name: &str) {
+    filter(&[LARGEST_FILE]);
+    let error = SharedArray::<u8, 10_000>::create(name).unwrap_err();
+    assert!(matches!(error, Error::OutOfSharedMemory { requested: 10_576, .. }) && !exists(name), "{error:?}");
 }
 
 fn live(family: &str) {
@@ -265,6 +274,11 @@ fn reserving_comes_to_an_end_though_signals_keep_interrupting_it() {
 #[test]
 fn a_quota_that_is_used_up_is_named() {
     spawn("quota", &Scratch::new("quota")).join();
+}
+
+#[test]
+fn more_than_a_file_can_be_is_a_lack_of_shared_memory() {
+    spawn("too-large-a-file", &Scratch::new("largest")).join();
 }
 
 // Dying

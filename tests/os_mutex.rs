@@ -305,3 +305,22 @@ fn a_mutex_of_another_c_library_is_refused_looked_at_and_removed() {
     assert_eq!(SegmentInfo::of(&name).unwrap().lock_kind(), LockKind::OsMutex);
     robust_shm::remove(&name).unwrap();
 }
+
+/// So that a relock is not taken for a dead namesake's lock, nor that for a relock.
+#[test]
+fn each_thread_signs_with_a_number_of_its_own() {
+    const RECORD: u64 = 560;
+    const DRAWN: u32 = 43; // above the thread's id and its namespace
+    let name = Scratch::new("os-mutex");
+    let value = value(&name);
+    let file = std::fs::File::open(support::path(&name)).unwrap();
+    let drawn_by_a_thread = || {
+        let _guard = value.lock().unwrap();
+        let mut record = [0; 8];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut record, RECORD).unwrap();
+        u64::from_ne_bytes(record) >> DRAWN
+    };
+    let drawn: Vec<u64> =
+        (0..8).map(|_| std::thread::scope(|scope| scope.spawn(drawn_by_a_thread).join().unwrap())).collect();
+    assert!(drawn.iter().any(|number| *number != drawn[0]), "{drawn:?}");
+}

@@ -25,6 +25,7 @@ fn child() {
         ("relock and die", relock_and_die),
         ("no list told", no_list_told),
         ("no list registered", no_list_registered),
+        ("no random numbers", no_random_numbers),
     ]);
 }
 
@@ -193,4 +194,23 @@ fn where_the_kernel_keeps_no_list_of_locks_creating_and_opening_say_so() {
         spawn(role, &name).join();
         assert_eq!(value.get(), 7);
     }
+}
+
+/// As in a sandbox that allows only what it knows.
+fn no_random_numbers(_: &str) {
+    refuse(&[Refused::always(libc::SYS_getrandom, libc::ENOSYS)]);
+    let random_part = || robust_shm::unique_name("x").rsplit('-').next().unwrap().to_owned();
+    say(format!("{} {}", random_part(), random_part()));
+}
+
+#[test]
+fn where_the_kernel_gives_no_random_numbers_ids_differ_all_the_same() {
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let child = spawn("no random numbers", "");
+        ids.extend(child.hear().split(' ').map(str::to_owned));
+        child.join();
+    }
+    let distinct: std::collections::HashSet<_> = ids.iter().collect();
+    assert_eq!((ids.len(), distinct.len()), (4, 4), "{ids:?}");
 }

@@ -54,6 +54,9 @@ pub(crate) fn wait(word: usize, expected: u32, class: u32, until: u64) -> bool {
         if sleeps {
             let thread = run.current;
             let line = place / Run::PLACES;
+            if run.ghost.deadline[thread].is_some_and(|deadline| until > deadline) {
+                run.fail("LATE: asleep until after its own deadline".to_owned());
+            }
             run.sleepers.push(Sleeper { thread, line, class, until, expected, since: run.clock });
             let sleeps_as_heir = class & HEIR != 0 && class != u32::MAX;
             run.ghost.waits_as_heir[thread] = sleeps_as_heir && run.is_heir(thread, line);

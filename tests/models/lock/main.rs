@@ -7,8 +7,8 @@
 //! * `memory`: loads that need not see the last store, and who must know of what;
 //! * `kernel`: futexes, timers, and what happens to a thread's list at its death;
 //! * `world`: what the threads do, and what must be true: one holder; what holders write is seen by the next and poisons
-//!   if it is torn; nobody sleeps without a timer on a free lock; no heir who sleeps is passed over; nothing is left in a
-//!   list or pending, and whatever is interrupted, a death is handed over.
+//!   if it is torn; nobody sleeps without a timer on a free lock, or until after its own deadline; no heir who sleeps is
+//!   passed over; nothing is left in a list or pending, and whatever is interrupted, a death is handed over.
 //!
 //! What is left out: spinning (a waiter looks once), counters that wrap, forks, and what the compiler may do to the
 //! order of the list's plain stores: that is the compiler fences' business.

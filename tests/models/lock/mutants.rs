@@ -149,6 +149,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Waiting: "        self.time_is_up = deadline.is_some_and(|deadline| deadline <= now);\n" => "";
     }
 
+    sleeps_past_its_deadline_to_the_heartbeat in timed: "LATE" {
+        Waiting: "let until = deadline.map_or(until, |deadline| deadline.min(until));" => "";
+    }
+
     // Orders.
     fast_acquisition_is_relaxed in two: "RACE" {
         RobustFutex: "compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed)" =>
