@@ -12,7 +12,7 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use nested::walk_robust_list;
+use nested::{RobustMutexes, walk_robust_list};
 use robust_shm::{Error, LockError, SharedLock, SharedValue};
 use seccomp::{Refused, refuse};
 use support::{Family, Scratch, exists, member, pause, play, ready_to_die, say, spawn};
@@ -23,6 +23,7 @@ fn child() {
         ("hold", hold),
         ("fork while holding", fork_while_holding),
         ("relock and die", relock_and_die),
+        ("inherit and die", inherit_and_die),
         ("no list told", no_list_told),
         ("no list registered", no_list_registered),
         ("no random numbers", no_random_numbers),
@@ -161,6 +162,168 @@ fn relocking_beside_other_locks_is_an_error_and_loses_none_of_them() {
     child.expect("ready");
     child.kill();
     assert!(locks.iter().all(|lock| matches!(lock.try_lock(), Err(LockError::Poisoned { .. }))));
+}
+
+/// The head of the list of held locks: its link, how far the word is from a node, what is pending.
+#[derive(Clone, Copy)]
+struct Head(usize);
+
+impl Head {
+    fn of_this_thread() -> Self {
+        let (mut head, mut len) = (std::ptr::null_mut::<usize>(), 0usize);
+        // SAFETY: 0 is the calling thread; both pointers are to locals of the types that the call writes.
+        let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
+        assert_eq!(result, 0);
+        Self(head.expose_provenance())
+    }
+
+    fn place(self, field: usize) -> *mut usize {
+        std::ptr::with_exposed_provenance_mut(self.0 + 8 * field)
+    }
+
+    fn first(self) -> usize {
+        // SAFETY: the head lives as long as its thread.
+        unsafe { self.place(0).read_volatile() }
+    }
+
+    fn set_first(self, link: usize) {
+        // SAFETY: as above; what the thread itself does with its list is not going on.
+        unsafe { self.place(0).write_volatile(link) }
+    }
+
+    fn set_pending(self, link: usize) {
+        // SAFETY: as above.
+        unsafe { self.place(2).write_volatile(link) }
+    }
+}
+
+/// What the list is made of: ours, and libc's whose links carry a mark.
+fn ours_and_inheriting(family: &str) -> ([SharedLock; 2], RobustMutexes<2>) {
+    ([0, 1].map(|which| SharedLock::open_or_create(&member(family, which)).unwrap()), RobustMutexes::inheriting())
+}
+
+#[test]
+fn locks_beside_libcs_that_inherit_priority_are_found_and_released_in_any_order() {
+    let family = Family::new("inherit");
+    let (ours, libcs) = ours_and_inheriting(family.name());
+    // Numbers below 2 are ours.
+    const ALL: [usize; 4] = [0, 1, 2, 3];
+    let orders: Vec<[usize; 4]> = (0..256usize)
+        .map(|n| [n & 3, n >> 2 & 3, n >> 4 & 3, n >> 6])
+        .filter(|order| ALL.iter().all(|which| order.contains(which)))
+        .collect();
+    assert_eq!(orders.len(), 24);
+    for (taken, released) in orders.iter().flat_map(|taken| orders.iter().map(move |released| (taken, released))) {
+        let mut guards = [None, None];
+        for which in taken {
+            match which {
+                0 | 1 => guards[*which] = Some(ours[*which].lock().unwrap()),
+                libcs_own => assert_eq!(libcs.lock(libcs_own - 2), 0),
+            }
+        }
+        for (count, which) in released.iter().enumerate() {
+            assert_eq!(walk_robust_list(), 4 - count, "{taken:?} {released:?}");
+            for (lock, guard) in ours.iter().zip(&guards) {
+                assert_eq!(would_deadlock(lock.try_lock_for(A_MOMENT)), guard.is_some(), "{taken:?} {released:?}");
+            }
+            match which {
+                0 | 1 => guards[*which] = None,
+                libcs_own => libcs.unlock(libcs_own - 2),
+            }
+        }
+        assert_eq!(walk_robust_list(), 0);
+    }
+}
+
+fn inherit_and_die(family: &str) {
+    for libcs_come_first in [false, true] {
+        let (ours, libcs) = ours_and_inheriting(family);
+        support::fork(|| {
+            for which in [0, 1] {
+                let take_libcs = || assert_eq!(libcs.lock(which), 0);
+                let take_ours = || std::mem::forget(ours[which].lock().unwrap());
+                if libcs_come_first {
+                    take_libcs();
+                }
+                take_ours();
+                if !libcs_come_first {
+                    take_libcs();
+                }
+            }
+            assert_eq!(walk_robust_list(), 4);
+        })
+        .join();
+        for (which, lock) in ours.iter().enumerate() {
+            assert_eq!(libcs.try_lock(which), libc::EOWNERDEAD);
+            libcs.make_consistent(which);
+            libcs.unlock(which);
+            assert!(matches!(lock.try_lock(), Err(LockError::Poisoned { .. })));
+            drop(lock.lock_recover(|| ()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn who_dies_with_libcs_that_inherit_priority_among_ours_dies_with_all_of_them() {
+    let family = Family::new("inherit-die");
+    spawn("inherit and die", family.name()).join();
+}
+
+/// As a signal handler finds it that has come before libc had cleared the slot.
+#[test]
+fn libcs_lock_that_is_pending_and_listed_is_not_listed_twice() {
+    let family = Family::new("inherit-twice");
+    let (ours, libcs) = ours_and_inheriting(family.name());
+    assert_eq!(libcs.lock(0), 0);
+    let head = Head::of_this_thread();
+    head.set_pending(head.first());
+    let guard = ours[0].lock().unwrap();
+    assert_eq!(walk_robust_list(), 2);
+    drop(guard);
+    assert_eq!(walk_robust_list(), 1);
+    head.set_pending(0);
+    libcs.unlock(0);
+    assert_eq!(walk_robust_list(), 0);
+}
+
+/// As a signal handler finds it that has come while libc releases: no more in the list, and held. The wait for our lock
+/// takes the slot: then it must be in the list, where the kernel finds it.
+#[test]
+fn libcs_lock_that_is_being_released_is_listed_while_ours_is_waited_for() {
+    let family = Family::new("inherit-amid");
+    let (ours, libcs) = ours_and_inheriting(family.name());
+    let guard = ours[0].lock().unwrap();
+    let (holds, held) = std::sync::mpsc::channel();
+    let (says, said) = std::sync::mpsc::channel();
+    let (ours, libcs) = (&ours, &libcs);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            assert_eq!(libcs.lock(0), 0);
+            holds.send(()).unwrap();
+            // Only with somebody asleep on it is it told from other words.
+            support::until("the other's sleep", || libcs.waited_for(0).then_some(()));
+            let head = Head::of_this_thread();
+            let link = head.first();
+            head.set_first(head.0);
+            head.set_pending(link);
+            says.send((support::own_tid(), head, link)).unwrap();
+            drop(ours[0].lock().unwrap());
+            assert_eq!(head.first(), head.0, "as it was found");
+            head.set_first(link);
+            head.set_pending(0);
+            libcs.unlock(0);
+        });
+        held.recv().unwrap();
+        scope.spawn(move || {
+            assert_eq!(libcs.lock(0), 0);
+            libcs.unlock(0);
+        });
+        let (thread, head, link) = said.recv().unwrap();
+        support::until("the wait for ours", || support::asleep(thread));
+        let listed = head.first();
+        drop(guard);
+        assert_eq!(listed, link, "the first in the list");
+    });
 }
 
 /// Creation is the place to say that a lock would not be handed over, and why.

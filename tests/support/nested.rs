@@ -158,6 +158,26 @@ unsafe impl<const N: usize> Sync for RobustMutexes<N> {}
 #[allow(unsafe_code)]
 impl<const N: usize> RobustMutexes<N> {
     pub(crate) fn new() -> Self {
+        Self::with(|_| 0)
+    }
+
+    /// Those whose owner inherits the priority of who waits. libc marks the links to their nodes.
+    #[allow(dead_code, reason = "each test binary uses its own part")]
+    pub(crate) fn inheriting() -> Self {
+        // Not in every version of the crate `libc`.
+        const PTHREAD_PRIO_INHERIT: libc::c_int = 1;
+        unsafe extern "C" {
+            fn pthread_mutexattr_setprotocol(
+                attributes: *mut libc::pthread_mutexattr_t,
+                protocol: libc::c_int,
+            ) -> libc::c_int;
+        }
+        // SAFETY: the attributes are initialised, says `with`.
+        Self::with(|attributes| unsafe { pthread_mutexattr_setprotocol(attributes, PTHREAD_PRIO_INHERIT) })
+    }
+
+    /// `choose` is given initialised attributes.
+    fn with(choose: impl FnOnce(*mut libc::pthread_mutexattr_t) -> libc::c_int) -> Self {
         let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
         let (access, len) = (libc::PROT_READ | libc::PROT_WRITE, N * size_of::<libc::pthread_mutex_t>());
         // SAFETY: an anonymous mapping at an address of the kernel's choice.
@@ -171,6 +191,7 @@ impl<const N: usize> RobustMutexes<N> {
         check(unsafe { libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST) });
         // SAFETY: initialised above.
         check(unsafe { libc::pthread_mutexattr_setpshared(attributes.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED) });
+        check(choose(attributes.as_mut_ptr()));
         for which in 0..N {
             // SAFETY: room for a mutex that nobody uses yet, and initialised attributes.
             check(unsafe { libc::pthread_mutex_init(this.mutex(which), attributes.as_ptr()) });
@@ -198,6 +219,15 @@ impl<const N: usize> RobustMutexes<N> {
     pub(crate) fn unlock(&self, which: usize) {
         // SAFETY: a mutex that this thread holds.
         check(unsafe { libc::pthread_mutex_unlock(self.mutex(which)) });
+    }
+
+    /// Has somebody said in the mutex's word that the kernel must be asked?
+    #[allow(dead_code, reason = "each test binary uses its own part")]
+    pub(crate) fn waited_for(&self, which: usize) -> bool {
+        const WORD: usize = if cfg!(target_env = "musl") { 4 } else { 0 };
+        // SAFETY: of a mutex that is mapped until the process ends.
+        let word = unsafe { self.mutex(which).wrapping_byte_add(WORD).cast::<u32>().read_volatile() };
+        word & libc::FUTEX_WAITERS != 0
     }
 
     /// Says that what the mutex protects is whole again.
