@@ -5,7 +5,8 @@
 mod deaths;
 mod support;
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use deaths::handle;
@@ -24,6 +25,10 @@ fn child() {
                 say("gave up");
             });
         }),
+        ("wait and stay in the handler", |family| {
+            STAYS.store(true, Ordering::Relaxed);
+            in_two(family, |value, _| drop(in_turn(value.lock().unwrap())));
+        }),
         ("wait with another held", |family| {
             in_two(family, |value, other| {
                 let held = other.lock().unwrap();
@@ -37,6 +42,8 @@ fn child() {
 }
 
 static CHILD: AtomicI32 = AtomicI32::new(0);
+/// Does the parent stay in its handler until it is told to go on?
+static STAYS: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn fork_here(_signal: libc::c_int) {
     // SAFETY: the interrupted code is a system call of ours that waits; no other thread matters.
@@ -46,6 +53,9 @@ extern "C" fn fork_here(_signal: libc::c_int) {
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     }
     CHILD.store(pid, Ordering::Relaxed);
+    if pid != 0 && STAYS.load(Ordering::Relaxed) {
+        pause();
+    }
 }
 
 extern "C" fn look(_signal: libc::c_int) {
@@ -98,8 +108,12 @@ struct Two {
 fn doubled_while_it_waits(role: &str, family: Family) -> Two {
     let first = spawn(role, family.name());
     let id: libc::pid_t = first.hear().parse().unwrap();
-    until("the wait", || asleep(id));
     // Wait for the sleep in the lock, not for one before it: it has said its id, and has nothing else to wait for.
+    until("the wait", || asleep(id));
+    fork_in_the_wait(first, id, family)
+}
+
+fn fork_in_the_wait(first: Role, id: libc::pid_t, family: Family) -> Two {
     signal(first.id(), id, libc::SIGUSR1);
     let children = format!("/proc/{id}/task/{id}/children");
     let child = until("the child", || std::fs::read_to_string(&children).ok()?.trim().parse().ok());
@@ -156,6 +170,39 @@ fn a_child_that_was_forked_in_a_wait_waits_as_itself() {
         two.first.join();
         assert!(value.try_lock().is_ok());
     }
+}
+
+/// The claim to be preferred is the parent's, which comes back to its wait later.
+#[test]
+fn a_child_that_was_forked_in_a_wait_leaves_its_parent_its_claim() {
+    const RESERVATION: u64 = 572;
+    let (family, value, _other) = new_family();
+    let file = std::fs::File::open(support::path(&family.member(0))).unwrap();
+    let claim = || {
+        let mut bytes = [0; 4];
+        file.read_exact_at(&mut bytes, RESERVATION).unwrap();
+        Some(u32::from_ne_bytes(bytes)).filter(|claim| *claim != 0)
+    };
+    let guard = value.lock().unwrap();
+    let first = spawn("wait and stay in the handler", family.name());
+    let id: libc::pid_t = first.hear().parse().unwrap();
+    // Who has slept for a while and is awake again claims the lock before it sleeps once more.
+    let claimed = until("the claim", || {
+        until("the wait", || asleep(id));
+        signal(first.id(), id, libc::SIGUSR2);
+        first.expect("looks");
+        until("the wait", || asleep(id));
+        claim()
+    });
+    let mut two = fork_in_the_wait(first, id, family);
+    // It has begun anew, and for itself, before it slept.
+    assert_eq!(claim(), Some(claimed));
+    two.first.go_on();
+    until("both to wait", || asleep(id));
+    drop(guard);
+    both_have_it_in_turn(&mut two);
+    two.first.join();
+    assert!(value.try_lock().is_ok());
 }
 
 #[test]
