@@ -419,3 +419,50 @@ pub(crate) struct Locker {
     pub(crate) pid: u32,
     pub(crate) exclusive: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without a name if that is possible: a sweep of another test would look at it.
+    fn new_file() -> File {
+        create_unnamed().unwrap_or_else(|_| {
+            let name = crate::unique_name("robust-shm-file");
+            let file = create_private(&name);
+            unlink(&name).unwrap();
+            file.unwrap()
+        })
+    }
+
+    /// Else a child that was forked meanwhile, and has the description, would guard it for as long as it lives.
+    #[test]
+    fn a_name_may_be_guarded_again_when_it_has_been_released() {
+        let one = new_file();
+        let same = format!("/proc/self/fd/{}", one.as_raw_fd());
+        let other = OpenOptions::new().read(true).write(true).open(same).unwrap();
+        assert!(try_guard_name(&one).unwrap());
+        assert!(!try_guard_name(&other).unwrap());
+        release_name(&one).unwrap();
+        assert!(try_guard_name(&other).unwrap());
+    }
+
+    #[test]
+    fn who_shares_a_file_is_not_said_to_hold_it_exclusively() {
+        let file = new_file();
+        let status = status(&file).unwrap();
+        if lockers(&status).is_none() {
+            return; // without /proc, messages name nobody
+        }
+        // The table is told in pieces, and others come and go: so until this lock has been told once.
+        let is_exclusive = || {
+            (0..10_000).find_map(|_| match lockers(&status)?[..] {
+                [Locker { exclusive, .. }] => Some(exclusive),
+                _ => None,
+            })
+        };
+        assert!(try_share(&file).unwrap());
+        assert_eq!(is_exclusive(), Some(false));
+        assert!(try_exclude(&file).unwrap());
+        assert_eq!(is_exclusive(), Some(true));
+    }
+}
