@@ -141,12 +141,12 @@ pub const ROLES: &[(&str, Body)] = &[
 ];
 
 /// What root has made, for all to write to.
-fn of_root() -> Options<Value> {
+pub fn of_root() -> Options<Value> {
     Value::options().mode(0o666).allow_owner(0)
 }
 
 /// Becomes a user who may remove nothing of root's, in this thread: glibc's own function signals the harness's others.
-fn become_nobody() {
+pub fn become_nobody() {
     for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
         // SAFETY: takes integers.
         #[allow(unsafe_code)]

@@ -17,6 +17,9 @@ mod life;
 mod locks;
 #[path = "../support/nested.rs"]
 mod nested;
+#[allow(unsafe_code, reason = "as the other tests that use it")]
+#[path = "../support/seccomp.rs"]
+mod seccomp;
 mod step;
 #[path = "../support/mod.rs"]
 mod support;
@@ -59,8 +62,24 @@ fn a_fork_in_the_middle_of_opening_and_leaving_leaves_nothing_behind() {
         "forks elsewhere",
         "forks elsewhere during a take-over",
         "forks elsewhere during a refusal",
+        "forks elsewhere, private names",
+        "forks elsewhere during a removal",
+        "forks elsewhere during a sweep",
+        "forks elsewhere over an orphan",
+        "forks elsewhere during a leave after a fork",
+        "clones elsewhere while sharing is refused",
     ] {
         support::spawn(role, support::Family::new("forks").name()).join();
+    }
+}
+
+#[test]
+fn a_fork_in_the_middle_of_giving_up_what_cannot_be_removed_keeps_it_from_nobody() {
+    let _alone = walk::alone();
+    for role in ["forks elsewhere over what cannot be removed", "forks elsewhere over what cannot be made anew"] {
+        if life::is_root() {
+            support::spawn(role, support::Family::new("forks").name()).join();
+        }
     }
 }
 
