@@ -197,7 +197,9 @@ fn finish(
 fn announced(name: &Name, settings: &Settings, make: impl Fn() -> io::Result<File>) -> io::Result<Registered> {
     loop {
         let forks = os::fork::forks_begun_and_over();
-        let file = make()?;
+        let file = make().inspect(|_| {
+            point!("create: opened");
+        })?;
         let status = file::status(&file)?;
         if let Some(presence) = Registered::announce(file, status, name, settings.persistent(), forks)? {
             return Ok(presence);

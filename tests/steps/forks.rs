@@ -20,6 +20,7 @@ pub const ROLES: &[(&str, Body)] = &[
     ("forks elsewhere during a take-over", |family| while_a_child_stays(family, persistent, live, is_as_new)),
     ("forks elsewhere during a refusal", |family| while_a_child_stays(family, persistent, be_refused, is_as_new)),
     ("forks elsewhere during a removal", |family| while_a_child_stays(family, with_two_names, remove, is_removable)),
+    ("forks elsewhere and keeps nothing", |family| while_a_child_stays(family, |_| (), come_and_go, has_no_user)),
     ("forks elsewhere during a sweep", |family| {
         while_a_child_stays(family, orphan_with_two_names, remove_all_orphans, are_both_gone);
     }),
@@ -200,6 +201,27 @@ fn persistent(name: &str) {
 /// Whatever was met with, the name serves again, and can be freed.
 fn is_as_new(name: &str) -> Result<(), Error> {
     live(name)?;
+    remove(name)
+}
+
+/// Makes a segment that stays, and opens it.
+fn come_and_go(name: &str) -> Result<(), Error> {
+    for open in [|name| SharedValue::options().persistent(true).create(name, 1u64), SharedValue::open] {
+        let value = open(name)?;
+        HAS_HANDLE.store(true, Ordering::SeqCst);
+        value.set(2).unwrap();
+        HAS_HANDLE.store(false, Ordering::SeqCst);
+    }
+    Ok(())
+}
+
+/// What was being opened or left when the child was forked, the child has closed.
+fn has_no_user(name: &str) -> Result<(), Error> {
+    let users = if IS_USER.swap(false, Ordering::SeqCst) { 1 } else { 0 };
+    until(&format!("{users} users after a fork at {:?}", AT.lock().unwrap()), || {
+        let info = SegmentInfo::of(name);
+        (!matches!(&info, Ok(info) if info.attached() != users)).then_some(info.map(drop))
+    })?;
     remove(name)
 }
 

@@ -64,6 +64,7 @@ fn a_fork_in_the_middle_of_opening_and_leaving_leaves_nothing_behind() {
         "forks elsewhere during a refusal",
         "forks elsewhere, private names",
         "forks elsewhere during a removal",
+        "forks elsewhere and keeps nothing",
         "forks elsewhere during a sweep",
         "forks elsewhere over an orphan",
         "forks elsewhere during a leave after a fork",
