@@ -356,7 +356,7 @@ fn take_over(file: &File, status: &Status, valid: &Valid) -> io::Result<()> {
     point!("take over: lock read");
     let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
     let holder = mutex::state(valid.lock_kind, &line, valid.header.pid_namespace, rule).holder_here;
-    if holder.is_some_and(|holder| os::process::may_map(holder, status)) {
+    if holder.is_some_and(|holder| os::process::maps(holder, status)) {
         return Ok(());
     }
     let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;

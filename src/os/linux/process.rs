@@ -43,13 +43,11 @@ fn proc_is_ours() -> bool {
     me.and_then(|me| me.to_str()?.parse().ok()) == Some(std::process::id())
 }
 
-/// May a thread of this id have the file mapped? Yes, where it lives and its mappings cannot be seen.
-pub(crate) fn may_map(tid: u32, file: &Status) -> bool {
-    if !thread_exists(tid) {
-        return false;
-    }
+/// Does a thread of this id have the file mapped, as far as that can be seen? Whose mappings `/proc` does not show does not:
+/// nearly always it is a stranger that was given a dead thread's id, and would hold the lock for as long as it lives.
+pub(crate) fn maps(tid: u32, file: &Status) -> bool {
     let Some(maps) = proc_is_ours().then(|| std::fs::read(format!("/proc/{tid}/maps"))).and_then(Result::ok) else {
-        return true;
+        return false;
     };
     // proc_pid_maps(5): "7f5e2000-7f5e3000 rw-s 00000000 00:1a 4711  /dev/shm/name": the device in hexadecimal.
     let id = format!(" {:02x}:{:02x} {} ", libc::major(file.device), libc::minor(file.device), file.inode);
