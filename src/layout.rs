@@ -237,7 +237,7 @@ fn extent(shape: Shape) -> Option<(u64, u64)> {
 
 /// What only the creator knows, beside the identity.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Birth {
+pub(crate) struct Creation {
     pub(crate) id: [u64; 2],
     pub(crate) lock_kind: LockKind,
     pub(crate) persistent: bool,
@@ -255,7 +255,7 @@ impl Header {
     pub(crate) const UNFINISHED: u32 = 0xfe5e_7ed0;
 
     /// The header of a new segment, or `None` when the data would be larger than an address space.
-    pub(crate) fn new(identity: &Identity, birth: Birth) -> Option<Self> {
+    pub(crate) fn new(identity: &Identity, creation: Creation) -> Option<Self> {
         let shape = identity.shape;
         let (data_offset, total_len) = extent(shape)?;
         let len = shape.len?;
@@ -269,23 +269,27 @@ impl Header {
             pointer_width: usize::BITS,
             header_len: HEADER_LEN as u32,
             total_len,
-            id: birth.id,
+            id: creation.id,
             kind: shape.kind as u32,
-            lock_kind: birth.lock_kind.stored(),
-            flags: [(birth.persistent, PERSISTENT), (identity.type_name.is_tag, TAGGED), (!birth.poison, POISON_OFF)]
-                .into_iter()
-                .fold(0, |flags, (is_set, flag)| if is_set { flags | flag } else { flags }),
+            lock_kind: creation.lock_kind.stored(),
+            flags: [
+                (creation.persistent, PERSISTENT),
+                (identity.type_name.is_tag, TAGGED),
+                (!creation.poison, POISON_OFF),
+            ]
+            .into_iter()
+            .fold(0, |flags, (is_set, flag)| if is_set { flags | flag } else { flags }),
             type_name_len: text.len() as u32,
             elem_size: shape.elem_size,
             elem_align: shape.elem_align,
             len,
             data_offset,
-            pid_namespace: birth.pid_namespace,
-            created: birth.created,
-            creator_pid: birth.creator_pid,
-            creator_uid: birth.creator_uid,
+            pid_namespace: creation.pid_namespace,
+            created: creation.created,
+            creator_pid: creation.creator_pid,
+            creator_uid: creation.creator_uid,
             type_name,
-            c_library: if birth.lock_kind.is_the_c_librarys() { C_LIBRARY } else { 0 },
+            c_library: if creation.lock_kind.is_the_c_librarys() { C_LIBRARY } else { 0 },
             reserved: [0; 260],
         })
     }
@@ -390,35 +394,35 @@ impl Header {
 
     /// The second half: does the header agree with itself?
     fn check_contents(&self, name: &Name) -> Result<Identity, Error> {
-        let odd = |found: String| not_a_segment(name, format!("a damaged header with {found}"));
-        let kind = Kind::from_stored(self.kind).ok_or_else(|| odd(format!("kind {}", self.kind)))?;
+        let damaged = |found: String| not_a_segment(name, format!("a damaged header with {found}"));
+        let kind = Kind::from_stored(self.kind).ok_or_else(|| damaged(format!("kind {}", self.kind)))?;
         if self.flags & !(PERSISTENT | TAGGED | POISON_OFF) != 0 {
             return Err(unsupported(name, "flags that this build knows (1, 2, 4)", format!("flags {:#x}", self.flags)));
         }
         if kind.poison() == Poison::Never && !self.poisons() {
-            return Err(odd("a value that is not to be poisoned, which none ever is".to_owned()));
+            return Err(damaged("a value that is not to be poisoned, which none ever is".to_owned()));
         }
         if self.reserved.iter().any(|byte| *byte != 0) {
             return Err(unsupported(name, "reserved bytes that are zero", "others"));
         }
         if !self.elem_align.is_power_of_two() || self.elem_align > PAGE as u64 {
-            return Err(odd(format!("alignment {}", self.elem_align)));
+            return Err(damaged(format!("alignment {}", self.elem_align)));
         }
         if !self.elem_size.is_multiple_of(self.elem_align) {
-            return Err(odd(format!("size {} of alignment {}", self.elem_size, self.elem_align)));
+            return Err(damaged(format!("size {} of alignment {}", self.elem_size, self.elem_align)));
         }
         let shape = Shape { kind, elem_size: self.elem_size, elem_align: self.elem_align, len: Some(self.len) };
         if !shape.is_plausible() {
-            return Err(odd(format!("{} elements of {} bytes for a {kind:?}", self.len, self.elem_size)));
+            return Err(damaged(format!("{} elements of {} bytes for a {kind:?}", self.len, self.elem_size)));
         }
         if extent(shape) != Some((self.data_offset, self.total_len)) {
             let found = format!(
                 "{} elements of {} bytes at {} in {} bytes",
                 self.len, self.elem_size, self.data_offset, self.total_len
             );
-            return Err(odd(found));
+            return Err(damaged(found));
         }
-        Ok(Identity { shape, type_name: self.check_type_name().map_err(odd)? })
+        Ok(Identity { shape, type_name: self.check_type_name().map_err(damaged)? })
     }
 
     fn check_type_name(&self) -> Result<TypeName, String> {

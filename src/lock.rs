@@ -7,7 +7,7 @@ use crate::error::{Error, LockError};
 use crate::face::{Face, HasPoison, StartsEmpty, methods_of_every_face};
 use crate::identity::TypeName;
 use crate::kind::{Kind, Shape};
-use crate::segment::{Contents, Locked, Nothing, Segment};
+use crate::segment::{Contents, LockOnly, Locked, Segment};
 use crate::sync::mutex::Wait;
 
 mod guard;
@@ -55,13 +55,13 @@ pub use guard::LockGuard;
 /// something to repair after a kill, with [`try_lock_ignoring_poison`](Self::try_lock_ignoring_poison).
 #[must_use = "keep it: `let lock = ...` (`let _ = ...` drops it at once, and dropping the last handle removes the segment)"]
 pub struct SharedLock {
-    segment: Segment<Nothing>,
+    segment: Segment<LockOnly>,
 }
 
 impl Face for SharedLock {
-    type Contents = Nothing;
+    type Contents = LockOnly;
 
-    fn from_segment(segment: Segment<Nothing>) -> Self {
+    fn from_segment(segment: Segment<LockOnly>) -> Self {
         Self { segment }
     }
 }
@@ -69,7 +69,7 @@ impl Face for SharedLock {
 impl StartsEmpty for SharedLock {}
 impl HasPoison for SharedLock {}
 
-impl Contents for Nothing {
+impl Contents for LockOnly {
     const SHAPE: Shape = Shape { kind: Kind::Lock, elem_size: 0, elem_align: 1, len: Some(0) };
 
     fn type_name() -> TypeName {
@@ -348,7 +348,7 @@ impl SharedLock {
 
     /// Takes the lock if it is not poisoned.
     #[inline(always)]
-    fn lock_whole(&self, wait: Wait) -> Result<Locked<'_, Nothing>, LockError> {
+    fn lock_whole(&self, wait: Wait) -> Result<Locked<'_, LockOnly>, LockError> {
         let locked = self.segment.lock(wait)?;
         if locked.is_poisoned() {
             locked.release_or_poison();

@@ -79,7 +79,7 @@ pub use removal::{remove, remove_orphans};
 use memory::Memory;
 use registered::Registered;
 
-/// What a segment holds, as a type: [`ValueOf`], [`ArrayOf`] or [`Nothing`].
+/// What a segment holds, as a type: [`ValueOf`], [`ArrayOf`] or [`LockOnly`].
 pub(crate) trait Contents {
     const SHAPE: Shape;
 
@@ -99,7 +99,7 @@ pub(crate) struct ValueOf<T>(PhantomData<T>);
 pub(crate) struct ArrayOf<T, const N: usize>(PhantomData<[T; N]>);
 
 /// The lock alone.
-pub(crate) struct Nothing;
+pub(crate) struct LockOnly;
 
 /// A segment that was created or opened with the contents `C`.
 pub(crate) struct Segment<C> {

@@ -11,7 +11,7 @@ use crate::layout;
 use crate::segment::{Contents, Segment, ValueOf};
 use crate::shareable::Shareable;
 use crate::sync::mutex::Wait;
-use crate::sync::words::{Apart, Unchecked};
+use crate::sync::words::{Spaced, Unchecked};
 
 mod guard;
 mod options;
@@ -401,7 +401,7 @@ impl<T: Shareable> SharedValue<T> {
         let locked = self.segment.lock(wait)?;
         let mut bytes = Unchecked::new();
         bytes.read_locked(&locked.cell());
-        match locked.or_release(|| bytes.check()) {
+        match locked.releasing_on_panic(|| bytes.check()) {
             Some(copy) => Ok(ValueGuard { locked, copy, changed: 0 }),
             None => {
                 locked.release_or_poison();
@@ -416,8 +416,8 @@ impl<T: Shareable> SharedValue<T> {
         /// A value of at most this many bytes is read into a local whose address is never taken, so that it can stay in
         /// registers.
         const READ_IN_REGISTERS: usize = 32;
-        if size_of::<T>() >= Apart::<T>::SIZE {
-            let mut room = Apart::new();
+        if size_of::<T>() >= Spaced::<T>::SIZE {
+            let mut room = Spaced::new();
             let commit = self.read(&mut room.bytes);
             return (room.bytes.check(), commit);
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::segment::{Locked, Nothing};
+use crate::segment::{LockOnly, Locked};
 
 /// A [`SharedLock`](crate::SharedLock) that is held; dropping the guard releases it, and poisons it if a panic that
 /// began under the guard is unwinding.
@@ -13,7 +13,7 @@ use crate::segment::{Locked, Nothing};
 /// `pthread_exit`. [`with`](crate::SharedLock::with) is exact: it poisons unless its closure has returned.
 #[must_use = "bind it: `let _guard = ...` (`let _ = ...` drops it, and so releases the lock, at once)"]
 pub struct LockGuard<'a> {
-    pub(super) locked: Locked<'a, Nothing>,
+    pub(super) locked: Locked<'a, LockOnly>,
 }
 
 impl LockGuard<'_> {

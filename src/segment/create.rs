@@ -13,18 +13,15 @@ use super::{Contents, Mapping, Segment, removal};
 use crate::error::{Error, LockError};
 use crate::fault::point;
 use crate::identity::Identity;
-use crate::layout::{BODY_OFFSET, Birth, Header, PAGE};
+use crate::layout::{BODY_OFFSET, Creation, Header, PAGE};
 use crate::name::Name;
 use crate::options::Settings;
 use crate::os::{self, file};
 use crate::sync::mutex;
 
-/// What stands in a new segment beside zeros: bytes at an offset behind the start of the data.
-pub(crate) type Initial<'a> = &'a [u8];
-
 impl<C: Contents> Segment<C> {
     /// Creates a segment; `AlreadyExists` while a live or persistent one has the name.
-    pub(crate) fn create(name: &str, settings: &Settings, initial: Initial<'_>) -> Result<Self, Error> {
+    pub(crate) fn create(name: &str, settings: &Settings, initial: &[u8]) -> Result<Self, Error> {
         let name = Name::new(name)?;
         let identity = C::identity(settings);
         removal::sweep();
@@ -64,7 +61,7 @@ impl<C: Contents> Segment<C> {
         }
     }
 
-    pub(crate) fn open_or_create(name: &str, settings: &Settings, initial: Initial<'_>) -> Result<Self, Error> {
+    pub(crate) fn open_or_create(name: &str, settings: &Settings, initial: &[u8]) -> Result<Self, Error> {
         let name = Name::new(name)?;
         let identity = C::identity(settings);
         let mut retries = open::Retries::new();
@@ -91,12 +88,7 @@ impl<C: Contents> Segment<C> {
 }
 
 /// One attempt; `None` when the name is taken, or when a sweep or `remove` was faster.
-fn try_create(
-    name: &Name,
-    identity: &Identity,
-    settings: &Settings,
-    initial: Initial<'_>,
-) -> Result<Option<Mapping>, Error> {
+fn try_create(name: &Name, identity: &Identity, settings: &Settings, initial: &[u8]) -> Result<Option<Mapping>, Error> {
     let (header, image) = prepare(name, identity, settings)?;
     point!("create: prepared");
     let finished = finish(name, &header, &image, settings, initial);
@@ -125,7 +117,7 @@ pub(super) fn prepare(
     let lock = mutex::new(settings.lock_kind()).map_err(|source| lock_unavailable(name, source))?;
     registered::install_hooks()
         .map_err(|error| open::os_error(name, "could not prepare for forks before creating the segment", error))?;
-    let birth = Birth {
+    let creation = Creation {
         id: os::random_id(),
         lock_kind: settings.lock_kind(),
         persistent: settings.persistent(),
@@ -135,7 +127,7 @@ pub(super) fn prepare(
         creator_pid: std::process::id(),
         creator_uid: os::process::effective_uid(),
     };
-    let header = Header::new(identity, birth).ok_or_else(|| out_of_memory(name, u64::MAX))?;
+    let header = Header::new(identity, creation).ok_or_else(|| out_of_memory(name, u64::MAX))?;
     // What no opener would accept must not be made.
     let image = header.image(lock);
     Header::validate(name, &image, header.total_len)?;
@@ -153,7 +145,7 @@ fn finish(
     header: &Header,
     image: &[u8],
     settings: &Settings,
-    initial: Initial<'_>,
+    initial: &[u8],
 ) -> io::Result<Option<Registered>> {
     match announced(name, settings, file::create_unnamed) {
         Ok(presence) => {
@@ -209,13 +201,7 @@ fn announced(name: &Name, settings: &Settings, make: impl Fn() -> io::Result<Fil
 
 /// Everything that a segment needs before it may have a name, its creator's presence included. `false` when a sweep is
 /// removing the private name, which it has taken for a dead creator's.
-fn fill(
-    presence: &Registered,
-    header: &Header,
-    image: &[u8],
-    settings: &Settings,
-    initial: Initial<'_>,
-) -> io::Result<bool> {
+fn fill(presence: &Registered, header: &Header, image: &[u8], settings: &Settings, initial: &[u8]) -> io::Result<bool> {
     let file = presence.just_opened();
     if file::ensure_mode(file, presence.opened(), settings.mode())? {
         point!("create: mode set");
@@ -230,7 +216,7 @@ pub(super) fn write_contents(
     header: &Header,
     image: &[u8],
     reserve: bool,
-    initial: Initial<'_>,
+    initial: &[u8],
 ) -> io::Result<()> {
     if header.total_len <= PAGE as u64 {
         // All at once: what is written has its page, so there is nothing to size and to reserve.

@@ -50,8 +50,8 @@ fn look(name: &Name, file: &File, status: Status, contents: Valid) -> Result<Ins
     let commits = BODY_OFFSET + offset_of!(CommitLine, commits);
     let line = std::array::from_fn(|i| start[LOCK_OFFSET + i]);
     let rule = Poison::of(identity.shape.kind, header.poisons());
-    let attached = file::count_attending(file)
-        .map_err(|error| os_error(name, "could not count the users of the segment", error))?;
+    let attached =
+        file::count_present(file).map_err(|error| os_error(name, "could not count the users of the segment", error))?;
     Ok(Inspection {
         status,
         lock: mutex::state(lock_kind, &line, header.pid_namespace, rule),

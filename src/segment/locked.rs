@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use super::{ArrayOf, Nothing, Segment, ValueOf};
+use super::{ArrayOf, LockOnly, Segment, ValueOf};
 use crate::error::LockError;
 use crate::layout;
 use crate::shareable::Shareable;
@@ -45,7 +45,7 @@ impl<C> Locked<'_, C> {
 
     /// Runs something that is not ours, before there is a guard: if it panics, the lock is released.
     #[inline(always)]
-    pub(crate) fn or_release<R>(&self, foreign: impl FnOnce() -> R) -> R {
+    pub(crate) fn releasing_on_panic<R>(&self, foreign: impl FnOnce() -> R) -> R {
         struct ReleaseOnUnwind<'a, C>(&'a Locked<'a, C>);
         impl<C> Drop for ReleaseOnUnwind<'_, C> {
             fn drop(&mut self) {
@@ -87,7 +87,7 @@ fn run<L, R>(locked: L, leave: impl Fn(&L, bool), action: impl FnOnce(&mut L) ->
     result
 }
 
-impl Locked<'_, Nothing> {
+impl Locked<'_, LockOnly> {
     /// Runs the closure and releases the lock; poisons it first unless the closure returns.
     #[inline(always)]
     pub(crate) fn run<R>(self, action: impl FnOnce() -> R) -> R {

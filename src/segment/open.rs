@@ -234,7 +234,7 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
         if is_orphan {
             let _ = file.unlock();
             point!("open: orphan given back");
-        } else if matches!(file::count_attending(file), Ok(0)) || !is_still(file, &valid.header) {
+        } else if matches!(file::count_present(file), Ok(0)) || !is_still(file, &valid.header) {
             return Ok(Attempt::Busy); // held by whoever is removing it, or making it anew: what is dead does not count
         }
         return Err(error);

@@ -77,14 +77,14 @@ impl Presence {
     pub(super) fn share(&self) -> io::Result<bool> {
         let file = self.just_opened();
         // The visitors' book first: so whoever uses the segment stands in it, at every moment.
-        let attending = file::attend(file);
-        point!("register: attending");
-        let shared = attending.and_then(|attending| if attending { file::try_share(file) } else { Ok(false) });
+        let present = file::mark_present(file);
+        point!("register: present");
+        let shared = present.and_then(|present| if present { file::try_share(file) } else { Ok(false) });
         point!("register: shared");
         if matches!(shared, Ok(true)) {
             self.stage.store(SHARING, Ordering::SeqCst);
         } else {
-            let _ = file::stop_attending(file); // explicitly: a child in the middle of its fork may have the description
+            let _ = file::mark_absent(file); // explicitly: a child in the middle of its fork may have the description
             let _ = file.unlock(); // one that takes over holds it still
         }
         shared
@@ -149,8 +149,8 @@ impl Presence {
         }
         let Some((stage, file)) = self.begin_leaving() else { return };
         let second = self.take_name_along(stage, file, |second| {
-            let _ = file::attend(second);
-            point!("exit: attending by a second description");
+            let _ = file::mark_present(second);
+            point!("exit: present by a second description");
         });
         if let Some(second) = second {
             mem::forget(second); // the end of the process closes it
@@ -253,10 +253,10 @@ impl Presence {
     fn take_own_description(&self) -> io::Result<bool> {
         let Some(own) = self.reopen()? else { return Ok(false) };
         point!("fork: own description opened");
-        if !file::attend(&own)? {
+        if !file::mark_present(&own)? {
             return Ok(false);
         }
-        point!("fork: own description attending");
+        point!("fork: own description present");
         let is_shared = file::try_share(&own)?;
         point!("fork: own description shared");
         Ok(is_shared && self.file.replace_by(own))

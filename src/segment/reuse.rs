@@ -17,7 +17,7 @@ use std::io;
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
 
-use super::create::{self, Initial};
+use super::create;
 use super::open::{self, Attempt, Open, Valid};
 use super::{Mapping, removal};
 use crate::error::Error;
@@ -37,7 +37,7 @@ impl Orphan {
     pub(super) fn remove(open: Open, name: &Name) -> Result<Option<Self>, Error> {
         let removed = removal::unlink_exact(&open.file, &open.status, name);
         let may_not = removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        if may_not && matches!(file::count_attending(&open.file), Ok(0)) {
+        if may_not && matches!(file::count_present(&open.file), Ok(0)) {
             return Ok(Some(Self(open)));
         }
         let _ = open.file.unlock(); // by hand: a child that was forked meanwhile has the description, too
@@ -59,7 +59,7 @@ impl Orphan {
         name: &Name,
         identity: &Identity,
         settings: &Settings,
-        initial: Initial<'_>,
+        initial: &[u8],
     ) -> Result<Option<Mapping>, Error> {
         let (header, mut image) = match self.prepare(name, identity, settings) {
             Ok(prepared) => prepared,
@@ -98,13 +98,7 @@ impl Orphan {
     }
 }
 
-fn reset(
-    file: &File,
-    header: &Header,
-    image: &mut [u8; BODY_OFFSET],
-    reserve: bool,
-    initial: Initial<'_>,
-) -> io::Result<()> {
+fn reset(file: &File, header: &Header, image: &mut [u8; BODY_OFFSET], reserve: bool, initial: &[u8]) -> io::Result<()> {
     const FLAGS: usize = offset_of!(Header, flags);
     let mark = Header::UNFINISHED.to_ne_bytes();
     image[FLAGS..FLAGS + mark.len()].copy_from_slice(&mark);

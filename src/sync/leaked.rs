@@ -27,7 +27,7 @@ pub(super) fn is_held_within(line: &LockLine, addresses: &Range<usize>) -> bool 
     let Some(holder) = holder_within(line, addresses).filter(|holder| process::is_own_thread(*holder)) else {
         return false;
     };
-    if let Some(me) = thread::known().filter(|me| me.tid == holder) {
+    if let Some(me) = thread::cached().filter(|me| me.tid == holder) {
         return me.list.has_one_within(addresses);
     }
     let end = Deadline::after(MOMENT);
@@ -51,7 +51,7 @@ mod tests {
     use std::ptr;
     use std::sync::Barrier;
 
-    use super::super::robust_futex::{lock_free, unlock_alone};
+    use super::super::robust_futex::{lock_fast, unlock_fast};
     use super::*;
 
     fn line_of(holder: u32, node: u64) -> LockLine {
@@ -104,9 +104,9 @@ mod tests {
         let start = ptr::from_ref(&line).addr();
         let look = || is_held_within(&line, &(start..start + size_of::<LockLine>()));
         let before = look();
-        let taken = lock_free(&line, &me);
+        let taken = lock_fast(&line, &me);
         let held = look();
-        let released = unlock_alone(&line, me.tid, me.list);
+        let released = unlock_fast(&line, me.tid, me.list);
         assert_eq!((before, taken, held, released, look()), (false, true, true, true, false));
     }
 }

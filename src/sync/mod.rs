@@ -1,7 +1,7 @@
 //! The two protocols in shared memory, and the lock that the faces use.
 //!
 //! * [`word`]: what the lock word says; [`robust_futex`]: its state machine, with [`clear_waiters`], its one access to word and epoch together;
-//! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`patience`], how it waits before it
+//! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`spin`], how it waits before it
 //!   sleeps, and [`reservation`], for whom a free lock is kept; [`leaked`]: whether a mapping may go;
 //! * [`os_mutex`]: the operating system's own mutex in its place;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
@@ -16,10 +16,10 @@ pub(crate) mod commit;
 mod leaked;
 pub(crate) mod mutex;
 mod os_mutex;
-mod patience;
 pub(crate) mod poison;
 mod reservation;
 mod robust_futex;
+mod spin;
 mod waiting;
 mod word;
 pub(crate) mod words;

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use super::leaked;
 use super::os_mutex::{self, OsMutex};
-use super::patience::Patience;
 use super::poison::{self, Poison};
 use super::robust_futex::{self, Linked};
+use super::spin::SpinPolicy;
 use super::waiting::Failure;
 use super::word::holder_in;
 use crate::error::LockError;
@@ -51,7 +51,7 @@ pub(crate) struct Mutex {
     name: Arc<str>,
     pid_namespace: u64,
     poison: Poison,
-    patience: Patience,
+    spin: SpinPolicy,
 }
 
 /// The kind of lock, with what a handle needs for it.
@@ -99,7 +99,7 @@ impl Mutex {
             Kind::Futex => line,
             Kind::OsMutex(_) => NonNull::from(&NOT_FOR_THE_FAST_PATH.0),
         };
-        Ok(Self { fast_line, line, kind, name, pid_namespace, poison, patience: Patience::default() })
+        Ok(Self { fast_line, line, kind, name, pid_namespace, poison, spin: SpinPolicy::default() })
     }
 
     #[inline]
@@ -113,20 +113,20 @@ impl Mutex {
     pub(crate) fn lock(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         // Inlined, and with one exit, because a result that passes through memory costs as much as the lock itself.
         let line = self.fast_line;
-        match os::thread::fast() {
+        match os::thread::cached_at_home() {
             // SAFETY: a static, or alive by the contract of `new`.
-            Some(me) if robust_futex::lock_free(unsafe { line.as_ref() }, &me) => {
+            Some(me) if robust_futex::lock_fast(unsafe { line.as_ref() }, &me) => {
                 Ok(Held::new(self, line, &me, Linked::Alone))
             }
-            _ => self.lock_slowly(wait),
+            _ => self.lock_slow(wait),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn lock_slowly(&self, wait: Wait) -> Result<Held<'_>, LockError> {
+    fn lock_slow(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         match &self.kind {
-            Kind::Futex => self.lock_futex_slowly(wait),
+            Kind::Futex => self.lock_futex_slow(wait),
             Kind::OsMutex(mutex) => {
                 mutex.lock(self.line(), wait).map_err(|failure| self.explain(failure))?;
                 Ok(Held::by_os_mutex(self))
@@ -134,14 +134,14 @@ impl Mutex {
         }
     }
 
-    fn lock_futex_slowly(&self, wait: Wait) -> Result<Held<'_>, LockError> {
+    fn lock_futex_slow(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         loop {
             let me = os::thread::current()
                 .map_err(|error| self.os_error("could not prepare this thread for the lock", error))?;
             if os::thread::pid_namespace() != self.pid_namespace {
                 return Err(self.foreign_namespace());
             }
-            match robust_futex::lock(self.line(), &me, wait, &self.patience, self.poison) {
+            match robust_futex::lock_slow(self.line(), &me, wait, &self.spin, self.poison) {
                 Ok(linked) => return Ok(Held::new(self, self.line, &me, linked)),
                 Err(Failure::Forked) => {} // as another thread of another process, perhaps in another namespace
                 Err(failure) => return Err(self.explain(failure)),
@@ -343,13 +343,13 @@ impl<'a> Held<'a> {
         let is_simple = self.is_simple();
         if is_simple {
             before(self.line(), End::Regular);
-            if robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in.0) {
+            if robust_futex::unlock_fast(self.line().get(), self.tid as u32, self.alone_in.0) {
                 return;
             }
         }
         // One call for both exits, because the compiler inlines a guard's drop only while it is small; and no reference
         // to `self` or `before`, because a guard whose address is taken cannot stay in registers.
-        self.mutex.release_slowly(self.alone_in.0, self.generation, self.was_panicking, is_simple, before);
+        self.mutex.release_slow(self.alone_in.0, self.generation, self.was_panicking, is_simple, before);
     }
 
     /// [`release`](Self::release), for what is changed in place: poisons the lock if `section` was broken off, or if a
@@ -365,12 +365,12 @@ impl<'a> Held<'a> {
             if section.changes {
                 poison::end_changes(self.line().get());
             }
-            if robust_futex::unlock_alone(self.line().get(), self.tid as u32, self.alone_in.0) {
+            if robust_futex::unlock_fast(self.line().get(), self.tid as u32, self.alone_in.0) {
                 return;
             }
         }
         let poison = self.mutex.poison;
-        self.mutex.release_slowly(self.alone_in.0, self.generation, self.was_panicking, is_simple, move |line, end| {
+        self.mutex.release_slow(self.alone_in.0, self.generation, self.was_panicking, is_simple, move |line, end| {
             if (section.was_broken_off || end == End::Panic) && poison != Poison::Never {
                 line.get().poison.store(1, Ordering::Relaxed); // written by holders only
                 crate::fault::point!("poison: set by a panic");
@@ -403,16 +403,16 @@ impl Mutex {
     fn is_held_since(&self, generation: usize) -> bool {
         generation == os::generation::generation_if_numbered() as usize
             && match self.kind {
-                Kind::Futex => os::thread::known().is_some_and(|me| robust_futex::is_held_by(self.line(), me.tid)),
+                Kind::Futex => os::thread::cached().is_some_and(|me| robust_futex::is_held_by(self.line(), me.tid)),
                 Kind::OsMutex(_) => os_mutex::is_held_here(self.line()),
             }
     }
 
-    /// The end of [`Held::release`] in all but the simplest case. `unlocked_alone`: [`robust_futex::unlock_alone`] was at
+    /// The end of [`Held::release`] in all but the simplest case. `unlocked_alone`: [`robust_futex::unlock_fast`] was at
     /// it and found that somebody waits, and all that is left is to wake him.
     #[cold]
     #[inline(never)]
-    fn release_slowly<'a>(
+    fn release_slow<'a>(
         &'a self,
         alone_in: RobustList,
         generation: usize,
@@ -424,7 +424,7 @@ impl Mutex {
         let line = Line(self.line, PhantomData);
         match &self.kind {
             Kind::Futex => {
-                let Some(me) = os::thread::known() else { return };
+                let Some(me) = os::thread::cached() else { return };
                 if unlocked_alone {
                     return robust_futex::wake_after(self.line(), &me);
                 }
@@ -433,7 +433,7 @@ impl Mutex {
                 }
                 before(line, end());
                 let linked = if alone_in.is_known() { Linked::Alone } else { Linked::AmongOthers };
-                robust_futex::unlock(self.line(), &me, linked);
+                robust_futex::unlock_slow(self.line(), &me, linked);
             }
             Kind::OsMutex(mutex) => {
                 if generation != os::generation::generation_if_numbered() as usize

@@ -42,9 +42,9 @@ use std::mem::offset_of;
 
 use super::atomic::Ordering;
 use super::clear_waiters::clear_waiters;
-use super::patience::Patience;
 use super::poison::Poison;
 use super::reservation;
+use super::spin::SpinPolicy;
 use super::waiting::{self, Failure, Wait};
 use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS, holder_in};
 use crate::fault::point;
@@ -71,13 +71,13 @@ pub(super) enum Linked {
 /// Takes the lock if it is free, nobody has slept on it, and the thread holds no other: the fast path of [`lock`], with
 /// one exit for all that is not so.
 #[inline(always)]
-pub(super) fn lock_free(line: &LockLine, me: &Thread) -> bool {
+pub(super) fn lock_fast(line: &LockLine, me: &Thread) -> bool {
     if !me.list.is_idle() {
         return false;
     }
     let node = RobustList::node(&line.word);
     me.list.begin(node);
-    // Acquire pairs with the Release of `unlock_alone`, `unlock`, `unlock_and_wake` and the kernel's marking of a dead owner.
+    // Acquire pairs with the Release of `unlock_fast`, `unlock_slow`, `unlock_and_wake` and the kernel's marking of a dead owner.
     if line.word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_err() {
         me.list.end();
         return false;
@@ -91,11 +91,11 @@ pub(super) fn lock_free(line: &LockLine, me: &Thread) -> bool {
 
 /// Takes the lock in all other cases, or says why not.
 #[cold]
-pub(super) fn lock(
+pub(super) fn lock_slow(
     line: &LockLine,
     me: &Thread,
     wait: Wait,
-    patience: &Patience,
+    spin: &SpinPolicy,
     poison: Poison,
 ) -> Result<Linked, Failure> {
     if me.list.is_full() {
@@ -104,7 +104,7 @@ pub(super) fn lock(
     let node = RobustList::node(&line.word);
     let interrupted = me.list.interrupt(me.tid);
     me.list.begin(node);
-    match waiting::acquire(line, me, wait, patience, poison, &interrupted) {
+    match waiting::acquire(line, me, wait, spin, poison, &interrupted) {
         Ok(()) => {}
         // The list is the child's now, and the fork has emptied it.
         Err(Failure::Forked) => return Err(Failure::Forked),
@@ -138,26 +138,26 @@ pub(super) fn is_held_by(line: &LockLine, tid: u32) -> bool {
 }
 
 /// Does the word say that `tid` holds the lock, with nobody waiting, and is it, having been linked [`Linked::Alone`],
-/// still the only one in the list? Then [`unlock_alone`] releases it.
+/// still the only one in the list? Then [`unlock_fast`] releases it.
 #[inline(always)]
 pub(super) fn is_held_alone(line: &LockLine, tid: u32, list: RobustList) -> bool {
     // One branch and not two: both are true all but always.
     (line.word.load(Ordering::Relaxed) == tid) & is_linked_alone(line, list)
 }
 
-/// Is the lock, having been linked [`Linked::Alone`], still the only one in the list? Then [`unlock_alone`] releases it
+/// Is the lock, having been linked [`Linked::Alone`], still the only one in the list? Then [`unlock_fast`] releases it
 /// if its holder is `tid`.
 #[inline(always)]
 pub(super) fn is_linked_alone(line: &LockLine, list: RobustList) -> bool {
     list.is_alone(RobustList::node(&line.word))
 }
 
-/// The fast path of [`unlock`]. `false`: somebody waits, or the lock is not `tid`'s any more, and [`wake_after`] must
+/// The fast path of [`unlock_slow`]. `false`: somebody waits, or the lock is not `tid`'s any more, and [`wake_after`] must
 /// follow.
 #[inline(always)]
-pub(super) fn unlock_alone(line: &LockLine, tid: u32, list: RobustList) -> bool {
+pub(super) fn unlock_fast(line: &LockLine, tid: u32, list: RobustList) -> bool {
     list.unlink_alone();
-    // Release pairs with the Acquire of `lock_free` and `acquire`.
+    // Release pairs with the Acquire of `lock_fast` and `acquire`.
     let released = line.word.compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed).is_ok();
     if released {
         point!("unlock: released");
@@ -166,7 +166,7 @@ pub(super) fn unlock_alone(line: &LockLine, tid: u32, list: RobustList) -> bool 
     released
 }
 
-/// The end of an [`unlock_alone`] that did not find the word as it is when nobody waits.
+/// The end of an [`unlock_fast`] that did not find the word as it is when nobody waits.
 #[cold]
 pub(super) fn wake_after(line: &LockLine, me: &Thread) {
     unlock_and_wake(line, me.tid);
@@ -174,7 +174,7 @@ pub(super) fn wake_after(line: &LockLine, me: &Thread) {
 }
 
 /// Releases the lock, which `me` holds.
-pub(super) fn unlock(line: &LockLine, me: &Thread, linked: Linked) {
+pub(super) fn unlock_slow(line: &LockLine, me: &Thread, linked: Linked) {
     let node = RobustList::node(&line.word);
     // Alone, what is pending is this very node, or what a libc has left there: nothing was when it was linked.
     let interrupted = match linked {
@@ -183,7 +183,7 @@ pub(super) fn unlock(line: &LockLine, me: &Thread, linked: Linked) {
     };
     me.list.begin(node);
     me.list.unlink(node);
-    // Release: as in `unlock_alone`.
+    // Release: as in `unlock_fast`.
     if line.word.compare_exchange(me.tid, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
         point!("unlock slowly: released");
     } else {
@@ -197,7 +197,7 @@ pub(super) fn unlock(line: &LockLine, me: &Thread, linked: Linked) {
 fn unlock_and_wake(line: &LockLine, tid: u32) {
     // Read while holding: afterwards it counts the acquisitions that others make.
     let epoch = line.epoch.load(Ordering::Relaxed);
-    // Release: as in `unlock`. Nobody else changes a held word that has the waiters bit. A failure means that it is not
+    // Release: as in `unlock_slow`. Nobody else changes a held word that has the waiters bit. A failure means that it is not
     // held any more: a signal handler forked after the last look at it, and the child has gone this way, too.
     if line.word.compare_exchange(tid | WAITERS, WAITERS, Ordering::Release, Ordering::Relaxed).is_err() {
         return;

@@ -18,9 +18,9 @@ use std::io;
 use std::time::Duration;
 
 use super::atomic::{Ordering, fence};
-use super::patience::Patience;
 use super::poison::Poison;
 use super::reservation::{self, Free, Token};
+use super::spin::SpinPolicy;
 use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS};
 use crate::fault::point;
 use crate::layout::LockLine;
@@ -70,7 +70,7 @@ pub(super) fn acquire(
     line: &LockLine,
     me: &Thread,
     wait: Wait,
-    patience: &Patience,
+    spin: &SpinPolicy,
     poison: Poison,
     interrupted: &Interrupted,
 ) -> Result<(), Failure> {
@@ -79,7 +79,7 @@ pub(super) fn acquire(
         line,
         me,
         wait,
-        patience,
+        spin,
         poison,
         interrupted,
         token,
@@ -102,7 +102,7 @@ struct Waiter<'a> {
     line: &'a LockLine,
     me: &'a Thread,
     wait: Wait,
-    patience: &'a Patience,
+    spin: &'a SpinPolicy,
     poison: Poison,
     interrupted: &'a Interrupted,
     token: Token,
@@ -148,7 +148,7 @@ impl Waiter<'_> {
                 return Err(Failure::WouldBlock);
             }
             if !self.time_is_up && seen & TID != self.me.tid {
-                seen = self.patience.watch(&self.line.word, self.wait.deadline(), self.has_slept);
+                seen = self.spin.watch(&self.line.word, self.wait.deadline(), self.has_slept);
             }
         }
         if !self.me.is_current() {
@@ -230,14 +230,14 @@ impl Waiter<'_> {
     fn is_gone(&mut self, holder: u32) -> bool {
         let is_gone = if self.looks_up || self.time_is_up {
             death::is_gone(holder)
-        } else if self.patience.is_stranger(holder) {
-            !process::thread_exists(holder)
-        } else {
+        } else if self.spin.was_seen_alive(holder) {
             return false;
+        } else {
+            !process::thread_exists(holder)
         };
         self.looks_up = false;
         if !is_gone {
-            self.patience.meet(holder);
+            self.spin.note_alive(holder);
         }
         is_gone
     }
@@ -261,7 +261,7 @@ fn soon(wait: Duration) -> Deadline {
 fn take(line: &LockLine, seen: u32, tid: u32, poison: Poison) -> bool {
     let marked = seen & (WAITERS | OWNER_DIED) != 0;
     let held = if marked { tid | WAITERS } else { tid };
-    // Acquire: as in `lock_free`; also pairs with the Release of `mark_dead`.
+    // Acquire: as in `lock_fast`; also pairs with the Release of `mark_dead`.
     if line.word.compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed).is_err() {
         return false;
     }

@@ -81,13 +81,13 @@ impl<T: Shareable> Unchecked<T> {
 /// libraries use for some kilobytes, is 27 times slower when the two places are a few bytes apart modulo 4,096 (measured on
 /// an EPYC: 4 KiB in 1,150 ns instead of 42).
 #[repr(C)]
-pub(crate) struct Apart<T: Shareable> {
+pub(crate) struct Spaced<T: Shareable> {
     _before: MaybeUninit<[u8; 64]>,
     pub(crate) bytes: Unchecked<T>,
     _behind: MaybeUninit<[u8; 64]>,
 }
 
-impl<T: Shareable> Apart<T> {
+impl<T: Shareable> Spaced<T> {
     /// From this size on it is worth it.
     pub(crate) const SIZE: usize = 1_024;
 

@@ -182,7 +182,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
             {os}
             pub(crate) mod sync {{
                 pub(crate) use crate::memory::atomic;
-                pub(crate) use crate::stubs::patience;
+                pub(crate) use crate::stubs::spin;
                 {rest}
                 {word} pub(crate) mod word;
                 {robust_futex} pub(crate) mod robust_futex;

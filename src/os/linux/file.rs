@@ -323,7 +323,7 @@ pub(crate) fn release_name(file: &File) -> io::Result<()> {
 
 /// Writes the description into the visitors' book: a byte at random, for itself alone. `false` when a stranger seems to
 /// have locked all of them.
-pub(crate) fn attend(file: &File) -> io::Result<bool> {
+pub(crate) fn mark_present(file: &File) -> io::Result<bool> {
     const ATTEMPTS: usize = 16;
     for _ in 0..ATTEMPTS {
         let start = ATTENDANCE.start + (super::random_place() % (1 << 62)).cast_signed();
@@ -335,12 +335,12 @@ pub(crate) fn attend(file: &File) -> io::Result<bool> {
 }
 
 /// Strikes the description out of the visitors' book. Closing it does the same, unless a forked child has it, too.
-pub(crate) fn stop_attending(file: &File) -> io::Result<()> {
+pub(crate) fn mark_absent(file: &File) -> io::Result<()> {
     set_description_lock(file, libc::F_UNLCK, ATTENDANCE)
 }
 
 /// How many other descriptions stand in the visitors' book, of processes in any namespace. Takes no lock.
-pub(crate) fn count_attending(file: &File) -> io::Result<usize> {
+pub(crate) fn count_present(file: &File) -> io::Result<usize> {
     let mut count = 0;
     let mut unasked = vec![ATTENDANCE];
     while let Some(range) = unasked.pop() {

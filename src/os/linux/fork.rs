@@ -102,7 +102,7 @@ pub(crate) fn begin_child() -> bool {
     }
     let parent = generation::begin_child();
     // Else a handler of the program's came before this one, and has locked already: see `thread::look_up`.
-    if thread::known().is_none() {
+    if thread::cached().is_none() {
         robust_list::empty_inherited(thread::inherited_list());
     }
     namespace::inherit(parent, generation::generation());

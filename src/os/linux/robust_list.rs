@@ -59,7 +59,7 @@ struct Head {
 }
 
 /// Never written: no node is ever in it.
-static NOBODYS: Head = Head { first: 0, futex_offset: 0, list_op_pending: 0 };
+static EMPTY_HEAD: Head = Head { first: 0, futex_offset: 0, list_op_pending: 0 };
 
 /// The address of a node, which is a pointer to the next one.
 pub(crate) type Node = usize;
@@ -85,7 +85,7 @@ pub(crate) struct RobustList {
 
 impl RobustList {
     /// A list that is nobody's: empty, with nothing pending.
-    pub(crate) const NONE: Self = Self { head: (&raw const NOBODYS).cast_mut() };
+    pub(crate) const NONE: Self = Self { head: (&raw const EMPTY_HEAD).cast_mut() };
 
     /// Where a futex word's node and the back pointer in front of it lie, in bytes from the word.
     pub(crate) const NODE: Range<isize> = -FUTEX_OFFSET - WORD as isize..-FUTEX_OFFSET + WORD as isize;

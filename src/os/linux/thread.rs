@@ -55,13 +55,13 @@ thread_local! {
 /// in the PID namespace that it, or its first forebear, began in. So whatever it has opened may be locked without
 /// another look at the namespace.
 #[inline(always)]
-pub(crate) fn fast() -> Option<Thread> {
+pub(crate) fn cached_at_home() -> Option<Thread> {
     let generation = generation::known_generation();
     CACHE.with(|cache| (generation == cache.fast.get()).then(|| cache.thread(generation)))
 }
 
 /// The calling thread, if it has been looked up in this fork generation.
-pub(crate) fn known() -> Option<Thread> {
+pub(crate) fn cached() -> Option<Thread> {
     let generation = generation::generation_if_numbered();
     CACHE.with(|cache| (generation == cache.looked_up.get()).then(|| cache.thread(generation)))
 }
@@ -77,7 +77,7 @@ pub(crate) fn pid_namespace() -> u64 {
 ///
 /// `Unsupported` where the kernel keeps no robust list for the thread (emulators, some sandboxes).
 pub(crate) fn current() -> io::Result<Thread> {
-    match known() {
+    match cached() {
         Some(thread) => Ok(thread),
         None => CACHE.with(|cache| look_up(cache).map(|generation| cache.thread(generation))),
     }

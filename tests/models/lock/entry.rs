@@ -7,7 +7,7 @@ use super::robust_futex::{self, Linked};
 use super::waiting::{Failure, Wait};
 use crate::layout::LockLine;
 use crate::stubs::os::Deadline;
-use crate::stubs::patience::Patience;
+use crate::stubs::spin::SpinPolicy;
 use crate::world::{How, Outcome, Subject};
 
 pub(crate) const fn subject(name: &'static str) -> Subject {
@@ -20,7 +20,7 @@ fn thread(tid: u32, head: usize) -> Thread {
 
 fn lock(line: &LockLine, tid: u32, head: usize, how: How) -> Outcome {
     let me = thread(tid, head);
-    if robust_futex::lock_free(line, &me) {
+    if robust_futex::lock_fast(line, &me) {
         return Outcome::Locked { alone: true };
     }
     let wait = match how {
@@ -28,7 +28,7 @@ fn lock(line: &LockLine, tid: u32, head: usize, how: How) -> Outcome {
         How::Until(deadline) => Wait::Until(Deadline(deadline)),
         How::Forever => Wait::Forever,
     };
-    match robust_futex::lock(line, &me, wait, &Patience, Poison::OfHolders) {
+    match robust_futex::lock_slow(line, &me, wait, &SpinPolicy, Poison::OfHolders) {
         Ok(linked) => Outcome::Locked { alone: linked == Linked::Alone },
         Err(Failure::WouldBlock) => Outcome::WouldBlock,
         Err(Failure::TimedOut { .. }) => Outcome::TimedOut,
@@ -48,10 +48,10 @@ fn unlock(line: &LockLine, tid: u32, head: usize, alone: bool, looks: bool) {
             robust_futex::is_linked_alone(line, me.list)
         };
     if is_simple {
-        if !robust_futex::unlock_alone(line, tid, me.list) {
+        if !robust_futex::unlock_fast(line, tid, me.list) {
             robust_futex::wake_after(line, &me);
         }
     } else if robust_futex::is_held_by(line, tid) {
-        robust_futex::unlock(line, &me, if alone { Linked::Alone } else { Linked::AmongOthers });
+        robust_futex::unlock_slow(line, &me, if alone { Linked::Alone } else { Linked::AmongOthers });
     }
 }

@@ -48,8 +48,8 @@ pub(crate) struct Thread {
     pub(crate) acquired: View,
     /// What a relaxed store publishes.
     pub(crate) released: View,
-    /// The holder that its handle's patience has met.
-    pub(crate) met: u32,
+    /// The holder that its handle has last seen alive.
+    pub(crate) last_seen_alive: u32,
     /// Which of its operations it is in.
     pub(crate) round: usize,
     /// It is on its way to the lock, and so is in a loop that begins with a look at the word.
@@ -600,7 +600,7 @@ impl Run {
                 view: View::default(),
                 acquired: View::default(),
                 released: View::default(),
-                met: 0,
+                last_seen_alive: 0,
                 round: 0,
                 seeks: false,
                 has_slept: false,
@@ -665,7 +665,7 @@ impl Run {
                 State::Walked => 5,
                 State::Gone => 6,
             };
-            hash = mixed(hash, state << 48 | (thread.depth as u64) << 32 | u64::from(thread.met));
+            hash = mixed(hash, state << 48 | (thread.depth as u64) << 32 | u64::from(thread.last_seen_alive));
             if thread.state == State::Gone {
                 continue;
             }

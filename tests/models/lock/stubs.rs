@@ -111,27 +111,27 @@ pub(crate) mod os {
     }
 }
 
-pub(crate) mod patience {
+pub(crate) mod spin {
     use crate::memory::atomic::{AtomicU32, Ordering};
     use crate::run::with;
     use crate::stubs::os::Deadline;
 
-    /// A handle's patience, without the spinning: one look.
-    pub(crate) struct Patience;
+    /// How a handle waits awake, without the spinning: one look.
+    pub(crate) struct SpinPolicy;
 
-    impl Patience {
+    impl SpinPolicy {
         pub(crate) fn watch(&self, word: &AtomicU32, _end: Option<Deadline>, _has_slept: bool) -> u32 {
             // Between this look and the one before, others may do what they may also do before that one.
             word.look_again(Ordering::Relaxed)
         }
 
         /// Looking holders up shows nothing where the kernel reports every death.
-        pub(crate) fn is_stranger(&self, holder: u32) -> bool {
-            with(|run| run.world.unnoticed && run.me().met != holder)
+        pub(crate) fn was_seen_alive(&self, holder: u32) -> bool {
+            with(|run| !run.world.unnoticed || run.me().last_seen_alive == holder)
         }
 
-        pub(crate) fn meet(&self, holder: u32) {
-            with(|run| run.me().met = holder);
+        pub(crate) fn note_alive(&self, holder: u32) {
+            with(|run| run.me().last_seen_alive = holder);
         }
     }
 }

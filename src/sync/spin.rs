@@ -15,7 +15,7 @@
 //!   turn came: 20 to 50 µs instead of 3 on one core. **None after a sleep**: who has been woken, and finds the lock taken
 //!   again, would give its turn away with the processor; beside 30 busy processes the longest waits were 97 ms with it
 //!   and 57 without. That the least served come to their share is not the yield's business: see `reservation.rs`.
-//! * **What is always in vain is left out** ([`Trust`]): three locks that two processes on one core hand to each other
+//! * **What is always in vain is left out** ([`SpinBudget`]): three locks that two processes on one core hand to each other
 //!   took 7 to 15 µs a step with spinning, 2.3 with pthread mutexes, 1.5 with the yield alone. It takes many failures:
 //!   with eight, one of two processes on two cores lost its trust by chance, and then lost every race.
 //!
@@ -29,13 +29,13 @@ use super::word::TID;
 use crate::os::Deadline;
 
 /// Before the first look at the word.
-const FIRST: Duration = Duration::from_nanos(110);
+const FIRST_PROBE: Duration = Duration::from_nanos(110);
 /// From one look at the word to the next.
-const GAP: Duration = Duration::from_nanos(330);
+const PROBE_EVERY: Duration = Duration::from_nanos(330);
 /// Looks before the yield.
-const SHORT: u32 = 3;
+const PROBES_BEFORE_YIELD: u32 = 3;
 /// Looks after it.
-const LONG: u32 = 30;
+const PROBES_AFTER_YIELD: u32 = 30;
 
 /// How long a yield may take, if others are busy.
 const TIME_SLICES: Duration = Duration::from_millis(10);
@@ -45,42 +45,43 @@ const MOST_PAUSES: u32 = 400;
 /// What a handle has learnt by waiting. Forgetting or mixing up any of it costs time and nothing else, so threads share
 /// it without an order.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
-    spinning: Trust,
+pub(super) struct SpinPolicy {
+    budget: SpinBudget,
     /// The last holder that was found alive.
-    met: AtomicU32,
+    last_seen_alive: AtomicU32,
 }
 
-impl Patience {
+impl SpinPolicy {
     /// Waits awake, for some 10 µs and whatever a yield takes, until nobody owns the lock or the end has come. Returns the
     /// word as last seen. `has_slept`: it was woken, and found the lock taken again.
     #[cold]
     pub(super) fn watch(&self, word: &AtomicU32, end: Option<Deadline>, has_slept: bool) -> u32 {
-        let spins = self.spinning.is_worth_it();
-        let mut seen = if spins { looks(word, SHORT, FIRST, end) } else { word.load(Ordering::Relaxed) };
+        let spins = self.budget.is_worth_it();
+        let mut seen =
+            if spins { probe(word, PROBES_BEFORE_YIELD, FIRST_PROBE, end) } else { word.load(Ordering::Relaxed) };
         let mut helped = !is_owned(seen);
         if !helped && !has_slept && may_yield(end) {
             std::thread::yield_now();
             seen = word.load(Ordering::Relaxed);
         }
         if spins && is_owned(seen) {
-            seen = looks(word, LONG, GAP, end);
+            seen = probe(word, PROBES_AFTER_YIELD, PROBE_EVERY, end);
             helped = !is_owned(seen);
         }
         // What had no time to help proves nothing.
         if spins && !end.is_some_and(Deadline::has_passed) {
-            self.spinning.learn(helped);
+            self.budget.learn(helped);
         }
         seen
     }
 
-    /// Is this another holder than the last that was found alive?
-    pub(super) fn is_stranger(&self, holder: u32) -> bool {
-        self.met.load(Ordering::Relaxed) != holder
+    /// Is this the holder that was last seen alive?
+    pub(super) fn was_seen_alive(&self, holder: u32) -> bool {
+        self.last_seen_alive.load(Ordering::Relaxed) == holder
     }
 
-    pub(super) fn meet(&self, holder: u32) {
-        self.met.store(holder, Ordering::Relaxed);
+    pub(super) fn note_alive(&self, holder: u32) {
+        self.last_seen_alive.store(holder, Ordering::Relaxed);
     }
 }
 
@@ -89,14 +90,14 @@ fn is_owned(word: u32) -> bool {
 }
 
 /// Looks at the word so many times, or until nobody owns it, or until the end.
-fn looks(word: &AtomicU32, most: u32, mut gap: Duration, end: Option<Deadline>) -> u32 {
+fn probe(word: &AtomicU32, most: u32, mut gap: Duration, end: Option<Deadline>) -> u32 {
     let mut seen = word.load(Ordering::Relaxed);
     for _ in 0..most {
         if !is_owned(seen) || end.is_some_and(Deadline::has_passed) {
             break;
         }
         pause(gap);
-        gap = GAP;
+        gap = PROBE_EVERY;
         seen = word.load(Ordering::Relaxed);
     }
     seen
@@ -119,21 +120,21 @@ fn pause(gap: Duration) {
     }
 }
 
-/// Whether something is worth a try: after some vain attempts in a row it rests for a while, each time for longer.
+/// Whether something is worth a try: after some futile attempts in a row it rests for a while, each time for longer.
 #[derive(Debug, Default)]
-struct Trust {
+struct SpinBudget {
     /// Vain attempts in a row.
-    vain: AtomicU32,
+    futile: AtomicU32,
     /// So many are left out yet.
     resting: AtomicU32,
 }
 
-/// So many vain attempts in a row mean nothing.
-const VAIN: u32 = 64;
+/// So many futile attempts in a row mean nothing.
+const FUTILE_BEFORE_PAUSE: u32 = 64;
 /// The longest rest is 2 to the power of this.
-const LONGEST: u32 = 8;
+const MAX_PAUSE_LOG2: u32 = 8;
 
-impl Trust {
+impl SpinBudget {
     fn is_worth_it(&self) -> bool {
         let resting = self.resting.load(Ordering::Relaxed);
         self.resting.store(resting.saturating_sub(1), Ordering::Relaxed);
@@ -141,10 +142,14 @@ impl Trust {
     }
 
     fn learn(&self, helped: bool) {
-        let vain = if helped { 0 } else { (self.vain.load(Ordering::Relaxed) + 1).min(VAIN + LONGEST) };
-        self.vain.store(vain, Ordering::Relaxed);
-        if vain > VAIN {
-            self.resting.store(1 << (vain - VAIN), Ordering::Relaxed);
+        let futile = if helped {
+            0
+        } else {
+            (self.futile.load(Ordering::Relaxed) + 1).min(FUTILE_BEFORE_PAUSE + MAX_PAUSE_LOG2)
+        };
+        self.futile.store(futile, Ordering::Relaxed);
+        if futile > FUTILE_BEFORE_PAUSE {
+            self.resting.store(1 << (futile - FUTILE_BEFORE_PAUSE), Ordering::Relaxed);
         }
     }
 }
@@ -155,49 +160,49 @@ mod tests {
 
     #[test]
     fn what_keeps_failing_rests_for_longer_and_longer() {
-        let trust = Trust::default();
+        let budget = SpinBudget::default();
         let mut attempts = 0;
         for _ in 0..10_000 {
-            if trust.is_worth_it() {
+            if budget.is_worth_it() {
                 attempts += 1;
-                trust.learn(false);
+                budget.learn(false);
             }
         }
-        assert!((VAIN..2 * VAIN).contains(&attempts), "{attempts}");
+        assert!((FUTILE_BEFORE_PAUSE..2 * FUTILE_BEFORE_PAUSE).contains(&attempts), "{attempts}");
     }
 
     #[test]
-    fn one_success_restores_trust() {
-        let trust = Trust::default();
-        (0..1_000).filter(|_| trust.is_worth_it()).for_each(|_| trust.learn(false));
-        while !trust.is_worth_it() {}
-        trust.learn(true);
-        assert!((0..VAIN).all(|_| {
-            trust.learn(false);
-            trust.is_worth_it()
+    fn one_success_restores_the_budget() {
+        let budget = SpinBudget::default();
+        (0..1_000).filter(|_| budget.is_worth_it()).for_each(|_| budget.learn(false));
+        while !budget.is_worth_it() {}
+        budget.learn(true);
+        assert!((0..FUTILE_BEFORE_PAUSE).all(|_| {
+            budget.learn(false);
+            budget.is_worth_it()
         }));
     }
 
     #[test]
     fn an_end_that_has_come_proves_nothing() {
-        let patience = Patience::default();
-        assert_eq!(patience.watch(&AtomicU32::new(7), Some(Deadline::now()), false), 7);
-        assert_eq!(patience.spinning.vain.load(Ordering::Relaxed), 0);
+        let spin = SpinPolicy::default();
+        assert_eq!(spin.watch(&AtomicU32::new(7), Some(Deadline::now()), false), 7);
+        assert_eq!(spin.budget.futile.load(Ordering::Relaxed), 0);
         assert!(!may_yield(Some(Deadline::now())));
         assert!(may_yield(Deadline::after(Duration::from_secs(60))) && may_yield(None));
     }
 
     #[test]
     fn a_free_word_is_not_waited_for() {
-        let patience = Patience::default();
-        assert_eq!(patience.watch(&AtomicU32::new(0), None, false), 0);
-        assert_eq!(patience.spinning.vain.load(Ordering::Relaxed), 0);
+        let spin = SpinPolicy::default();
+        assert_eq!(spin.watch(&AtomicU32::new(0), None, false), 0);
+        assert_eq!(spin.budget.futile.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn a_word_that_stays_owned_is_given_up() {
-        let patience = Patience::default();
-        assert_eq!(patience.watch(&AtomicU32::new(7), None, false), 7);
-        assert_eq!(patience.spinning.vain.load(Ordering::Relaxed), 1);
+        let spin = SpinPolicy::default();
+        assert_eq!(spin.watch(&AtomicU32::new(7), None, false), 7);
+        assert_eq!(spin.budget.futile.load(Ordering::Relaxed), 1);
     }
 }
