@@ -11,7 +11,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::kind::Kind;
+use crate::kind;
 
 /// The longest name in bytes. The C libraries' `shm_open` accepts a little less than the file system's 255.
 pub(crate) const MAX_NAME_LEN: usize = 250;
@@ -285,7 +285,7 @@ pub enum LockError {
     },
 
     /// A holder died or panicked while it could change the data in place, or what a lock guards.
-    #[error("lock of segment {name:?} is poisoned: a holder died or panicked {}", what_to_repair(kind))]
+    #[error("lock of segment {name:?} is poisoned: a holder died or panicked {}", kind::repair_of(kind))]
     #[non_exhaustive]
     Poisoned {
         /// The segment.
@@ -355,15 +355,6 @@ impl fmt::Display for Holder {
                 "taken by one that could not be told, or kept for one that had waited for longer; try again",
             ),
         }
-    }
-}
-
-/// How the sentence about a poisoned segment goes on.
-fn what_to_repair(kind: &str) -> &'static str {
-    if kind == Kind::Lock.name() {
-        "while it held it, so that what it guards may be half-changed; check and repair that under lock_recover, or under lock_ignoring_poison and LockGuard::recover; a lock that guards nothing is made with options().poison(false)"
-    } else {
-        "while it could change the elements; check and repair them under lock_recover, or under lock_ignoring_poison and ArrayGuard::recover, or replace them all with copy_from_slice"
     }
 }
 

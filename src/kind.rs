@@ -39,6 +39,8 @@ struct Row {
     body: Body,
     /// If the creator does not do without.
     poison: Poison,
+    /// How the sentence goes on that begins with "a holder died or panicked": what may be torn, and what repairs it.
+    repair: &'static str,
     /// Can there be such a segment? What holds for all kinds is asked by `layout.rs`.
     is_plausible: fn(&Shape) -> bool,
     /// What stands in the angle brackets behind the name, given the type's name and the length.
@@ -53,6 +55,7 @@ const TABLE: [Row; 3] = [
         name: "SharedValue",
         body: Body::CommitCell,
         poison: Poison::Never,
+        repair: "",
         is_plausible: |shape| shape.len == Some(1),
         arguments: |f, name, _| write!(f, "<{name}>"),
         measured: "",
@@ -62,6 +65,7 @@ const TABLE: [Row; 3] = [
         name: "SharedArray",
         body: Body::Elements,
         poison: Poison::OfWriters,
+        repair: "while it could change the elements; check and repair them under lock_recover, or under lock_ignoring_poison and ArrayGuard::recover, or replace them all with copy_from_slice",
         is_plausible: |shape| shape.len.is_some(),
         arguments: |f, name, len| write!(f, "<{name}, {len}>"),
         measured: "elements of ",
@@ -71,6 +75,7 @@ const TABLE: [Row; 3] = [
         name: "SharedLock",
         body: Body::Nothing,
         poison: Poison::OfHolders,
+        repair: "while it held it, so that what it guards may be half-changed; check and repair that under lock_recover, or under lock_ignoring_poison and LockGuard::recover; a lock that guards nothing is made with options().poison(false)",
         is_plausible: |shape| shape.len == Some(0) && shape.elem_size == 0,
         arguments: |_, _, _| Ok(()),
         measured: "",
@@ -85,6 +90,11 @@ const _: () = {
         at += 1;
     }
 };
+
+/// See [`Row::repair`], by the name of the type.
+pub(crate) fn repair_of(name: &str) -> &'static str {
+    TABLE.iter().find(|row| row.name == name).map_or("", |row| row.repair)
+}
 
 impl Kind {
     const fn row(self) -> &'static Row {

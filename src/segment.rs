@@ -2,10 +2,13 @@
 //!
 //! | file | what happens there |
 //! |---|---|
-//! | `segment/create.rs` | a complete segment is made without a name, then gets one |
+//! | `segment/create.rs` | creating, and opening or creating: the attempts |
+//! | `segment/make.rs` | a complete segment is made without a name, then gets one |
 //! | `segment/fresh_name.rs` | a name that nobody has, for a segment that is to have it, or is not finished |
-//! | `segment/open.rs` | a name is followed, what is there is validated, shared and mapped |
+//! | `segment/found.rs` | what stands under a name: opened, validated, whose it is, and how long to try again |
+//! | `segment/open.rs` | what was found is admitted, shared, looked at again and mapped |
 //! | `segment/map.rs` | what is mapped is what was validated |
+//! | `segment/orphan.rs` | what killed users have left is removed |
 //! | `segment/reuse.rs` | an orphan that cannot be removed becomes the new segment |
 //! | `segment/inspect.rs` | a look at a segment that changes nothing |
 //! | `segment/locked.rs` | what can be done while the lock is held |
@@ -23,7 +26,7 @@
 //! * **Born complete.** The file has no name until its header, its data and its creator's lock are in place. A creator
 //!   that is killed leaves nothing.
 //! * **Opened carefully.** Everything in the header is read with file I/O and validated before anything is mapped.
-//! * **The last one out removes it.** Who leaves turns his lock into an exclusive one, without waiting. That fails while
+//! * **The last one out removes it.** A leaver converts its lock into an exclusive one, without waiting. That fails while
 //!   anybody else has one. The conversion is not atomic: for a moment the leaver has no lock at all. Nothing comes of
 //!   it, because a leaver needs none: whoever takes an exclusive lock in that moment is himself a leaver, or found an
 //!   orphan, and removes the name; whoever takes a shared one is a new user, and will leave after us. Two leavers
@@ -32,12 +35,12 @@
 //! * **Orphans.** An exclusive lock that an opener gets says that no user is left: the last one was killed. The opener
 //!   removes the name, or takes over if the segment is persistent. One that belongs to another user, whom this one
 //!   trusts, and cannot be removed for that reason is made anew in place.
-//! * **Removal is guarded.** Who removes a name first takes an open-file-description lock on the file (which does not
-//!   conflict with `flock`), and then checks that the name still leads to this very file. So nobody removes a successor;
-//!   `remove`, which was asked for whatever has the name, then tries again.
-//! * **Looking changes nothing.** Who asks how many users there are takes no lock, or else two could each believe that
-//!   the other remains. Every user also stands in a visitors' book: an open-file-description lock on a byte of his own,
-//!   and the kernel tells of such locks without giving one, also across PID namespaces.
+//! * **Removal is guarded.** Before removing a name, a process takes an open-file-description lock on the file (which
+//!   does not conflict with `flock`) and checks that the name still leads to this very file. So nobody removes a
+//!   successor; `remove`, which was asked for whatever has the name, then tries again.
+//! * **Looking changes nothing.** To count the users, a process takes no lock, or else two could each believe that the
+//!   other remains. Every user also holds a presence byte: an open-file-description lock on a byte of its own. The kernel
+//!   tells of such locks without giving one, also across PID namespaces.
 //! * **Nobody waits for a stopped process**: leavers try once, openers for a bounded time.
 #![allow(unsafe_code)]
 
@@ -59,12 +62,15 @@ use crate::sync::mutex::Mutex;
 use crate::sync::poison::Poison;
 
 mod create;
+mod found;
 mod fresh_name;
 mod inspect;
 mod locked;
+mod make;
 mod map;
 mod memory;
 mod open;
+mod orphan;
 mod presence;
 mod registered;
 mod registry;
@@ -203,7 +209,7 @@ impl<C> Segment<C> {
             .mapping
             .presence
             .file()
-            .map_err(|error| open::os_error(name, "could not inspect the segment", error))?;
+            .map_err(|error| found::os_error(name, "could not inspect the segment", error))?;
         inspect::inspect_own(name, file)
     }
 

@@ -1,7 +1,7 @@
 //! [`User`]: a process that uses a segment.
 
 use super::SegmentInfo;
-use crate::os::{file, process};
+use crate::os::{file_lock, process};
 
 /// A process that has a segment open.
 ///
@@ -41,7 +41,7 @@ impl SegmentInfo {
     /// ```
     #[must_use]
     pub fn users(&self) -> Vec<User> {
-        let mut pids: Vec<u32> = file::lockers(&self.status).unwrap_or_default().iter().map(|it| it.pid).collect();
+        let mut pids: Vec<u32> = file_lock::lockers(&self.status).unwrap_or_default().iter().map(|it| it.pid).collect();
         pids.sort_unstable();
         pids.dedup();
         let user = |pid| process::describe(pid).map(|(command, uid)| User { pid, command, uid });

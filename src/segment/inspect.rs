@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::mem::offset_of;
 
-use super::open::{self, Found, Valid, os_error, read_up_to};
+use super::found::{self, Found, Valid, os_error, read_up_to};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::layout::{BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::file::{self, Status};
-use crate::sync::mutex::{self, LockState};
+use crate::os::file_lock;
+use crate::sync::mutex::LockState;
 use crate::sync::poison::Poison;
 
 /// What a look tells.
@@ -27,7 +28,7 @@ pub(crate) struct Inspection {
 
 /// By name; `None` when there is none, or only what a killed program has left half-made.
 pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
-    match open::open_any(name, false)? {
+    match found::open_any(name, false)? {
         Some(Found { open, contents: Some(contents) }) => look(name, &open.file, open.status, contents).map(Some),
         Some(_) | None => Ok(None),
     }
@@ -50,11 +51,11 @@ fn look(name: &Name, file: &File, status: Status, contents: Valid) -> Result<Ins
     let commits = BODY_OFFSET + offset_of!(CommitLine, commits);
     let line = std::array::from_fn(|i| start[LOCK_OFFSET + i]);
     let rule = Poison::of(identity.shape.kind, header.poisons());
-    let attached =
-        file::count_present(file).map_err(|error| os_error(name, "could not count the users of the segment", error))?;
+    let attached = file_lock::count_present(file)
+        .map_err(|error| os_error(name, "could not count the users of the segment", error))?;
     Ok(Inspection {
         status,
-        lock: mutex::state(lock_kind, &line, header.pid_namespace, rule),
+        lock: LockState::of(lock_kind, &line, header.pid_namespace, rule),
         header,
         identity,
         lock_kind,

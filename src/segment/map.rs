@@ -18,8 +18,8 @@ use std::io;
 
 use shared_memory::{ShmemConf, ShmemError};
 
+use super::found::os_error;
 use super::memory::Memory;
-use super::open::os_error;
 use crate::error::Error;
 use crate::fault::point;
 use crate::layout::Header;

@@ -27,7 +27,7 @@ use crate::name::Name;
 use crate::os::descriptor::Descriptor;
 use crate::os::file::Status;
 use crate::os::fork::forks_begun;
-use crate::os::{self, file, generation};
+use crate::os::{self, file, file_lock, generation};
 
 /// One handle's place among the users of its segment.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(super) struct Presence {
 
 /// Stages: the file is open.
 const ANNOUNCED: u8 = 0;
-/// The description holds a shared lock, and stands in the visitors' book.
+/// The description holds a shared lock and a presence byte.
 const SHARING: u8 = 1;
 /// It belongs to a handle.
 const OWNED: u8 = 2;
@@ -76,15 +76,15 @@ impl Presence {
     /// Becomes a user. `false`, and not one: somebody is removing the segment.
     pub(super) fn share(&self) -> io::Result<bool> {
         let file = self.just_opened();
-        // The visitors' book first: so whoever uses the segment stands in it, at every moment.
-        let present = file::mark_present(file);
+        // The presence byte first: so whoever uses the segment has one, at every moment.
+        let present = file_lock::mark_present(file);
         point!("register: present");
-        let shared = present.and_then(|present| if present { file::try_share(file) } else { Ok(false) });
+        let shared = present.and_then(|present| if present { file_lock::try_share(file) } else { Ok(false) });
         point!("register: shared");
         if matches!(shared, Ok(true)) {
             self.stage.store(SHARING, Ordering::SeqCst);
         } else {
-            let _ = file::mark_absent(file); // explicitly: a child in the middle of its fork may have the description
+            let _ = file_lock::mark_absent(file); // explicitly: a child in the middle of its fork may have the description
             let _ = file.unlock(); // one that takes over holds it still
         }
         shared
@@ -141,15 +141,15 @@ impl Presence {
         point!("close: left");
     }
 
-    /// Leaves at exit. Other threads are still there then, and may hold the lock: so the process stays in the visitors'
-    /// book until its end.
+    /// Leaves at exit. Other threads are still there then, and may hold the lock: so the process keeps a presence
+    /// byte until its end.
     pub(super) fn leave_at_exit(&self) {
         if !self.is_of_this_process() {
             return; // the end of the process is enough
         }
         let Some((stage, file)) = self.begin_leaving() else { return };
         let second = self.take_name_along(stage, file, |second| {
-            let _ = file::mark_present(second);
+            let _ = file_lock::mark_present(second);
             point!("exit: present by a second description");
         });
         if let Some(second) = second {
@@ -208,7 +208,7 @@ impl Presence {
             None
         };
         let last = second.as_ref().unwrap_or(file);
-        if file::try_exclude(last).unwrap_or(false) {
+        if file_lock::try_exclude(last).unwrap_or(false) {
             point!("close: excluded");
             let _ = removal::unlink_exact(last, self.file.opened(), &self.name);
         }
@@ -253,11 +253,11 @@ impl Presence {
     fn take_own_description(&self) -> io::Result<bool> {
         let Some(own) = self.reopen()? else { return Ok(false) };
         point!("fork: own description opened");
-        if !file::mark_present(&own)? {
+        if !file_lock::mark_present(&own)? {
             return Ok(false);
         }
         point!("fork: own description present");
-        let is_shared = file::try_share(&own)?;
+        let is_shared = file_lock::try_share(&own)?;
         point!("fork: own description shared");
         Ok(is_shared && self.file.replace_by(own))
     }

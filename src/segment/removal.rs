@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::open::{self, Found, Ours, Retries};
+use super::found::{self, Found, Ours, Retries};
 use crate::error::Error;
 use crate::fault::point;
 use crate::layout::HEADER_LEN;
 use crate::name::{Name, is_private};
 use crate::os::file::Status;
-use crate::os::{self, directory, file, process};
+use crate::os::{self, directory, file, file_lock, process};
 
 /// Removes the name if it still leads to this very file, which has this status. The caller holds the file exclusively, or was asked to.
 ///
@@ -18,7 +18,7 @@ use crate::os::{self, directory, file, process};
 pub(super) fn unlink_exact(file: &File, status: &Status, name: &Name) -> io::Result<bool> {
     // Whoever removes this name must hold this lock of this file. So while we hold it, and the name leads here, nobody
     // can remove it and put a successor in its place.
-    if !file::try_guard_name(file)? {
+    if !file_lock::try_guard_name(file)? {
         return Ok(false);
     }
     point!("unlink: guarded");
@@ -27,7 +27,7 @@ pub(super) fn unlink_exact(file: &File, status: &Status, name: &Name) -> io::Res
         return Ok(true); // what has no name needs no guard, and this one goes with the file
     }
     // By hand: a child that was forked meanwhile has the description, too, and would go on to guard.
-    let released = file::release_name(file);
+    let released = file_lock::release_name(file);
     point!("unlink: guard released");
     released.and(unlinked).map(|unlinked| unlinked != Unlinked::Nothing)
 }
@@ -79,12 +79,12 @@ pub fn remove(name: &str) -> Result<(), Error> {
     let name = Name::new(name)?;
     let mut retries = Retries::new();
     loop {
-        let Some(Ours { file, status, .. }) = open::open_ours(&name, true)? else {
+        let Some(Ours { file, status, .. }) = found::open_ours(&name, true)? else {
             return Err(Error::NotFound { name: name.shared() });
         };
         point!("remove: recognised");
         let removed = unlink_exact(&file, &status, &name);
-        if removed.map_err(|error| open::os_error(&name, "could not remove the segment", error))? {
+        if removed.map_err(|error| found::os_error(&name, "could not remove the segment", error))? {
             point!("remove: removed");
             return Ok(());
         }
@@ -156,11 +156,11 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
         return Some(false);
     }
     let file = if is_private(name.as_str()) {
-        open::open_regular(&name, true).ok()??.0 // whatever is in it yet
+        found::open_regular(&name, true).ok()??.0 // whatever is in it yet
     } else if status.len < HEADER_LEN as u64 {
         return Some(false);
     } else {
-        let Found { open, contents } = open::open_any(&name, true).ok()??;
+        let Found { open, contents } = found::open_any(&name, true).ok()??;
         if contents.is_some_and(|valid| valid.header.persistent()) {
             return Some(false);
         }
@@ -170,7 +170,7 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
         return Some(false);
     }
     point!("sweep: looked at one");
-    if !file::try_exclude(&file).ok()? {
+    if !file_lock::try_exclude(&file).ok()? {
         return Some(false);
     }
     point!("sweep: orphan excluded");

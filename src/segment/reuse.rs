@@ -17,42 +17,18 @@ use std::io;
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
 
-use super::create;
-use super::open::{self, Attempt, Open, Valid};
-use super::{Mapping, removal};
+use super::found::Valid;
+use super::open::{self, Attempt};
+use super::orphan::Orphan;
+use super::{Mapping, make};
 use crate::error::Error;
 use crate::fault::point;
 use crate::identity::Identity;
 use crate::layout::{BODY_OFFSET, HEADER_LEN, Header};
 use crate::name::Name;
 use crate::options::Settings;
-use crate::os::file;
-
-/// An orphan that this user cannot remove, held exclusively.
-pub(super) struct Orphan(Open);
 
 impl Orphan {
-    /// Removes an orphan that is held exclusively; `Some` if this user may not, and nobody has it mapped any more: a
-    /// process that is exiting is no user, but its threads may still run.
-    pub(super) fn remove(open: Open, name: &Name) -> Result<Option<Self>, Error> {
-        let removed = removal::unlink_exact(&open.file, &open.status, name);
-        let may_not = removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        if may_not && matches!(file::count_present(&open.file), Ok(0)) {
-            return Ok(Some(Self(open)));
-        }
-        let _ = open.file.unlock(); // by hand: a child that was forked meanwhile has the description, too
-        if may_not {
-            return Ok(None);
-        }
-        removed.map(|_| None).map_err(|error| open::os_error(name, "could not remove the orphaned segment", error))
-    }
-
-    /// Leaves it to its owner.
-    pub(super) fn give_back(self) {
-        let _ = self.0.file.unlock(); // by hand, as above
-        point!("reuse: given back");
-    }
-
     /// Makes the new segment in its place; `None` when somebody else came first.
     pub(super) fn reuse(
         self,
@@ -70,7 +46,7 @@ impl Orphan {
         };
         if let Err(error) = reset(&self.0.file, &header, &mut image, settings.reserve, initial) {
             self.give_back();
-            return Err(create::create_error(name, header.total_len, error));
+            return Err(make::create_error(name, header.total_len, error));
         }
         let valid = Valid { header, identity: identity.clone(), lock_kind: settings.lock_kind() };
         match open::share_and_map(name, self.0, valid)? {
@@ -94,7 +70,7 @@ impl Orphan {
         if mode != settings.mode() {
             return Err(Error::ForeignOrphan { name: name.shared(), owner: self.0.status.owner, mode });
         }
-        create::prepare(name, identity, settings)
+        make::prepare(name, identity, settings)
     }
 }
 
@@ -107,7 +83,7 @@ fn reset(file: &File, header: &Header, image: &mut [u8; BODY_OFFSET], reserve: b
     point!("reuse: marked");
     file.set_len(HEADER_LEN as u64)?;
     point!("reuse: emptied");
-    create::write_contents(file, header, image, reserve, initial)?;
+    make::write_contents(file, header, image, reserve, initial)?;
     point!("reuse: written");
     file.write_all_at(&header.flags.to_ne_bytes(), FLAGS as u64)?;
     point!("reuse: finished");

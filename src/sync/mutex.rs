@@ -30,7 +30,7 @@ use crate::os::{self, Deadline};
 mod outside;
 
 pub(crate) use super::waiting::Wait;
-pub(crate) use outside::{LockState, after_all_users_left, check_available, may_cross_namespaces, new, state};
+pub(crate) use outside::{LockState, after_all_users_left, check_available, may_cross_namespaces, new};
 
 impl Wait {
     pub(crate) fn at_most(duration: Duration) -> Self {

@@ -4,6 +4,7 @@ pub(crate) mod death;
 pub(crate) mod descriptor;
 pub(crate) mod directory;
 pub(crate) mod file;
+pub(crate) mod file_lock;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod generation;

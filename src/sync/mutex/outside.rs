@@ -53,20 +53,23 @@ pub(crate) struct LockState {
     pub(crate) poisoned: bool,
 }
 
-/// `created_in`: the PID namespace that the header names.
-pub(crate) fn state(kind: LockKind, line: &LockBytes, created_in: u64, rule: Poison) -> LockState {
-    let poisoned =
-        |owner_died| rule.is_told_by(owner_died, line[offset_of!(LockLine, poison)], line[offset_of!(LockLine, dirty)]);
-    match kind {
-        LockKind::Futex => {
-            let seen = robust_futex::word_in(line);
-            let holder = word::holder_in(seen);
-            let holder_here = holder.filter(|_| created_in == namespace::pid_namespace());
-            LockState { holder, holder_here, poisoned: poisoned(word::says_owner_died(seen)) }
-        }
-        LockKind::OsMutex => {
-            let record = os_mutex::Record::in_bytes(line);
-            LockState { holder: record.thread(), holder_here: record.thread_here(), poisoned: poisoned(false) }
+impl LockState {
+    /// `created_in`: the PID namespace that the header names.
+    pub(crate) fn of(kind: LockKind, line: &LockBytes, created_in: u64, rule: Poison) -> Self {
+        let poisoned = |owner_died| {
+            rule.is_told_by(owner_died, line[offset_of!(LockLine, poison)], line[offset_of!(LockLine, dirty)])
+        };
+        match kind {
+            LockKind::Futex => {
+                let seen = robust_futex::word_in(line);
+                let holder = word::holder_in(seen);
+                let holder_here = holder.filter(|_| created_in == namespace::pid_namespace());
+                Self { holder, holder_here, poisoned: poisoned(word::says_owner_died(seen)) }
+            }
+            LockKind::OsMutex => {
+                let record = os_mutex::Record::in_bytes(line);
+                Self { holder: record.thread(), holder_here: record.thread_here(), poisoned: poisoned(false) }
+            }
         }
     }
 }

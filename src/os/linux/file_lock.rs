@@ -1,0 +1,207 @@
+//! The kernel's two families of locks on files.
+//!
+//! `flock` (through `std::fs::File`) belongs to an open file description and decides who uses a segment and who is the
+//! last. Open file description locks (`fcntl`) never conflict with `flock`. One byte of them guards the removal of a
+//! name. The others are presence bytes, one for each user, because such locks can be asked for without taking one, which
+//! `flock` cannot.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+
+use super::file::Status;
+
+/// Takes or converts to a shared `flock`, without waiting; `false` when somebody holds it exclusively.
+pub(crate) fn try_share(file: &File) -> io::Result<bool> {
+    retry(|| file.try_lock_shared())
+}
+
+/// Takes or converts to an exclusive `flock`, without waiting; `false` when somebody else holds it. A shared lock that
+/// was held before is then lost (flock(2): "the original lock lost").
+pub(crate) fn try_exclude(file: &File) -> io::Result<bool> {
+    retry(|| file.try_lock())
+}
+
+/// std does not retry interrupted calls.
+fn retry(mut attempt: impl FnMut() -> Result<(), TryLockError>) -> io::Result<bool> {
+    loop {
+        match attempt() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// A byte range of open-file-description locks. It has nothing to do with the data at that offset.
+#[derive(Clone, Copy, Debug)]
+struct LockRange {
+    start: libc::off_t,
+    len: libc::off_t,
+}
+
+/// Who removes the name holds this one.
+const NAME_GUARD: LockRange = LockRange { start: 0, len: 1 };
+/// The presence bytes: each user holds one of them.
+const PRESENCE: LockRange = LockRange { start: 1, len: 1 << 62 };
+
+/// Takes the lock that guards the name of this file, without waiting; `false` when another description has it. It goes
+/// when the description is closed, or by [`release_name`].
+pub(crate) fn try_guard_name(file: &File) -> io::Result<bool> {
+    try_lock_range(file, NAME_GUARD)
+}
+
+pub(crate) fn release_name(file: &File) -> io::Result<()> {
+    set_description_lock(file, libc::F_UNLCK, NAME_GUARD)
+}
+
+/// Gives the description a presence byte: one at random, for itself alone. `false` when a stranger seems to have locked
+/// all of them.
+pub(crate) fn mark_present(file: &File) -> io::Result<bool> {
+    const ATTEMPTS: usize = 16;
+    for _ in 0..ATTEMPTS {
+        let start = PRESENCE.start + (super::random_place() % (1 << 62)).cast_signed();
+        if try_lock_range(file, LockRange { start, len: 1 })? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Gives the presence byte back. Closing the description does the same, unless a forked child has it, too.
+pub(crate) fn mark_absent(file: &File) -> io::Result<()> {
+    set_description_lock(file, libc::F_UNLCK, PRESENCE)
+}
+
+/// How many other descriptions have a presence byte, of processes in any namespace. Takes no lock.
+pub(crate) fn count_present(file: &File) -> io::Result<usize> {
+    let mut count = 0;
+    let mut unasked = vec![PRESENCE];
+    while let Some(range) = unasked.pop() {
+        let Some(found) = someone_in(file, range)? else { continue };
+        count += 1;
+        let behind = found.start + found.len;
+        unasked.push(LockRange { start: range.start, len: found.start - range.start });
+        unasked.push(LockRange { start: behind, len: range.start + range.len - behind });
+        unasked.retain(|range| range.len > 0); // a length of 0 would mean "to the end of all files"
+    }
+    Ok(count)
+}
+
+/// One of the locks that other descriptions hold in this range.
+fn someone_in(file: &File, range: LockRange) -> io::Result<Option<LockRange>> {
+    let mut lock = description_lock(libc::F_WRLCK, range);
+    // SAFETY: the descriptor is open, and the structure outlives the call, which writes its answer there.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // A stranger may hold more than a byte: what lies outside the range is not ours to count.
+    let end = range.start + range.len;
+    let start = lock.l_start.clamp(range.start, end - 1);
+    let len = if lock.l_len == 0 { end - start } else { (lock.l_start + lock.l_len).min(end) - start };
+    Ok((libc::c_int::from(lock.l_type) != libc::F_UNLCK).then_some(LockRange { start, len: len.max(1) }))
+}
+
+fn try_lock_range(file: &File, range: LockRange) -> io::Result<bool> {
+    match set_description_lock(file, libc::F_WRLCK, range) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn set_description_lock(file: &File, kind: libc::c_int, range: LockRange) -> io::Result<()> {
+    let lock = description_lock(kind, range);
+    // SAFETY: the descriptor is open, and the structure outlives the call.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn description_lock(kind: libc::c_int, range: LockRange) -> libc::flock {
+    // SAFETY: all-zero bytes are a flock structure; fcntl wants l_pid to be 0.
+    let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock.l_start = range.start;
+    lock.l_len = range.len;
+    lock
+}
+
+/// The processes that hold a `flock` on this file, one entry for each lock, with 0 for those that this PID namespace
+/// cannot name. `None` without `/proc`. Good for a message only: the kernel leaves some out, and tells in pieces.
+pub(crate) fn lockers(of: &Status) -> Option<Vec<Locker>> {
+    // proc_locks(5): "1: FLOCK  ADVISORY  READ  5433 08:01:7864448 0 EOF": the device in hexadecimal, then the inode.
+    let (major, minor) = (libc::major(of.device), libc::minor(of.device));
+    let id = format!("{major:02x}:{minor:02x}:{}", of.inode);
+    let table = fs::read_to_string("/proc/locks").ok()?;
+    let found = table.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        match fields[..] {
+            [_, "FLOCK", _, access, pid, file, ..] if file == id => {
+                Some(Locker { pid: pid.parse().unwrap_or(0), exclusive: access == "WRITE" })
+            }
+            _ => None,
+        }
+    });
+    Some(found.collect())
+}
+
+/// One `flock` on a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Locker {
+    pub(crate) pid: u32,
+    pub(crate) exclusive: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use super::super::file::{create_private, create_unnamed, status, unlink};
+    use super::*;
+
+    /// Without a name if that is possible: a sweep of another test would look at it.
+    fn new_file() -> File {
+        create_unnamed().unwrap_or_else(|_| {
+            let name = crate::unique_name("robust-shm-file");
+            let file = create_private(&name);
+            unlink(&name).unwrap();
+            file.unwrap()
+        })
+    }
+
+    /// Else a child that was forked meanwhile, and has the description, would guard it for as long as it lives.
+    #[test]
+    fn a_name_may_be_guarded_again_when_it_has_been_released() {
+        let one = new_file();
+        let same = format!("/proc/self/fd/{}", one.as_raw_fd());
+        let other = OpenOptions::new().read(true).write(true).open(same).unwrap();
+        assert!(try_guard_name(&one).unwrap());
+        assert!(!try_guard_name(&other).unwrap());
+        release_name(&one).unwrap();
+        assert!(try_guard_name(&other).unwrap());
+    }
+
+    #[test]
+    fn who_shares_a_file_is_not_said_to_hold_it_exclusively() {
+        let file = new_file();
+        let status = status(&file).unwrap();
+        if lockers(&status).is_none() {
+            return; // without /proc, messages name nobody
+        }
+        // The table is told in pieces, and others come and go: so until this lock has been told once.
+        let is_exclusive = || {
+            (0..10_000).find_map(|_| match lockers(&status)?[..] {
+                [Locker { exclusive, .. }] => Some(exclusive),
+                _ => None,
+            })
+        };
+        assert!(try_share(&file).unwrap());
+        assert_eq!(is_exclusive(), Some(false));
+        assert!(try_exclude(&file).unwrap());
+        assert_eq!(is_exclusive(), Some(true));
+    }
+}

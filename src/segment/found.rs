@@ -1,0 +1,208 @@
+//! What stands under a name: it is opened and validated, and nothing that it says is believed before.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::fault::point;
+use crate::identity::Identity;
+use crate::layout::{self, HEADER_LEN, Header};
+use crate::name::Name;
+use crate::options::LockKind;
+use crate::os::file::Status;
+use crate::os::{self, Deadline, file, file_lock};
+
+/// A segment, or what is left of one that was being made anew.
+pub(super) struct Found {
+    pub(super) open: Open,
+    /// What a valid header says; `None` when it is unfinished, and nobody's.
+    pub(super) contents: Option<Valid>,
+}
+
+pub(super) struct Open {
+    pub(super) file: File,
+    /// How many forks had begun before it was opened.
+    pub(super) forks: u32,
+    pub(super) status: Status,
+}
+
+pub(super) struct Valid {
+    pub(super) header: Header,
+    pub(super) identity: Identity,
+    pub(super) lock_kind: LockKind,
+}
+
+/// Opens and validates; `None` when there is no such name.
+pub(super) fn open_any(name: &Name, writable: bool) -> Result<Option<Found>, Error> {
+    let forks = os::fork::forks_begun_and_over();
+    let Some(Ours { file, status, start }) = open_ours(name, writable)? else { return Ok(None) };
+    let contents = if Header::is_unfinished(name, &start, status.len)? {
+        None
+    } else {
+        let (header, identity, lock_kind) = Header::validate(name, &start, status.len)?;
+        Some(Valid { header, identity, lock_kind })
+    };
+    Ok(Some(Found { open: Open { file, forks, status }, contents }))
+}
+
+/// A file that says it is a segment, of whatever format, and what stands at its start.
+pub(super) struct Ours {
+    pub(super) file: File,
+    pub(super) status: Status,
+    /// As much of a header as there is.
+    pub(super) start: Vec<u8>,
+}
+
+/// Opens a file of ours; anything else under the name is `NotASegment`, and is not disturbed: what is no regular file is
+/// not opened, and nothing is opened for writing (others could then not execute it, and watchers would think that it has
+/// changed) before it has said that it is ours.
+///
+/// Start and length belong together: an orphan may be made anew meanwhile, and be short in between, but then the start
+/// differs when it is read again. Who changes it or the name each time does so on purpose, and is let have his way.
+pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Error> {
+    const ATTEMPTS: usize = 100;
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let Some((reading, first_status)) = open_regular(name, false)? else { return Ok(None) };
+        let start = read_start(&reading).map_err(|error| os_error(name, "could not read the segment", error))?;
+        point!("open: read");
+        Header::check_magic(name, &start, first_status.len)?;
+        let opened = match writable {
+            true => open_checked(name, true)?, // of the name, what it leads to was looked at just now
+            false => {
+                let status =
+                    file::status(&reading).map_err(|error| os_error(name, "could not inspect the segment", error))?;
+                Some((reading, status))
+            }
+        };
+        let Some((file, status)) = opened else { return Ok(None) };
+        if !status.is_same_file(&first_status) {
+            continue; // somebody has replaced it
+        }
+        point!("open: opened");
+        let is_whole = read_start(&file).map_err(|error| os_error(name, "could not read the segment", error))? == start;
+        last = Some(Ours { file, status, start });
+        if is_whole {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+fn read_start(file: &File) -> io::Result<Vec<u8>> {
+    let mut start = vec![0; HEADER_LEN];
+    let len = read_up_to(file, &mut start)?;
+    start.truncate(len);
+    Ok(start)
+}
+
+/// Opens a regular file; anything else under the name is `NotASegment`.
+pub(super) fn open_regular(name: &Name, writable: bool) -> Result<Option<(File, Status)>, Error> {
+    match file::status_of(name.as_str()) {
+        Ok(status) => check_regular(name, &status)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(os_error(name, "could not look at the segment", error)),
+    }
+    open_checked(name, writable)
+}
+
+fn check_regular(name: &Name, status: &Status) -> Result<(), Error> {
+    status.strange.map_or(Ok(()), |kind| Err(layout::not_a_segment(name, kind.to_owned())))
+}
+
+/// The second half of [`open_regular`]: a regular file had the name a moment ago.
+fn open_checked(name: &Name, writable: bool) -> Result<Option<(File, Status)>, Error> {
+    let file = match file::open(name.as_str(), writable) {
+        Ok(file) => file,
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ENOENT) => return Ok(None),
+            Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
+                return Err(layout::not_a_segment(name, "something that was a file a moment ago".to_owned()));
+            }
+            _ => return Err(os_error(name, "could not open the segment", error)),
+        },
+    };
+    let status = file::status(&file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
+    check_regular(name, &status)?;
+    Ok(Some((file, status)))
+}
+
+/// Reads from the start of the file until the buffer is full or the file ends.
+pub(super) fn read_up_to(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < buffer.len() {
+        match file.read_at(&mut buffer[len..], len as u64) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+pub(super) fn check_owner(name: &Name, Open { file, status, .. }: &Open, allowed: &[u32]) -> Result<(), Error> {
+    let me = os::process::effective_uid();
+    if status.owner != me && !allowed.contains(&status.owner) {
+        return Err(Error::ForeignOwner { name: name.shared(), expected: me, found: status.owner });
+    }
+    if !os::owner::is_told(file, status.owner) {
+        return Err(Error::UnknownOwner { name: name.shared(), found: status.owner });
+    }
+    Ok(())
+}
+
+pub(super) fn read_header(file: &File) -> io::Result<Option<Header>> {
+    let mut bytes = [0; HEADER_LEN];
+    let len = read_up_to(file, &mut bytes)?;
+    Ok((len == HEADER_LEN).then(|| bytemuck::pod_read_unaligned(&bytes)))
+}
+
+/// A bounded readiness to try again.
+pub(super) struct Retries {
+    until: Option<Deadline>,
+    pause: Duration,
+}
+
+impl Retries {
+    const LIMIT: Duration = Duration::from_secs(5);
+    const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
+    pub(super) fn new() -> Self {
+        Self { until: None, pause: Duration::from_micros(20) }
+    }
+
+    /// Pauses before the next attempt, or says who is in the way when there were enough of them.
+    pub(super) fn wait(&mut self, name: &Name, action: &'static str) -> Result<(), Error> {
+        let until = *self.until.get_or_insert_with(|| Deadline::after(Self::LIMIT).unwrap_or_else(Deadline::now));
+        if until.has_passed() {
+            return Err(os_error(name, action, io::Error::new(io::ErrorKind::TimedOut, who_is_in_the_way(name))));
+        }
+        std::thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(Self::LONGEST_PAUSE);
+        Ok(())
+    }
+}
+
+fn who_is_in_the_way(name: &Name) -> String {
+    let lockers =
+        file::status_of(name.as_str()).ok().and_then(|status| file_lock::lockers(&status)).unwrap_or_default();
+    match lockers.iter().find(|locker| locker.exclusive) {
+        Some(locker) => format!("process {} holds it exclusively and does not go on (is it stopped?)", locker.pid),
+        None => "other programs kept creating and removing it, or one was stopped while it removed it".to_owned(),
+    }
+}
+
+/// The error for what the operating system said.
+pub(super) fn os_error(name: &Name, action: &'static str, source: io::Error) -> Error {
+    if source.kind() != io::ErrorKind::PermissionDenied {
+        return Error::io(name.shared(), action, source);
+    }
+    let found = match file::status_of(name.as_str()) {
+        Ok(status) => format!("owner uid {}, mode {:04o}", status.owner, status.mode),
+        Err(_) => "no access to /dev/shm".to_owned(),
+    };
+    Error::PermissionDenied { name: name.shared(), found, source }
+}

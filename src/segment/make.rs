@@ -1,0 +1,210 @@
+//! Making the file of a new segment: complete first, named last.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::SystemTime;
+
+use super::Mapping;
+use super::fresh_name::private_name;
+use super::registered::{self, Registered};
+use super::{found, map};
+use crate::error::{Error, LockError};
+use crate::fault::point;
+use crate::identity::Identity;
+use crate::layout::{BODY_OFFSET, Creation, Header, PAGE};
+use crate::name::Name;
+use crate::options::Settings;
+use crate::os::{self, file};
+use crate::sync::mutex;
+
+/// One attempt; `None` when the name is taken, or when a sweep or `remove` was faster.
+pub(super) fn try_make(
+    name: &Name,
+    identity: &Identity,
+    settings: &Settings,
+    initial: &[u8],
+) -> Result<Option<Mapping>, Error> {
+    let (header, image) = prepare(name, identity, settings)?;
+    point!("create: prepared");
+    let finished = finish(name, &header, &image, settings, initial);
+    let finished = finished.map_err(|error| create_error(name, header.total_len, error))?;
+    let Some(presence) = finished else { return Ok(None) };
+    let memory = match map::map(name, presence.opened(), &header) {
+        Ok(Some(memory)) => memory,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            presence.retract();
+            return Err(error);
+        }
+    };
+    point!("create: mapped");
+    let mut mapping = Mapping::new(memory, &header, settings.lock_kind(), name.clone(), presence)?;
+    mapping.was_created = true;
+    Ok(Some(mapping))
+}
+
+/// What can be known to fail before anything is made: the header, and it with the lock behind it.
+pub(super) fn prepare(
+    name: &Name,
+    identity: &Identity,
+    settings: &Settings,
+) -> Result<(Header, [u8; BODY_OFFSET]), Error> {
+    let lock = mutex::new(settings.lock_kind()).map_err(|source| lock_unavailable(name, source))?;
+    registered::install_hooks()
+        .map_err(|error| found::os_error(name, "could not prepare for forks before creating the segment", error))?;
+    let creation = Creation {
+        id: os::random_id(),
+        lock_kind: settings.lock_kind(),
+        persistent: settings.persistent(),
+        poison: settings.poison(),
+        pid_namespace: os::namespace::pid_namespace(),
+        created: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64),
+        creator_pid: std::process::id(),
+        creator_uid: os::process::effective_uid(),
+    };
+    let header = Header::new(identity, creation).ok_or_else(|| out_of_memory(name, u64::MAX))?;
+    // What no opener would accept must not be made.
+    let image = header.image(lock);
+    Header::validate(name, &image, header.total_len)?;
+    file::check_limit(header.total_len).map_err(|error| create_error(name, header.total_len, error))?;
+    Ok((header, image))
+}
+
+/// Makes the file and gives it its name, last; `None` when the name is taken, or when a sweep or `remove` was faster.
+///
+/// Without a name the kernel forgets what a dead creator leaves. Where that cannot be, because the file system, the
+/// kernel (before Linux 6.10, without `/proc`) or a sandbox does not let it be made or linked, it has a private name
+/// first.
+fn finish(
+    name: &Name,
+    header: &Header,
+    image: &[u8],
+    settings: &Settings,
+    initial: &[u8],
+) -> io::Result<Option<Registered>> {
+    match announced(name, settings, file::create_unnamed) {
+        Ok(presence) => {
+            point!("create: made without a name");
+            if !fill(&presence, header, image, settings, initial)? {
+                return Ok(None);
+            }
+            match file::link(presence.just_opened(), name.as_c_str()) {
+                Ok(()) => {
+                    point!("create: linked");
+                    return Ok(Some(presence));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+                Err(error) if file::wants_a_name(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(error) if file::wants_a_name(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let private = PrivateName(private_name(name));
+    let presence = announced(name, settings, || match file::create_private(&private.0) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            file::unlink(&private.0)?; // of an attempt that a fork has spoilt
+            file::create_private(&private.0)
+        }
+        result => result,
+    })?;
+    if !fill(&presence, header, image, settings, initial)? {
+        return Ok(None);
+    }
+    match file::link_private(&private.0, name.as_str()) {
+        Ok(()) => Ok(Some(presence)), // the private name ends here; the file keeps its public one
+        // NotFound: a sweep has taken the private name for a dead creator's.
+        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a file, so that every child that is forked from now on knows of it.
+fn announced(name: &Name, settings: &Settings, make: impl Fn() -> io::Result<File>) -> io::Result<Registered> {
+    loop {
+        let forks = os::fork::forks_begun_and_over();
+        let file = make().inspect(|_| {
+            point!("create: opened");
+        })?;
+        let status = file::status(&file)?;
+        if let Some(presence) = Registered::announce(file, status, name, settings.persistent(), forks)? {
+            return Ok(presence);
+        }
+    }
+}
+
+/// Everything that a segment needs before it may have a name, its creator's presence included. `false` when a sweep is
+/// removing the private name, which it has taken for a dead creator's.
+fn fill(presence: &Registered, header: &Header, image: &[u8], settings: &Settings, initial: &[u8]) -> io::Result<bool> {
+    let file = presence.just_opened();
+    if file::ensure_mode(file, presence.opened(), settings.mode())? {
+        point!("create: mode set");
+    }
+    write_contents(file, header, image, settings.reserve, initial)?;
+    point!("create: written");
+    presence.share()
+}
+
+pub(super) fn write_contents(
+    file: &File,
+    header: &Header,
+    image: &[u8],
+    reserve: bool,
+    initial: &[u8],
+) -> io::Result<()> {
+    if header.total_len <= PAGE as u64 {
+        // All at once: what is written has its page, so there is nothing to size and to reserve.
+        let mut page = [0; PAGE];
+        let data = header.data_offset as usize;
+        page[..image.len()].copy_from_slice(image);
+        page[data..data + initial.len()].copy_from_slice(initial);
+        return file.write_all_at(&page[..header.total_len as usize], 0);
+    }
+    file.set_len(header.total_len)?;
+    point!("create: sized");
+    if reserve {
+        file::reserve(file, header.total_len)?;
+        point!("create: reserved");
+    }
+    file.write_all_at(image, 0)?;
+    point!("create: header written");
+    file.write_all_at(initial, header.data_offset)
+}
+
+/// A name that goes when it is dropped. A creator that is killed leaves it; the next sweep of the same user finds the
+/// file unlocked and removes it.
+struct PrivateName(String);
+
+impl Drop for PrivateName {
+    fn drop(&mut self) {
+        // A failure leaves a second name for a while, which a sweep removes.
+        let _ = file::unlink(&self.0);
+    }
+}
+
+fn lock_unavailable(name: &Name, source: io::Error) -> Error {
+    LockError::io(name.shared(), "could not create the lock", source).into()
+}
+
+pub(super) fn create_error(name: &Name, requested: u64, error: io::Error) -> Error {
+    if file::is_out_of_space(&error) {
+        return out_of_memory(name, requested);
+    }
+    if error.kind() == io::ErrorKind::QuotaExceeded {
+        let text = format!(
+            "the disk quota of this user in /dev/shm is used up, and {requested} bytes are needed: remove unused segments (remove_orphans), or have it raised"
+        );
+        return Error::io(name.shared(), "could not create the segment", io::Error::new(error.kind(), text));
+    }
+    if error.kind() == io::ErrorKind::NotFound {
+        let source = io::Error::new(error.kind(), "there is no directory /dev/shm: mount a tmpfs there");
+        return Error::io(name.shared(), "could not create the segment", source);
+    }
+    found::os_error(name, "could not create the segment", error)
+}
+
+fn out_of_memory(name: &Name, requested: u64) -> Error {
+    Error::OutOfSharedMemory { name: name.shared(), requested, available: file::available_space().unwrap_or(0) }
+}

@@ -1,0 +1,73 @@
+//! What killed users have left under a name.
+
+use std::io;
+
+use super::found::{self, Found, Open};
+use super::removal;
+use crate::error::Error;
+use crate::fault::point;
+use crate::name::Name;
+use crate::os::file_lock;
+
+/// An orphan that this user cannot remove, held exclusively.
+pub(super) struct Orphan(pub(super) Open);
+
+impl Orphan {
+    /// Removes an orphan that is held exclusively; `Some` if this user may not, and nobody has it mapped any more: a
+    /// process that is exiting is no user, but its threads may still run.
+    pub(super) fn remove(open: Open, name: &Name) -> Result<Option<Self>, Error> {
+        let removed = removal::unlink_exact(&open.file, &open.status, name);
+        let may_not = removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        if may_not && matches!(file_lock::count_present(&open.file), Ok(0)) {
+            return Ok(Some(Self(open)));
+        }
+        let _ = open.file.unlock(); // by hand: a child that was forked meanwhile has the description, too
+        if may_not {
+            return Ok(None);
+        }
+        removed.map(|_| None).map_err(|error| found::os_error(name, "could not remove the orphaned segment", error))
+    }
+
+    /// Leaves it to its owner.
+    pub(super) fn give_back(self) {
+        let _ = self.0.file.unlock(); // by hand, as above
+        point!("reuse: given back");
+    }
+}
+
+/// Who has a name.
+pub(super) enum Who {
+    /// Its users, or it is persistent.
+    Users,
+    /// Nobody, any more.
+    Nobody,
+    /// Killed users, and what they have left cannot be removed.
+    TheDead(Orphan),
+}
+
+/// Who has this name? What killed users have left is removed.
+pub(super) fn who_has(name: &Name, allowed_owners: &[u32]) -> Result<Who, Error> {
+    let Some(Found { open, contents }) = found::open_any(name, true)? else { return Ok(Who::Nobody) };
+    found::check_owner(name, &open, allowed_owners)?;
+    let file = &open.file;
+    if contents.is_some_and(|valid| valid.header.persistent()) {
+        return Ok(Who::Users);
+    }
+    let lock_error = |error| found::os_error(name, "could not lock the segment", error);
+    if !file_lock::try_exclude(file).map_err(lock_error)? {
+        point!("in use: not an orphan");
+        if !file_lock::try_share(file).map_err(lock_error)? {
+            return Ok(Who::Nobody); // somebody is removing it, or making it anew
+        }
+        // A user now, for a moment: so leave as users do.
+        point!("in use: shared");
+        if !file_lock::try_exclude(file).map_err(lock_error)? {
+            point!("in use: by others");
+            return Ok(Who::Users);
+        }
+    }
+    point!("in use: excluded");
+    let left = Orphan::remove(open, name)?;
+    point!("in use: orphan removed");
+    Ok(left.map_or(Who::Nobody, Who::TheDead))
+}
