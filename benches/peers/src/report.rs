@@ -133,28 +133,40 @@ impl Part {
     pub fn save(&self, directory: &Path, machine: &Value) -> PathBuf {
         let path = directory.join(format!("{}.json", self.name));
         fs::create_dir_all(directory).expect("a directory for results");
-        let text = serde_json::to_string_pretty(&self.to_json(machine)).expect("plain data");
-        fs::write(&path, text + "\n").expect("room for results");
+        fs::write(&path, self.to_json(machine)).expect("room for results");
         path
     }
 
-    fn to_json(&self, machine: &Value) -> Value {
-        let rows: Vec<Value> = self.rows.iter().map(row_to_json).collect();
-        let bars: Vec<Value> = self.bars.iter().map(bar_to_json).collect();
-        json!({ "part": self.name, "how": self.how, "machine": machine, "rows": rows, "bars": bars })
+    /// A line for each row and bar: what has changed can then be seen in a difference.
+    fn to_json(&self, machine: &Value) -> String {
+        let lines =
+            |values: Vec<Value>| values.iter().map(|value| format!("  {value}")).collect::<Vec<_>>().join(",\n");
+        let rows = lines(self.rows.iter().map(row_to_json).collect());
+        let bars = lines(self.bars.iter().map(bar_to_json).collect());
+        let (part, how) = (json!(self.name), json!(self.how));
+        format!(
+            "{{\n\"part\": {part},\n\"how\": {how},\n\"machine\": {machine},\n\"rows\": [\n{rows}\n],\n\"bars\": [\n{bars}\n]\n}}\n"
+        )
     }
 }
 
 fn row_to_json(row: &Row) -> Value {
     let more: serde_json::Map<String, Value> =
         row.more.iter().map(|(name, figure)| ((*name).to_owned(), json!(rounded(*figure)))).collect();
-    let rounds: Vec<f64> = row.rounds.iter().map(|figure| rounded(*figure)).collect();
-    json!({ "case": row.case, "who": row.who, "ours": row.ours, "at": row.at, "unit": row.unit, "median": rounded(row.median()),
-        "rounds": rounds, "more": more })
+    json!({ "case": row.case, "who": row.who, "at": row.at, "unit": row.unit, "rounds": range(&row.rounds), "more": more })
+}
+
+/// Of all rounds the least, the middle and the greatest: what the tables show.
+fn range(rounds: &[f64]) -> Vec<f64> {
+    let greatest = rounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    match rounds.iter().copied().reduce(f64::min) {
+        Some(least) => vec![rounded(least), rounded(median(rounds)), rounded(greatest)],
+        None => Vec::new(),
+    }
 }
 
 fn bar_to_json(bar: &Bar) -> Value {
-    json!({ "what": bar.what, "figure": rounded(bar.figure), "limit": bar.limit_text(), "met": bar.met() })
+    json!({ "what": bar.what, "figure": rounded(bar.figure), "limit": bar.limit_text() })
 }
 
 /// Four significant digits are more than any of this repeats to.
