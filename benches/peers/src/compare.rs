@@ -8,7 +8,8 @@ pub fn is_rate(row: &Row) -> bool {
 
 /// The time that ours takes in proportion to theirs.
 pub fn time_ratio(ours: &Row, theirs: &Row) -> f64 {
-    if is_rate(ours) { theirs.over(ours) } else { ours.over(theirs) }
+    let (ours_is, theirs_is) = (ours.median(), theirs.median());
+    if is_rate(ours) { theirs_is / ours_is } else { ours_is / theirs_is }
 }
 
 fn is_floor(row: &Row) -> bool {
