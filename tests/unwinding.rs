@@ -68,14 +68,19 @@ fn is_poisoned<R>(result: Result<R, LockError>) -> bool {
     matches!(result, Err(LockError::Poisoned { .. }))
 }
 
+fn one_of_each(names: &[Scratch; 3], kind: LockKind) -> (SharedValue<[u64; 2]>, SharedArray<u64, 2>, SharedLock) {
+    let [value, array, lock] = names;
+    (
+        SharedValue::options().lock_kind(kind).create(value, [1; 2]).unwrap(),
+        SharedArray::options().lock_kind(kind).create_from(array, &[1; 2]).unwrap(),
+        SharedLock::options().lock_kind(kind).create(lock).unwrap(),
+    )
+}
+
 /// It committed half a value, and neither the array nor the lock was poisoned.
 fn closures_that_panic_within_a_panic_commit_nothing_and_poison(kind: LockKind) {
-    let of_value = Scratch::new("value");
-    let value = SharedValue::options().lock_kind(kind).create(&of_value, [1u64; 2]).unwrap();
-    let of_array = Scratch::new("array");
-    let array = SharedArray::options().lock_kind(kind).create_from(&of_array, &[1u64; 2]).unwrap();
-    let of_lock = Scratch::new("lock");
-    let lock = SharedLock::options().lock_kind(kind).create(&of_lock).unwrap();
+    let names = ["value", "array", "lock"].map(Scratch::new);
+    let (value, array, lock) = one_of_each(&names, kind);
     during_a_panic(|| {
         let half = |v: &mut [u64; 2]| {
             v[0] = 2;
@@ -176,12 +181,8 @@ fn a_panic_under_a_guard_of_a_large_value_commits_nothing(kind: LockKind) {
 /// It committed half a value, and poisoned nothing.
 #[cfg(target_env = "gnu")]
 fn closures_that_are_left_by_foreign_unwinding_commit_nothing_and_poison(kind: LockKind) {
-    let of_value = Scratch::new("value");
-    let value = SharedValue::options().lock_kind(kind).create(&of_value, [1u64; 2]).unwrap();
-    let of_array = Scratch::new("array");
-    let array = SharedArray::options().lock_kind(kind).create_from(&of_array, &[1u64; 2]).unwrap();
-    let of_lock = Scratch::new("lock");
-    let lock = SharedLock::options().lock_kind(kind).create(&of_lock).unwrap();
+    let names = ["value", "array", "lock"].map(Scratch::new);
+    let (value, array, lock) = one_of_each(&names, kind);
     let half = |v: &mut [u64; 2]| {
         v[0] = 2;
         exit_thread();
