@@ -207,9 +207,9 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// Shared memory (the `/dev/shm` file system) is full.
+    /// Shared memory (on Linux the `/dev/shm` file system) is full.
     #[error(
-        "out of shared memory for segment {name:?}: expected {requested} bytes, found {available} bytes free in /dev/shm{}; remove unused segments (remove_orphans) or enlarge it (mount -o remount,size=.. /dev/shm)",
+        "out of shared memory for segment {name:?}: expected {requested} bytes, found {available} bytes free in {place}{}; remove unused segments (remove_orphans) or {remedy}",
         Shortage { requested: *requested, available: *available }
     )]
     #[non_exhaustive]
@@ -220,6 +220,10 @@ pub enum Error {
         requested: u64,
         /// How many bytes are free.
         available: u64,
+        /// The directory in whose file system they are.
+        place: &'static str,
+        /// What else there is to do.
+        remedy: &'static str,
     },
 
     /// A lock operation failed.
@@ -387,7 +391,7 @@ fn namespace_advice(expected: u64, found: u64) -> &'static str {
 impl Error {
     /// The directory that holds all segments could not be read.
     pub(crate) fn unlisted(source: io::Error) -> Self {
-        Self::io("".into(), "could not list the segments in /dev/shm", source)
+        Self::io("".into(), "could not list the segments", source)
     }
 
     /// `action` is a clause, as "could not open the segment", that the name follows.

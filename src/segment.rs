@@ -11,8 +11,9 @@
 //! | `segment/orphan.rs` | what killed users have left is removed |
 //! | `segment/reuse.rs` | an orphan that cannot be removed becomes the new segment |
 //! | `segment/inspect.rs` | a look at a segment that changes nothing |
+//! | `segment/mapping.rs` | the mapping of a user, with the lock and the presence |
+//! | `segment/cell.rs` | where the contents of a value are |
 //! | `segment/locked.rs` | what can be done while the lock is held |
-//! | `segment/memory.rs` | the mapping |
 //! | `segment/presence.rs` | being a user: the shared `flock`, leaving, and a place of its own in a forked child |
 //! | `segment/registered.rs` | what fork and exit do with the presences of this process |
 //! | `segment/registry.rs` | all presences of this process |
@@ -42,25 +43,16 @@
 //!   other remains. Every user also holds a presence byte: an open-file-description lock on a byte of its own. The kernel
 //!   tells of such locks without giving one, also across PID namespaces.
 //! * **Nobody waits for a stopped process**: leavers try once, openers for a bounded time.
-#![allow(unsafe_code)]
-
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
-use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use crate::error::{Error, LockError};
 use crate::identity::{Identity, TypeName};
-use crate::kind::{Kind, Shape};
-use crate::layout::{self, CommitLine, Header};
-use crate::name::Name;
-use crate::options::{LockKind, Settings};
-use crate::sync::commit::CommitCell;
+use crate::kind::Shape;
+use crate::options::Settings;
 use crate::sync::mutex::Mutex;
-use crate::sync::poison::Poison;
 
+mod cell;
 mod create;
 mod found;
 mod fresh_name;
@@ -68,7 +60,7 @@ mod inspect;
 mod locked;
 mod make;
 mod map;
-mod memory;
+mod mapping;
 mod open;
 mod orphan;
 mod presence;
@@ -82,8 +74,7 @@ pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use locked::Locked;
 pub use removal::{remove, remove_orphans};
 
-use memory::Memory;
-use registered::Registered;
+use mapping::Mapping;
 
 /// What a segment holds, as a type: [`ValueOf`], [`ArrayOf`] or [`LockOnly`].
 pub(crate) trait Contents {
@@ -111,75 +102,6 @@ pub(crate) struct LockOnly;
 pub(crate) struct Segment<C> {
     mapping: Mapping,
     contents: PhantomData<fn() -> C>,
-}
-
-struct Mapping {
-    memory: ManuallyDrop<Memory>,
-    base: NonNull<u8>,
-    mutex: Mutex,
-    name: Name,
-    was_created: bool,
-    presence: ManuallyDrop<Registered>,
-}
-
-// SAFETY: the mapping belongs to the process and not to a thread; all access to it goes through atomics, or through
-// the lock (`Locked`), and contents are `Send` (arrays also `Sync`) by the bounds of their constructors.
-unsafe impl Send for Mapping {}
-// SAFETY: as above.
-unsafe impl Sync for Mapping {}
-// What a panic can leave half-done in a segment is what a death can: values never are, arrays are poisoned.
-impl UnwindSafe for Mapping {}
-impl RefUnwindSafe for Mapping {}
-
-impl Mapping {
-    /// Wraps a mapping of `map::map`: of the file that has this header, and as long as it says.
-    fn new(
-        memory: Memory,
-        header: &Header,
-        lock_kind: LockKind,
-        name: Name,
-        presence: Registered,
-    ) -> Result<Self, Error> {
-        let base = memory.start();
-        // SAFETY: the mapping is `header.total_len` bytes, which includes the lock line.
-        let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
-        let poison = Kind::from_stored(header.kind).map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
-        // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.
-        let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), header.pid_namespace, poison) };
-        let mutex = mutex.map_err(|source| Error::Lock { source })?;
-        Ok(Self {
-            memory: ManuallyDrop::new(memory),
-            base,
-            mutex,
-            name,
-            was_created: false,
-            presence: ManuallyDrop::new(presence),
-        })
-    }
-
-    /// Whoever asked for it has it from here on, and so has a forked child.
-    fn owned(self) -> Self {
-        self.presence.belong();
-        self
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // A leaked guard has left its node in its thread's robust list: libc and the kernel will write to it. So a lock
-        // that may be held is never unmapped. Nor is it left: whoever found no user would take its holder for dead, and
-        // have the node put into his own list.
-        let start = self.base.addr().get();
-        if self.mutex.is_held_within(start..start + self.memory.len()) {
-            return;
-        }
-        // SAFETY: dropped once, here, and nothing uses the mapping any more.
-        unsafe { ManuallyDrop::drop(&mut self.memory) };
-        crate::fault::point!("close: unmapped");
-        // The last thing that happens.
-        // SAFETY: dropped once, here.
-        unsafe { ManuallyDrop::drop(&mut self.presence) };
-    }
 }
 
 impl<C> Segment<C> {
@@ -225,37 +147,4 @@ impl<C> Segment<C> {
     pub(crate) fn mutex(&self) -> &Mutex {
         &self.mapping.mutex
     }
-}
-
-impl<T> Segment<ValueOf<T>> {
-    /// The commit cell in the mapping.
-    #[inline(always)]
-    pub(crate) fn cell(&self) -> CommitCell<'_> {
-        // SAFETY: within the length that was checked when mapping.
-        let body = unsafe { self.mapping.base.add(layout::BODY_OFFSET) };
-        // SAFETY: the body of a segment with a `T` in it, mapped as long as `self`.
-        unsafe { cell_at::<T>(body) }
-    }
-}
-
-/// The commit cell of a `T`, given where the body of its segment begins.
-///
-/// # Safety
-///
-/// The segment was opened with the shape of a `T`, and stays mapped for `'a`.
-#[inline(always)]
-unsafe fn cell_at<'a, T>(body: NonNull<u8>) -> CommitCell<'a> {
-    // SAFETY: a value's segment has a commit line there, made of atomics.
-    let line = unsafe { body.cast::<CommitLine>().as_ref() };
-    let slot = |offset: usize| {
-        // SAFETY: slots stand behind the start of the body, and the mapping is as long as the shape needs.
-        let slot = unsafe { body.add(offset - layout::BODY_OFFSET) };
-        let words = NonNull::slice_from_raw_parts(slot.cast::<AtomicU64>(), layout::words(size_of::<T>()));
-        // SAFETY: the shape was checked when opening, so both slots have room for a `T`, 8-aligned.
-        unsafe { words.as_ref() }
-    };
-    let [even, odd] = layout::slot_offsets(size_of::<T>());
-    let slots = [slot(even), slot(odd)];
-    let begun = (!layout::is_small(size_of::<T>())).then_some(&line.begun);
-    CommitCell { commits: &line.commits, begun, slots }
 }

@@ -1,12 +1,14 @@
 //! The house has floors, and imports lead down: faces, segment, sync, os, on a ground of names, errors and layout. No file
 //! imports, by way of others, itself.
 //!
+//! `os` is the only one that knows a system: nothing else names `libc`, `std::os` or a directory of one.
+//!
 //! What is read are the paths in `src`: `use` lines, and `crate::`, `super::` and `child::` elsewhere; unit tests are not.
 //! What a file only lends on from its own folder (`pub use guard::LockGuard`) is the child's, and no import of the parent's.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// From the bottom to the top: each floor, and what is on it.
 const FLOORS: [(&str, &[&str]); 6] = [
@@ -50,6 +52,58 @@ fn no_file_imports_itself_by_way_of_others() {
     let files: BTreeSet<&Module> = arrows.iter().map(|(from, _)| from).collect();
     let circles: BTreeSet<String> = files.into_iter().filter_map(|file| circle(file, &arrows)).collect();
     assert!(circles.is_empty(), "circles:\n{}", circles.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+/// Another system is another folder in `os`, and nothing else.
+#[test]
+fn only_os_knows_the_system() {
+    let mut named = Vec::new();
+    read_folder(&source(), &mut Module::new(), &mut |text, module| {
+        let systems = systems_in(text);
+        if module.first().is_none_or(|room| room != "os") && !systems.is_empty() {
+            named.push(format!("{}: {}", show(module), systems.join(", ")));
+        }
+    });
+    assert!(named.is_empty(), "what only `os` may name:\n{}", named.join("\n"));
+}
+
+#[test]
+fn a_system_is_recognised_in_code_and_not_in_comments() {
+    for (text, found) in [
+        ("use libc::off_t;", ["libc"].as_slice()),
+        ("error == Some(libc::ENOENT) // of libc", &["libc"]),
+        ("use std::os::unix::fs::FileExt;", &["std::os"]),
+        ("use std::{io, os::fd::RawFd};", &["os::fd"]),
+        ("let text = \"in /dev/shm\";", &["/dev/shm"]),
+        ("/// A file in `/dev/shm`, of libc's.\nlet kind = \"glibc\"; // std::os", &[]),
+        ("use crate::os::file;", &[]),
+    ] {
+        assert_eq!(systems_in(text), found, "{text}");
+    }
+}
+
+/// What a text of source names outside of comments that is one system's.
+fn systems_in(text: &str) -> Vec<&'static str> {
+    let code = without_comments(text);
+    let is_word = |at: usize, len: usize| {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        !code[..at].ends_with(is_part) && !code[at + len..].starts_with(is_part)
+    };
+    let names = ["libc", "std::os", "os::fd", "os::unix", "os::linux", "os::windows", "/dev/shm"];
+    let mut found: Vec<_> =
+        names.into_iter().filter(|name| code.match_indices(name).any(|(at, _)| is_word(at, name.len()))).collect();
+    if found.contains(&"std::os") {
+        found.retain(|name| !name.starts_with("os::"));
+    }
+    found
+}
+
+fn without_comments(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect()
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
 fn floor(module: &Module) -> usize {
@@ -103,11 +157,13 @@ fn home(files: &BTreeMap<Module, File>, path: &Module) -> Module {
 
 fn read_source() -> BTreeMap<Module, File> {
     let mut files = BTreeMap::<Module, File>::new();
-    read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut Module::new(), &mut files);
+    read_folder(&source(), &mut Module::new(), &mut |text, module| {
+        read_file(text, module, files.entry(module.clone()).or_default());
+    });
     files
 }
 
-fn read_folder(folder: &Path, module: &mut Module, files: &mut BTreeMap<Module, File>) {
+fn read_folder(folder: &Path, module: &mut Module, read: &mut impl FnMut(&str, &Module)) {
     for entry in fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()) {
         let name = entry.file_stem().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
         let is_own = matches!(name.as_str(), "lib" | "mod") || entry.is_dir() && *module == ["os"];
@@ -115,9 +171,9 @@ fn read_folder(folder: &Path, module: &mut Module, files: &mut BTreeMap<Module, 
             module.push(name);
         }
         if entry.is_dir() {
-            read_folder(&entry, module, files);
+            read_folder(&entry, module, read);
         } else if entry.extension().is_some_and(|extension| extension == "rs") {
-            read_file(&fs::read_to_string(&entry).expect("UTF-8"), module, files.entry(module.clone()).or_default());
+            read(&fs::read_to_string(&entry).expect("UTF-8"), module);
         }
         if !is_own {
             module.pop();
@@ -127,7 +183,7 @@ fn read_folder(folder: &Path, module: &mut Module, files: &mut BTreeMap<Module, 
 
 fn read_file(text: &str, module: &Module, file: &mut File) {
     let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
-    let code: String = code.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
+    let code = without_comments(code);
     for line in code.lines() {
         if let Some((_, child)) = line.strip_suffix(';').and_then(|line| line.split_once("mod ")) {
             file.children.insert(child.to_owned());

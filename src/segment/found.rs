@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -11,8 +10,8 @@ use crate::identity::Identity;
 use crate::layout::{self, HEADER_LEN, Header};
 use crate::name::Name;
 use crate::options::LockKind;
-use crate::os::file::Status;
-use crate::os::{self, Deadline, file, file_lock};
+use crate::os::file::{self, OpenError, Status};
+use crate::os::{self, Deadline, directory, file_lock};
 
 /// A segment, or what is left of one that was being made anew.
 pub(super) struct Found {
@@ -93,7 +92,7 @@ pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Err
 
 fn read_start(file: &File) -> io::Result<Vec<u8>> {
     let mut start = vec![0; HEADER_LEN];
-    let len = read_up_to(file, &mut start)?;
+    let len = file::read_at(file, &mut start, 0)?;
     start.truncate(len);
     Ok(start)
 }
@@ -116,31 +115,17 @@ fn check_regular(name: &Name, status: &Status) -> Result<(), Error> {
 fn open_checked(name: &Name, writable: bool) -> Result<Option<(File, Status)>, Error> {
     let file = match file::open(name.as_str(), writable) {
         Ok(file) => file,
-        Err(error) => match error.raw_os_error() {
-            Some(libc::ENOENT) => return Ok(None),
-            Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
-                return Err(layout::not_a_segment(name, "something that was a file a moment ago".to_owned()));
-            }
-            _ => return Err(os_error(name, "could not open the segment", error)),
-        },
+        Err(OpenError::NotFound) => return Ok(None),
+        Err(OpenError::NotAFile) => {
+            return Err(layout::not_a_segment(name, "something that was a file a moment ago".to_owned()));
+        }
+        Err(OpenError::NoDescriptor(error) | OpenError::Other(error)) => {
+            return Err(os_error(name, "could not open the segment", error));
+        }
     };
     let status = file::status(&file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
     check_regular(name, &status)?;
     Ok(Some((file, status)))
-}
-
-/// Reads from the start of the file until the buffer is full or the file ends.
-pub(super) fn read_up_to(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut len = 0;
-    while len < buffer.len() {
-        match file.read_at(&mut buffer[len..], len as u64) {
-            Ok(0) => break,
-            Ok(read) => len += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(len)
 }
 
 pub(super) fn check_owner(name: &Name, Open { file, status, .. }: &Open, allowed: &[u32]) -> Result<(), Error> {
@@ -156,7 +141,7 @@ pub(super) fn check_owner(name: &Name, Open { file, status, .. }: &Open, allowed
 
 pub(super) fn read_header(file: &File) -> io::Result<Option<Header>> {
     let mut bytes = [0; HEADER_LEN];
-    let len = read_up_to(file, &mut bytes)?;
+    let len = file::read_at(file, &mut bytes, 0)?;
     Ok((len == HEADER_LEN).then(|| bytemuck::pod_read_unaligned(&bytes)))
 }
 
@@ -202,7 +187,7 @@ pub(super) fn os_error(name: &Name, action: &'static str, source: io::Error) -> 
     }
     let found = match file::status_of(name.as_str()) {
         Ok(status) => format!("owner uid {}, mode {:04o}", status.owner, status.mode),
-        Err(_) => "no access to /dev/shm".to_owned(),
+        Err(_) => format!("no access to {}", directory::place()),
     };
     Error::PermissionDenied { name: name.shared(), found, source }
 }

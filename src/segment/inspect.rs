@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::mem::offset_of;
 
-use super::found::{self, Found, Valid, os_error, read_up_to};
+use super::found::{self, Found, Valid, os_error};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::layout::{BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET};
@@ -38,7 +38,8 @@ pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
 pub(super) fn inspect_own(name: &Name, file: &File) -> Result<Inspection, Error> {
     let status = file::status(file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
     let mut start = [0; HEADER_LEN];
-    let len = read_up_to(file, &mut start).map_err(|error| os_error(name, "could not read the segment", error))?;
+    let len =
+        file::read_at(file, &mut start, 0).map_err(|error| os_error(name, "could not read the segment", error))?;
     let (header, identity, lock_kind) = Header::validate(name, &start[..len], status.len)?;
     let found = look(name, file, status, Valid { header, identity, lock_kind })?;
     Ok(Inspection { attached: found.attached + 1, ..found })
@@ -47,7 +48,7 @@ pub(super) fn inspect_own(name: &Name, file: &File) -> Result<Inspection, Error>
 fn look(name: &Name, file: &File, status: Status, contents: Valid) -> Result<Inspection, Error> {
     let Valid { header, identity, lock_kind } = contents;
     let mut start = [0; BODY_OFFSET + size_of::<CommitLine>()];
-    read_up_to(file, &mut start).map_err(|error| os_error(name, "could not read the segment", error))?;
+    file::read_at(file, &mut start, 0).map_err(|error| os_error(name, "could not read the segment", error))?;
     let commits = BODY_OFFSET + offset_of!(CommitLine, commits);
     let line = std::array::from_fn(|i| start[LOCK_OFFSET + i]);
     let rule = Poison::of(identity.shape.kind, header.poisons());

@@ -1,9 +1,11 @@
 //! A segment whose lock is held: the only way to its contents other than a value's lock-free snapshot.
+#![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use super::cell::cell_at;
 use super::{ArrayOf, LockOnly, Segment, ValueOf};
 use crate::error::LockError;
 use crate::layout;
@@ -110,7 +112,7 @@ impl<T> Locked<'_, ValueOf<T>> {
     #[inline(always)]
     pub(crate) fn cell(&self) -> CommitCell<'_> {
         // SAFETY: the body of a segment with a `T` in it, mapped while the lock is held.
-        unsafe { super::cell_at::<T>(body(self.held.line())) }
+        unsafe { cell_at::<T>(body(self.held.line())) }
     }
 
     /// If this thread holds the lock: commits the value if it was `changed` (1 or 0) and no panic that began under the
@@ -121,7 +123,7 @@ impl<T> Locked<'_, ValueOf<T>> {
         T: Shareable,
     {
         // SAFETY: as in `cell`.
-        let cell = |line| unsafe { super::cell_at::<T>(body(line)) };
+        let cell = |line| unsafe { cell_at::<T>(body(line)) };
         if size_of::<T>() <= COMMIT_IN_REGISTERS {
             let value = *value;
             self.held.release(move |line, end| {

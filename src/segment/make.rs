@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 use super::Mapping;
@@ -15,7 +14,7 @@ use crate::identity::Identity;
 use crate::layout::{BODY_OFFSET, Creation, Header, PAGE};
 use crate::name::Name;
 use crate::options::Settings;
-use crate::os::{self, file};
+use crate::os::{self, directory, file};
 use crate::sync::mutex;
 
 /// One attempt; `None` when the name is taken, or when a sweep or `remove` was faster.
@@ -160,17 +159,17 @@ pub(super) fn write_contents(
         let data = header.data_offset as usize;
         page[..image.len()].copy_from_slice(image);
         page[data..data + initial.len()].copy_from_slice(initial);
-        return file.write_all_at(&page[..header.total_len as usize], 0);
+        return file::write_at(file, &page[..header.total_len as usize], 0);
     }
-    file.set_len(header.total_len)?;
+    file::set_len(file, header.total_len)?;
     point!("create: sized");
     if reserve {
         file::reserve(file, header.total_len)?;
         point!("create: reserved");
     }
-    file.write_all_at(image, 0)?;
+    file::write_at(file, image, 0)?;
     point!("create: header written");
-    file.write_all_at(initial, header.data_offset)
+    file::write_at(file, initial, header.data_offset)
 }
 
 /// A name that goes when it is dropped. A creator that is killed leaves it; the next sweep of the same user finds the
@@ -194,17 +193,20 @@ pub(super) fn create_error(name: &Name, requested: u64, error: io::Error) -> Err
     }
     if error.kind() == io::ErrorKind::QuotaExceeded {
         let text = format!(
-            "the disk quota of this user in /dev/shm is used up, and {requested} bytes are needed: remove unused segments (remove_orphans), or have it raised"
+            "the disk quota of this user in {} is used up, and {requested} bytes are needed: remove unused segments (remove_orphans), or have it raised",
+            directory::place()
         );
         return Error::io(name.shared(), "could not create the segment", io::Error::new(error.kind(), text));
-    }
-    if error.kind() == io::ErrorKind::NotFound {
-        let source = io::Error::new(error.kind(), "there is no directory /dev/shm: mount a tmpfs there");
-        return Error::io(name.shared(), "could not create the segment", source);
     }
     found::os_error(name, "could not create the segment", error)
 }
 
 fn out_of_memory(name: &Name, requested: u64) -> Error {
-    Error::OutOfSharedMemory { name: name.shared(), requested, available: file::available_space().unwrap_or(0) }
+    Error::OutOfSharedMemory {
+        name: name.shared(),
+        requested,
+        available: file::available_space().unwrap_or(0),
+        place: directory::place(),
+        remedy: directory::HOW_TO_ENLARGE,
+    }
 }

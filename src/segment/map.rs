@@ -19,16 +19,16 @@ use std::io;
 use shared_memory::{ShmemConf, ShmemError};
 
 use super::found::os_error;
-use super::memory::Memory;
 use crate::error::Error;
 use crate::fault::point;
 use crate::layout::Header;
 use crate::name::Name;
-use crate::os::file::Status;
-use crate::os::{self, file};
+use crate::os;
+use crate::os::file::{self, OpenError, Status};
+use crate::os::map::Map;
 
 /// Maps the segment with this header, which is in the file with this status; `None` when its name leads elsewhere now.
-pub(super) fn map(name: &Name, status: &Status, header: &Header) -> Result<Option<Memory>, Error> {
+pub(super) fn map(name: &Name, status: &Status, header: &Header) -> Result<Option<Map>, Error> {
     // Before that crate opens it for writing, whatever it is.
     if !file::status_of(name.as_str()).is_ok_and(|found| found.is_same_file(status)) {
         return Ok(None);
@@ -40,15 +40,17 @@ pub(super) fn map(name: &Name, status: &Status, header: &Header) -> Result<Optio
     };
     let file = match file::open(name.as_str(), true) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(os_error(name, "could not map the segment", error)),
+        Err(OpenError::NotFound | OpenError::NotAFile) => return Ok(None),
+        Err(OpenError::NoDescriptor(error) | OpenError::Other(error)) => {
+            return Err(os_error(name, "could not map the segment", error));
+        }
     };
     if !file::status(&file).is_ok_and(|found| found.is_same_file(status)) {
         return Ok(None);
     }
-    let memory = Memory::of(&file, len).map_err(|error| os_error(name, "could not map the segment", error))?;
+    let map = Map::of(&file, len).map_err(|error| os_error(name, "could not map the segment", error))?;
     point!("map: mapped the validated file");
-    Ok(Some(memory))
+    Ok(Some(map))
 }
 
 /// How much `shared_memory` maps under this name; `None` when there is nothing.
@@ -59,8 +61,8 @@ fn len_of_object(name: &Name) -> Result<Option<usize>, Error> {
         Err(ShmemError::MapOpenFailed(errno)) => {
             let error = io::Error::from_raw_os_error(errno.cast_signed());
             // EINVAL: an empty file, so a stranger's.
-            return match error.raw_os_error() {
-                Some(libc::ENOENT | libc::EINVAL) => Ok(None),
+            return match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => Ok(None),
                 _ => Err(os_error(name, "could not map the segment", error)),
             };
         }

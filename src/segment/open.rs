@@ -4,7 +4,6 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;
-use std::os::unix::fs::FileExt;
 
 use super::found::{self, Found, Open, Valid, check_owner, os_error, read_header};
 use super::orphan::Orphan;
@@ -77,7 +76,7 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
     if let Err(error) = admitted.and_then(|()| if is_orphan { take_over() } else { Ok(()) }) {
         // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
         if is_orphan {
-            let _ = file.unlock();
+            let _ = file_lock::unlock(file);
             point!("open: orphan given back");
         } else if matches!(file_lock::count_present(file), Ok(0)) || !is_still(file, &valid.header) {
             return Ok(Attempt::Busy); // held by whoever is removing it, or making it anew: what is dead does not count
@@ -191,7 +190,9 @@ fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
 fn take_over(file: &File, status: &Status, valid: &Valid) -> io::Result<()> {
     file::check_limit(BODY_OFFSET as u64)?; // all writes are in front of it
     let mut line = [0; size_of::<LockLine>()];
-    file.read_exact_at(&mut line, LOCK_OFFSET as u64)?;
+    if file::read_at(file, &mut line, LOCK_OFFSET as u64)? < line.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into()); // somebody has shortened it
+    }
     point!("take over: lock read");
     let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
     let holder = LockState::of(valid.lock_kind, &line, valid.header.pid_namespace, rule).holder_here;
@@ -200,12 +201,12 @@ fn take_over(file: &File, status: &Status, valid: &Valid) -> io::Result<()> {
     }
     let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;
     if next != line {
-        file.write_all_at(&next, LOCK_OFFSET as u64)?;
+        file::write_at(file, &next, LOCK_OFFSET as u64)?;
         point!("take over: lock written");
     }
     let namespace = os::namespace::pid_namespace();
     if valid.header.pid_namespace != namespace {
-        file.write_all_at(&namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
+        file::write_at(file, &namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
         point!("take over: namespace written");
     }
     Ok(())

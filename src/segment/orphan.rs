@@ -21,7 +21,7 @@ impl Orphan {
         if may_not && matches!(file_lock::count_present(&open.file), Ok(0)) {
             return Ok(Some(Self(open)));
         }
-        let _ = open.file.unlock(); // by hand: a child that was forked meanwhile has the description, too
+        let _ = file_lock::unlock(&open.file); // by hand: a child that was forked meanwhile has the description, too
         if may_not {
             return Ok(None);
         }
@@ -30,7 +30,7 @@ impl Orphan {
 
     /// Leaves it to its owner.
     pub(super) fn give_back(self) {
-        let _ = self.0.file.unlock(); // by hand, as above
+        let _ = file_lock::unlock(&self.0.file); // by hand, as above
         point!("reuse: given back");
     }
 }

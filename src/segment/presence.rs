@@ -25,7 +25,7 @@ use super::removal;
 use crate::fault::point;
 use crate::name::Name;
 use crate::os::descriptor::Descriptor;
-use crate::os::file::Status;
+use crate::os::file::{OpenError, Status};
 use crate::os::fork::forks_begun;
 use crate::os::{self, file, file_lock, generation};
 
@@ -85,7 +85,7 @@ impl Presence {
             self.stage.store(SHARING, Ordering::SeqCst);
         } else {
             let _ = file_lock::mark_absent(file); // explicitly: a child in the middle of its fork may have the description
-            let _ = file.unlock(); // one that takes over holds it still
+            let _ = file_lock::unlock(file); // one that takes over holds it still
         }
         shared
     }
@@ -130,11 +130,11 @@ impl Presence {
         if stage == ANNOUNCED && self.is_of_this_process() {
             // Who takes an orphan over still holds it exclusively. By hand: a child that was forked before the file was
             // announced has the description, and does not know of it.
-            let _ = file.unlock();
+            let _ = file_lock::unlock(file);
         }
         if let Some(second) = self.take_name_along(stage, file, |_| ()) {
             // By hand: a child that was forked meanwhile has the description, too.
-            let _ = second.unlock();
+            let _ = file_lock::unlock(&second);
             point!("close: second description unlocked");
         }
         self.file.close_known();
@@ -190,12 +190,12 @@ impl Presence {
             let second = match self.reopen() {
                 Ok(second) => second,
                 // No descriptor is left: so that of the first one must do, and for a moment there is no user here.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                Err(OpenError::NoDescriptor(_)) => {
                     self.file.close();
                     point!("close: made room");
                     self.reopen().ok()?
                 }
-                Err(_) => None,
+                Err(_) => None, // out of reach
             };
             // The name is gone, or out of reach: then nobody needs to take it along.
             let second = second?;
@@ -217,7 +217,7 @@ impl Presence {
     }
 
     /// Another description of the file, if its name still leads to it.
-    fn reopen(&self) -> io::Result<Option<File>> {
+    fn reopen(&self) -> Result<Option<File>, OpenError> {
         let file = file::open(self.name.as_str(), true)?;
         Ok(Some(file).filter(|file| self.file.is_same_file(file)))
     }
@@ -251,7 +251,7 @@ impl Presence {
     }
 
     fn take_own_description(&self) -> io::Result<bool> {
-        let Some(own) = self.reopen()? else { return Ok(false) };
+        let Ok(Some(own)) = self.reopen() else { return Ok(false) };
         point!("fork: own description opened");
         if !file_lock::mark_present(&own)? {
             return Ok(false);

@@ -3,6 +3,7 @@
 //! Without a lock, because a fork or a signal may come at any instruction: a lock would be held for good in the child, or
 //! waited for by the thread that holds it. A presence stands in a slot; slots are made in blocks, used again, and never
 //! freed. At every instruction, each slot holds a presence or nothing.
+#![allow(unsafe_code)]
 
 use std::iter;
 use std::ptr;

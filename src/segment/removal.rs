@@ -175,7 +175,7 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
     }
     point!("sweep: orphan excluded");
     let removed = unlink_exact(&file, &status, &name);
-    let _ = file.unlock(); // by hand: a child that was forked meanwhile has the description, too
+    let _ = file_lock::unlock(&file); // by hand: a child that was forked meanwhile has the description, too
     point!("sweep: orphan removed");
     removed.ok()
 }

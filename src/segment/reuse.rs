@@ -15,7 +15,6 @@
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;
-use std::os::unix::fs::FileExt;
 
 use super::found::Valid;
 use super::open::{self, Attempt};
@@ -27,6 +26,7 @@ use crate::identity::Identity;
 use crate::layout::{BODY_OFFSET, HEADER_LEN, Header};
 use crate::name::Name;
 use crate::options::Settings;
+use crate::os::file;
 
 impl Orphan {
     /// Makes the new segment in its place; `None` when somebody else came first.
@@ -79,13 +79,13 @@ fn reset(file: &File, header: &Header, image: &mut [u8; BODY_OFFSET], reserve: b
     let mark = Header::UNFINISHED.to_ne_bytes();
     image[FLAGS..FLAGS + mark.len()].copy_from_slice(&mark);
     point!("reuse: prepared");
-    file.write_all_at(&mark, FLAGS as u64)?;
+    file::write_at(file, &mark, FLAGS as u64)?;
     point!("reuse: marked");
-    file.set_len(HEADER_LEN as u64)?;
+    file::set_len(file, HEADER_LEN as u64)?;
     point!("reuse: emptied");
     make::write_contents(file, header, image, reserve, initial)?;
     point!("reuse: written");
-    file.write_all_at(&header.flags.to_ne_bytes(), FLAGS as u64)?;
+    file::write_at(file, &header.flags.to_ne_bytes(), FLAGS as u64)?;
     point!("reuse: finished");
     Ok(())
 }

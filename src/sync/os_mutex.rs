@@ -28,14 +28,14 @@ use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
-use libc::pthread_mutex_t;
 use raw_sync::locks::{LockImpl, LockInit};
 
 use super::poison::Poison;
 use super::waiting::{Failure, Wait};
 use crate::fault::point;
 use crate::layout::{LockBytes, LockLine};
-use crate::os::{self, generation, namespace, pthread};
+use crate::os::pthread::{self, pthread_mutex_t};
+use crate::os::{self, generation, namespace};
 
 /// How many bytes of a lock line are the C library's.
 const ROOM: usize = offset_of!(LockLine, node);

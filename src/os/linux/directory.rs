@@ -5,12 +5,29 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 
-use super::file::DIRECTORY;
+/// Where POSIX shared memory objects are files on Linux, in glibc and in musl.
+pub(super) const DIRECTORY: &str = "/dev/shm";
+
+/// The directory's name, for messages.
+pub(crate) fn place() -> &'static str {
+    DIRECTORY
+}
+
+/// What to do when there is no room in it, for messages.
+pub(crate) const HOW_TO_ENLARGE: &str = "enlarge it (mount -o remount,size=.. /dev/shm)";
+
+/// Says what is the matter when the directory itself is not there.
+pub(super) fn explained(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::NotFound {
+        return error;
+    }
+    io::Error::new(error.kind(), format!("there is no directory {DIRECTORY}: mount a tmpfs there"))
+}
 
 /// The names of all regular files in the shared-memory directory that could be segments. Names that are not UTF-8 are
 /// no names of ours.
 pub(crate) fn names() -> io::Result<impl Iterator<Item = io::Result<String>>> {
-    Ok(fs::read_dir(DIRECTORY)?.filter_map(|entry| match entry {
+    Ok(fs::read_dir(DIRECTORY).map_err(explained)?.filter_map(|entry| match entry {
         Ok(entry) => {
             let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
             entry.file_name().into_string().ok().filter(|_| regular).map(Ok)

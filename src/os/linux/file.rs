@@ -8,10 +8,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::ptr::{self, NonNull};
 
-/// Where POSIX shared memory objects are files on Linux, in glibc and in musl.
-pub(super) const DIRECTORY: &str = "/dev/shm";
+use super::directory::{self, DIRECTORY};
 
 /// The file that a segment name stands for.
 pub(crate) fn path(name: &str) -> impl AsRef<Path> {
@@ -106,15 +104,62 @@ pub(crate) fn ensure_mode(file: &File, status: &Status, mode: u32) -> io::Result
     Ok(differs)
 }
 
+/// Why a name could not be opened.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    NotFound,
+    /// A symbolic link, a directory, a socket or a device.
+    NotAFile,
+    /// This process, or the system, has as many files open as it may.
+    NoDescriptor(io::Error),
+    Other(io::Error),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::ENOENT) => Self::NotFound,
+            Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => Self::NotAFile,
+            Some(libc::EMFILE | libc::ENFILE) => Self::NoDescriptor(error),
+            _ => Self::Other(error),
+        }
+    }
+}
+
 /// Opens what the name leads to, whatever it is, without following a symbolic link or waiting for a FIFO's other end.
-pub(crate) fn open(name: &str, writable: bool) -> io::Result<File> {
+pub(crate) fn open(name: &str, writable: bool) -> Result<File, OpenError> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    OpenOptions::new().read(true).write(writable).custom_flags(flags).open(path(name))
+    Ok(OpenOptions::new().read(true).write(writable).custom_flags(flags).open(path(name))?)
+}
+
+/// Reads what there is from `offset` on, until the buffer is full or the file ends.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut len = 0;
+    while len < buffer.len() {
+        match file.read_at(&mut buffer[len..], offset + len as u64) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+/// Writes all of it.
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+/// Gives the file this length; new bytes are zero.
+pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
+    file.set_len(len)
 }
 
 /// A file without a name, which the kernel forgets when its creator dies.
 pub(crate) fn create_unnamed() -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(DIRECTORY)
+    let made = OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(DIRECTORY);
+    made.map_err(directory::explained)
 }
 
 /// Is this how a file without a name is refused, where one with a name may be allowed?
@@ -138,7 +183,8 @@ pub(crate) fn wants_a_name(error: &io::Error) -> bool {
 
 /// A file with a private name, where there are no files without one.
 pub(crate) fn create_private(name: &str) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path(name))
+    let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path(name));
+    made.map_err(directory::explained)
 }
 
 /// Gives an unnamed file its name; `AlreadyExists` when somebody was first.
@@ -231,27 +277,6 @@ fn write_zeros(file: &File, mut start: u64, len: u64) -> io::Result<()> {
 
 fn to_offset(bytes: u64) -> io::Result<libc::off_t> {
     libc::off_t::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
-}
-
-/// Maps the first `len` bytes of the file, shared, for reading and writing.
-pub(crate) fn map(file: &File, len: usize) -> io::Result<NonNull<u8>> {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping, at a place that the kernel chooses.
-    let start = unsafe { libc::mmap(ptr::null_mut(), len, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
-    if start == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap has mapped at address 0"))
-}
-
-/// Undoes a [`map`].
-///
-/// # Safety
-///
-/// That gave `start` for this `len`, and nothing refers to it any more.
-pub(crate) unsafe fn unmap(start: NonNull<u8>, len: usize) {
-    // SAFETY: by the contract of this function.
-    unsafe { libc::munmap(start.as_ptr().cast(), len) };
 }
 
 /// Is this the error of a full file system?

@@ -23,6 +23,11 @@ pub(crate) fn try_exclude(file: &File) -> io::Result<bool> {
     retry(|| file.try_lock())
 }
 
+/// Gives up a shared or an exclusive `flock`. Closing the description does the same, unless a forked child has it, too.
+pub(crate) fn unlock(file: &File) -> io::Result<()> {
+    file.unlock()
+}
+
 /// std does not retry interrupted calls.
 fn retry(mut attempt: impl FnMut() -> Result<(), TryLockError>) -> io::Result<bool> {
     loop {

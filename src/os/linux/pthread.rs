@@ -6,7 +6,8 @@ use std::mem::{self, MaybeUninit};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use libc::{clockid_t, pthread_mutex_t, timespec};
+pub(crate) use libc::pthread_mutex_t;
+use libc::{clockid_t, timespec};
 
 use super::Deadline;
 

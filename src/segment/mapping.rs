@@ -1,0 +1,86 @@
+//! A mapped segment, its lock and its presence: what a handle has, and the order in which these go.
+#![allow(unsafe_code)]
+
+use std::mem::ManuallyDrop;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr::NonNull;
+
+use super::registered::Registered;
+use crate::error::Error;
+use crate::fault::point;
+use crate::kind::Kind;
+use crate::layout::{self, Header};
+use crate::name::Name;
+use crate::options::LockKind;
+use crate::os::map::Map;
+use crate::sync::mutex::Mutex;
+use crate::sync::poison::Poison;
+
+pub(super) struct Mapping {
+    map: ManuallyDrop<Map>,
+    pub(super) base: NonNull<u8>,
+    pub(super) mutex: Mutex,
+    pub(super) name: Name,
+    pub(super) was_created: bool,
+    pub(super) presence: ManuallyDrop<Registered>,
+}
+
+// SAFETY: the mapping belongs to the process and not to a thread; all access to it goes through atomics, or through
+// the lock (`Locked`), and contents are `Send` (arrays also `Sync`) by the bounds of their constructors.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+// What a panic can leave half-done in a segment is what a death can: values never are, arrays are poisoned.
+impl UnwindSafe for Mapping {}
+impl RefUnwindSafe for Mapping {}
+
+impl Mapping {
+    /// Wraps a mapping of `map::map`: of the file that has this header, and as long as it says.
+    pub(super) fn new(
+        map: Map,
+        header: &Header,
+        lock_kind: LockKind,
+        name: Name,
+        presence: Registered,
+    ) -> Result<Self, Error> {
+        let base = map.start();
+        // SAFETY: the mapping is `header.total_len` bytes, which includes the lock line.
+        let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
+        let poison = Kind::from_stored(header.kind).map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
+        // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.
+        let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), header.pid_namespace, poison) };
+        let mutex = mutex.map_err(|source| Error::Lock { source })?;
+        Ok(Self {
+            map: ManuallyDrop::new(map),
+            base,
+            mutex,
+            name,
+            was_created: false,
+            presence: ManuallyDrop::new(presence),
+        })
+    }
+
+    /// Whoever asked for it has it from here on, and so has a forked child.
+    pub(super) fn owned(self) -> Self {
+        self.presence.belong();
+        self
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // A leaked guard has left its node in its thread's robust list: libc and the kernel will write to it. So a lock
+        // that may be held is never unmapped. Nor is it left: whoever found no user would take its holder for dead, and
+        // have the node put into his own list.
+        let start = self.base.addr().get();
+        if self.mutex.is_held_within(start..start + self.map.len()) {
+            return;
+        }
+        // SAFETY: dropped once, here, and nothing uses the mapping any more.
+        unsafe { ManuallyDrop::drop(&mut self.map) };
+        point!("close: unmapped");
+        // The last thing that happens.
+        // SAFETY: dropped once, here.
+        unsafe { ManuallyDrop::drop(&mut self.presence) };
+    }
+}
