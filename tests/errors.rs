@@ -221,14 +221,14 @@ fn a_segment_of_another_version_is_removed_by_request_and_the_error_says_so() {
     drop(SharedValue::create(&name, 1u64).unwrap());
 }
 
-fn set_limit(resource: libc::__rlimit_resource_t, to: u64) {
+fn set_limit_on_files(to: u64) {
     let limit = libc::rlimit { rlim_cur: to, rlim_max: to };
     // SAFETY: a limit that outlives the call.
-    assert_eq!(unsafe { libc::setrlimit(resource, &raw const limit) }, 0);
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
 }
 
 fn meet_a_limit_on_files(name: &str) {
-    set_limit(libc::RLIMIT_FSIZE, 4096);
+    set_limit_on_files(4096);
     let error = SharedArray::<u8, 10_000>::create(name).unwrap_err();
     let Error::Io { source, .. } = &error else { panic!("{error:?}") };
     assert_eq!(source.kind(), std::io::ErrorKind::FileTooLarge);
@@ -239,7 +239,7 @@ fn meet_a_limit_on_files(name: &str) {
     const LOCK_WORD: u64 = 520;
     let file = fs::OpenOptions::new().write(true).open(path(name)).unwrap();
     file.write_all_at(&0x3fff_fff0u32.to_ne_bytes(), LOCK_WORD).unwrap();
-    set_limit(libc::RLIMIT_FSIZE, 0);
+    set_limit_on_files(0);
     let error = SharedValue::<u64>::open(name).unwrap_err();
     check(&error, name, &["at most 0 bytes", "576", "ulimit -f"]);
     remove(name).unwrap();

@@ -65,6 +65,20 @@ struct Rule {
     action: Action,
 }
 
+impl Rule {
+    /// The rule, and the same one for the older call that a C library may make instead: musl opens with `open`, where
+    /// there is one, which has no directory in front of its other arguments.
+    fn spellings(&self) -> Vec<Self> {
+        let mut spellings = vec![Self { ..*self }];
+        #[cfg(target_arch = "x86_64")]
+        if self.call == libc::SYS_openat {
+            let bits = self.bits.map(|(argument, mask)| (argument - 1, mask));
+            spellings.push(Self { call: libc::SYS_open, bits, action: self.action });
+        }
+        spellings
+    }
+}
+
 /// For this thread and all that it starts, for good.
 fn filter(rules: &[Rule]) {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
@@ -75,7 +89,7 @@ fn filter(rules: &[Rule]) {
     let op = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
     let jump = |how: u32| libc::BPF_JMP | how | libc::BPF_K;
     let mut program = Vec::new();
-    for rule in rules {
+    for rule in rules.iter().flat_map(Rule::spellings) {
         // Without bits to look at, a comparison that always holds takes the place.
         let (load, test, mask) = match rule.bits {
             Some((argument, mask)) => (ARGUMENTS + 8 * argument, libc::BPF_JSET, mask),

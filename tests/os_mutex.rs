@@ -267,7 +267,9 @@ fn fork_in_wait(name: &str) {
     assert!(ended > 0 && status == 0, "the child ended with {status}");
 }
 
+/// musl counts the sleepers in the mutex, and does not know of the child: it may not be woken. So it is documented.
 #[test]
+#[cfg_attr(target_env = "musl", ignore = "musl's mutex does not know of such a child")]
 fn a_child_that_is_forked_amid_a_wait_waits_for_itself() {
     let name = Scratch::new("os-mutex");
     let value = value(&name);

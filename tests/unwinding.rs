@@ -8,7 +8,7 @@ mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use robust_shm::{ArrayGuard, LockError, LockKind, SharedArray, SharedLock, SharedValue};
+use robust_shm::{LockError, LockKind, SharedArray, SharedLock, SharedValue};
 use support::{Scratch, with_each_kind};
 
 /// Runs the action in a destructor while a panic unwinds.
@@ -202,7 +202,7 @@ fn closures_that_are_left_by_foreign_unwinding_commit_nothing_and_poison(kind: L
 
     on_a_thread_that_exits(|| drop(array.lock_recover(half)));
     let guard = array.try_lock_ignoring_poison().unwrap();
-    assert!(ArrayGuard::is_poisoned(&guard), "the repair did not come to its end");
+    assert!(robust_shm::ArrayGuard::is_poisoned(&guard), "the repair did not come to its end");
 }
 
 with_each_kind! {

@@ -19,7 +19,8 @@
 //!
 //! Nobody hears of the death of a holder. The record stays in the line, and with it the lock, until all users have gone.
 //! And the C library's mutex is free before its sleeper is woken: a waiter that is killed just then leaves those behind
-//! it asleep until somebody locks with others waiting.
+//! it asleep until somebody locks with others waiting. musl's also counts its sleepers in the mutex: a child that a signal
+//! handler forks while the thread waits is a sleeper that was not counted, and whom nobody may wake.
 
 use std::cell::Cell;
 use std::fmt;

@@ -217,7 +217,15 @@ pub fn kind() -> LockKind {
 /// As [`spawn`], started by another program: `["unshare", "--pid", ..]`.
 pub fn spawn_through(wrapper: &[&str], role: &str, name: &str) -> Role {
     let this = std::env::current_exe().unwrap();
-    let mut words = wrapper.iter().map(std::ffi::OsStr::new).chain([this.as_os_str()]);
+    spawn_words(wrapper.iter().map(std::ffi::OsStr::new).chain([this.as_os_str()]), role, name)
+}
+
+/// As [`spawn`], in another build of this test.
+pub fn spawn_program(program: &std::path::Path, role: &str, name: &str) -> Role {
+    spawn_words([program.as_os_str()].into_iter(), role, name)
+}
+
+fn spawn_words<'a>(mut words: impl Iterator<Item = &'a std::ffi::OsStr>, role: &str, name: &str) -> Role {
     let mut command = Command::new(words.next().unwrap());
     command.args(words).args(["child", "--exact", "--nocapture", "--test-threads=1"]).env(ROLE, role).env(NAME, name);
     Role::start(command, role)

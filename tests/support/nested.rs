@@ -250,6 +250,9 @@ pub(crate) fn walk_robust_list() -> usize {
     // SAFETY: 0 is the calling thread; both pointers are to locals of the types that the call writes.
     let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
     assert_eq!(result, 0);
+    if head.is_null() {
+        return 0; // a forked child on musl, where only locking registers the list
+    }
     // SAFETY: takes nothing.
     let tid = unsafe { libc::gettid() }.cast_unsigned();
     let at = |address: usize| {

@@ -93,7 +93,7 @@ fn time_of_day(deadline: Deadline) -> timespec {
     // SAFETY: zero bytes are a timespec, whether or not the call has written one.
     let now = unsafe { now.assume_init() };
     let nanos = now.tv_nsec + libc::c_long::from(left.subsec_nanos());
-    let seconds = libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX);
+    let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
     timespec {
         tv_sec: now.tv_sec.saturating_add(seconds).saturating_add(nanos / NANOS_PER_SECOND),
         tv_nsec: nanos % NANOS_PER_SECOND,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// A point in time on `CLOCK_MONOTONIC`, which no clock adjustment moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline {
-    seconds: libc::time_t,
+    seconds: i64,
     nanos: libc::c_long,
 }
 
@@ -32,7 +32,7 @@ impl Deadline {
         let now = Self::now();
         let nanos = now.nanos + libc::c_long::from(wait.subsec_nanos());
         let carry = nanos / NANOS_PER_SECOND;
-        let seconds = libc::time_t::try_from(wait.as_secs()).ok()?;
+        let seconds = i64::try_from(wait.as_secs()).ok()?;
         let seconds = now.seconds.checked_add(seconds)?.checked_add(carry)?;
         Some(Self { seconds, nanos: nanos % NANOS_PER_SECOND })
     }

@@ -52,6 +52,9 @@ impl<const N: usize> Mutexes<N> {
         check(unsafe { libc::pthread_mutexattr_init(attributes.as_mut_ptr()) })?;
         // SAFETY: the attributes were initialised above.
         check(unsafe { libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST) })?;
+        // musl registers a list for the sake of mutexes that processes share, and for no other.
+        // SAFETY: as above.
+        check(unsafe { libc::pthread_mutexattr_setpshared(attributes.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED) })?;
         let mut mutexes = Box::new([const { MaybeUninit::uninit() }; N]);
         for mutex in mutexes.iter_mut() {
             // SAFETY: room for a mutex, and attributes that were initialised above.
