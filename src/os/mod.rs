@@ -1,7 +1,57 @@
 //! The operating system: everything that is a system call, a C library function or a fact about either.
 //!
-//! One directory per system, each with files of the same names and signatures, chosen here. Nothing in here knows what
-//! a segment is.
+//! One directory for each system, with files of the same names and signatures, chosen here. Nothing in here knows what a
+//! segment is, and nothing above names a system: no `libc`, no `std::os`, no directory (`tests/floors.rs`). So to support
+//! another one is to write these files; what they promise stands here, how they keep it stands in them.
+//!
+//! A file that is open is a [`std::fs::File`] everywhere: an open file description with locks of its own. What is asked
+//! of a file by descriptor goes through `file` and `file_lock` even where std has a method for it, because on another
+//! system that method means something else.
+//!
+//! # Files: segments live and die by these
+//!
+//! | file | offers | and promises |
+//! |---|---|---|
+//! | `directory` | `names`, `some_names` | every name of a regular file in the one directory that holds all segments, or a few of them at bounded cost, going on from a position |
+//! | | `place`, `HOW_TO_ENLARGE` | words for messages: where, and what to do when it is full |
+//! | `file` | `open` | what the name leads to, nothing else: no link is followed, no FIFO waited for, no terminal acquired; not inherited by `exec`; an [`OpenError`](file::OpenError) that tells "nothing there" and "no file" from failures. Without an allocation: forked children call it |
+//! | | `status`, `status_of` | `Status`: an identity (`is_same_file`) that no other file has while this one is open or mapped, links, length, owner, mode, and what it is when it is no regular file. `status_of` follows no link and opens nothing |
+//! | | `create_unnamed`, `link` | a file that goes with its creator until `link` gives it its name, at once and whole or not at all: `AlreadyExists` when the name is taken. Where there is no such thing, an error that `wants_a_name` knows |
+//! | | `create_private`, `link_private` | the same by way of a private name |
+//! | | `unlink` | the name is free at once, whoever has the file open or mapped |
+//! | | `read_at`, `write_at`, `set_len` | coherent with every mapping of the file. `read_at` ends at the end of the file only, `write_at` writes all |
+//! | | `ensure_mode` | who may open it; whether that had to be changed |
+//! | | `check_limit`, `reserve` | a file of that length may be written; its pages are there, so that no access to them fails. `is_out_of_space` and `available_space` are for the message when they are not |
+//! | `file_lock` | `try_share`, `try_exclude`, `unlock` | whole-file locks that belong to the description, go when it is closed (by whatever death), never wait, and replace one another; losing the shared lock in a failed `try_exclude` is allowed, granting both is not |
+//! | | `try_guard_name`, `release_name` | one more exclusive lock of the description, apart from the others |
+//! | | `mark_present`, `mark_absent`, `count_present` | a mark of the description that goes with it and that others can count without taking a lock, across PID namespaces |
+//! | | `lockers` | who has which lock, for messages only |
+//! | `descriptor` | `Descriptor` | a description that is kept for long: no standard descriptor, and never mistaken for another when the program closes it behind our back |
+//! | `map` | `Map` | the file's first `len` bytes, shared, until it is dropped; needs no description, and holds no lock of one that is not passed to it |
+//! | `owner` | `is_told` | whether an owner's number says who that is |
+//!
+//! # Processes and threads
+//!
+//! | file | offers | and promises |
+//! |---|---|---|
+//! | `generation` | `generation`, `known_generation`, `generation_if_numbered` | a number that differs between a process and its ancestors, in a raw clone, too; `known_generation` without a system call, or 0 |
+//! | `fork` | `install`, `begin_child` | a function is called in every forked child before anything of the program's that comes later |
+//! | | `forks_begun`, `forks_begun_and_over` | what was made between two equal counts is in no child that does not know of it |
+//! | `process` | `on_exit` | a function is called at every regular end |
+//! | | `effective_uid`, `process_of`, `thread_exists`, `is_own_thread`, `maps`, `describe` | of processes and threads: "no" and "gone" are certain, else it says so |
+//! | `namespace` | `pid_namespace`, `is_unknown` | a number for the set of processes that have ids in common |
+//! | `thread` | `current`, `cached`, `cached_at_home`, `self_address` | the calling thread's id and its list of locks; the cached forms without a system call |
+//! | `death` | `is_gone` | whether a holder's thread is certainly dead, where the kernel has not said so |
+//! | `time` | `Deadline`, `monotonic_nanos` | a clock that nobody sets |
+//! | `random` | `random_id`, `random_place` | numbers that no other process has |
+//!
+//! # Locks: what `sync` stands on
+//!
+//! | file | offers | and promises |
+//! |---|---|---|
+//! | `futex` | `wait`, `wake_one`, `wake_one_at` | sleeping on a word in shared memory while it holds a value; a wake-up is consumed by one sleeper |
+//! | `robust_list` | `RobustList` | the kernel marks the words of all locks in the list, and of the pending one, when the thread dies |
+//! | `pthread` | `try_lock`, `lock_until` | the system's own mutex, which is not told of deaths |
 #![allow(unsafe_code)]
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64", target_endian = "little"))]

@@ -13,46 +13,10 @@ pub(crate) mod namespace;
 pub(crate) mod owner;
 pub(crate) mod process;
 pub(crate) mod pthread;
+mod random;
 pub(crate) mod robust_list;
 pub(crate) mod thread;
 mod time;
 
+pub(crate) use random::{random_id, random_place};
 pub(crate) use time::{Deadline, monotonic_nanos};
-
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that no other process is likely to come up with; who minds a collision asks again.
-pub(crate) fn random_place() -> u64 {
-    // Not a lazy cell: a fork by another thread would leave it locked in the child.
-    static SEED: AtomicU64 = AtomicU64::new(0);
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let seed = match SEED.load(Ordering::Relaxed) {
-        0 => {
-            let fresh = random_id()[0] | 1;
-            SEED.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|first| first, |_| fresh)
-        }
-        known => known,
-    };
-    // Children of one process go on where it was: their ids set them apart.
-    let seed = seed ^ u64::from(std::process::id()) << 32;
-    // The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection, so one process does not repeat itself.
-    let n = seed.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ n >> 31
-}
-
-/// 128 random bits from the kernel. Uniqueness matters, secrecy does not.
-pub(crate) fn random_id() -> [u64; 2] {
-    let mut id = [0u64; 2];
-    let wanted = size_of_val(&id);
-    // Past libc: glibc has the function since 2.25 only.
-    // SAFETY: the pointer and the length describe `id`, which is plain old data.
-    let got = unsafe { libc::syscall(libc::SYS_getrandom, id.as_mut_ptr(), wanted, 0) };
-    if usize::try_from(got) == Ok(wanted) {
-        return id;
-    }
-    // Without the system call (a sandbox): std seeds its hashers at random too, and differently on each call.
-    [RandomState::new().hash_one(std::process::id()), RandomState::new().hash_one(std::time::Instant::now())]
-}
