@@ -11,12 +11,13 @@ pub(crate) enum Kind {
     Lock = 3,
 }
 
-/// What stands behind the lock line. How large that is, and where in it the data begin, is computed in `layout.rs`.
+/// What stands behind the lock line and the wait line. How large that is, and where in it the data begin, is computed in
+/// `layout/body.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     /// One element in a commit cell: two slots, and the number of commits.
     CommitCell,
-    /// The elements in place, one behind the other.
+    /// A line for readers side by side, and the elements in place, one behind the other.
     Elements,
     Nothing,
 }
@@ -90,6 +91,22 @@ const _: () = {
         at += 1;
     }
 };
+
+/// Numbers that are given to kinds to come, and what these will be.
+const TO_COME: [(u32, &str); 3] = [(4, "an event"), (5, "a read-write lock"), (6, "a semaphore")];
+
+/// The kinds that there are, with their numbers.
+pub(crate) fn known() -> String {
+    TABLE.iter().map(|row| format!("{}: {}", row.kind as u32, row.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// What a number stands for that is none of these.
+pub(crate) fn describe_unknown(number: u32) -> String {
+    match TO_COME.iter().find(|(known, _)| *known == number) {
+        Some((_, what)) => format!("kind {number} ({what}), which needs a version of robust-shm that has it"),
+        None => format!("kind {number}"),
+    }
+}
 
 /// See [`Row::repair`], by the name of the type.
 pub(crate) fn repair_of(name: &str) -> &'static str {

@@ -175,7 +175,7 @@ fn damaged(damage: impl FnOnce(&fs::File)) -> Scratch {
 
 #[test]
 fn a_truncated_segment_says_how_long_it_should_be() {
-    for len in [8, 100, 511, 512, 600, 639] {
+    for len in [8, 100, 511, 512, 600, 640, 703] {
         let name = damaged(|file| file.set_len(len).unwrap());
         assert_error!(SharedValue::<u64>::open(&name), Truncated, &name, [&format!("found {len}")]);
         remove(&name).unwrap(); // asked for by name, a damaged segment of ours goes
@@ -190,7 +190,10 @@ fn every_damaged_header_field_has_its_own_message() {
         (16, vec![32, 0, 0, 0], "32-bit"),
         (20, vec![1, 2, 0, 0], "header of"),
         (24, vec![0; 8], "in 0 bytes"),
-        (48, vec![9, 0, 0, 0], "kind 9"),
+        (48, vec![4, 0, 0, 0], "kind 4 (an event), which needs a version"),
+        (48, vec![5, 0, 0, 0], "kind 5 (a read-write lock), which needs a version"),
+        (48, vec![6, 0, 0, 0], "kind 6 (a semaphore), which needs a version"),
+        (48, vec![9, 0, 0, 0], "3: SharedLock), found kind 9;"),
         (52, vec![9, 0, 0, 0], "lock kind 9"),
         (56, vec![0xf0, 0, 0, 0], "flags"),
         (60, vec![0xff, 0, 0, 0], "type name of 255"),
@@ -200,7 +203,12 @@ fn every_damaged_header_field_has_its_own_message() {
         (88, vec![1, 0, 0, 0], "at 1 in"),
         (120, vec![0xff], "not UTF-8"),
         (130, vec![1], "behind the type name"),
-        (300, vec![1], "reserved"),
+        (248, vec![32, 0, 0, 0], "no reader slots, found 32 reader slots, which need a version"),
+        (252, vec![3, 0, 0, 0], "no permits, found 3 permits, which need a version"),
+        (256, vec![1, 2, 0, 0], "found 513 bytes of a schema behind the data, which need a version"),
+        (260, vec![1, 0, 0, 0], "C library 1 for lock kind Futex"),
+        (264, vec![1], "reserved"),
+        (511, vec![0x80], "reserved"),
     ] {
         let name = damaged(|file| file.write_all_at(&bytes, offset).unwrap());
         let error = SharedValue::<u64>::open(&name).unwrap_err();
@@ -209,6 +217,27 @@ fn every_damaged_header_field_has_its_own_message() {
         // Whatever is wrong with it, it is ours.
         remove(&name).unwrap();
         assert!(!exists(&name));
+    }
+}
+
+/// Also when that other version's header is shorter than ours, or this one was cut short: then the version comes first.
+#[test]
+fn a_file_of_another_format_version_is_told_both_versions() {
+    for version in [0u32, 1, 3, u32::MAX] {
+        for len in [704, 511, 16] {
+            let name = damaged(|file| {
+                file.write_all_at(&version.to_ne_bytes(), 8).unwrap();
+                file.set_len(len).unwrap();
+            });
+            let both = [
+                "format version 2, which is this program's".to_owned(),
+                format!("format version {version}, which is the file's"),
+            ];
+            let both = both.each_ref().map(String::as_str);
+            assert_error!(SharedValue::<u64>::open(&name), UnsupportedFormat, &name, both);
+            assert_error!(SharedLock::create(&name), UnsupportedFormat, &name, both);
+            assert_error!(SegmentInfo::of(&name), UnsupportedFormat, &name, both);
+        }
     }
 }
 
@@ -232,7 +261,7 @@ fn meet_a_limit_on_files(name: &str) {
     let error = SharedArray::<u8, 10_000>::create(name).unwrap_err();
     let Error::Io { source, .. } = &error else { panic!("{error:?}") };
     assert_eq!(source.kind(), std::io::ErrorKind::FileTooLarge);
-    check(&error, name, &["at most 4096 bytes", "10576", "ulimit -f"]);
+    check(&error, name, &["at most 4096 bytes", "10704", "ulimit -f"]);
     assert!(!exists(name));
     drop(SharedValue::options().persistent(true).create(name, 7u64).unwrap());
     // Held by nobody who lives: whoever takes over has to write.
@@ -241,10 +270,10 @@ fn meet_a_limit_on_files(name: &str) {
     file.write_all_at(&0x3fff_fff0u32.to_ne_bytes(), LOCK_WORD).unwrap();
     set_limit_on_files(0);
     let error = SharedValue::<u64>::open(name).unwrap_err();
-    check(&error, name, &["at most 0 bytes", "576", "ulimit -f"]);
+    check(&error, name, &["at most 0 bytes", "640", "ulimit -f"]);
     remove(name).unwrap();
     let error = SharedValue::create(name, 7u64).unwrap_err();
-    check(&error, name, &["at most 0 bytes", "640", "ulimit -f"]);
+    check(&error, name, &["at most 0 bytes", "704", "ulimit -f"]);
 }
 
 /// Once, the kernel killed the creator (`SIGXFSZ`).
@@ -304,7 +333,7 @@ fn an_impossible_bit_pattern_is_an_error_until_set_repairs_it() {
     let name = Scratch::new("impossible");
     let value = SharedValue::create(&name, true).unwrap();
     let file = fs::OpenOptions::new().write(true).open(path(&name)).unwrap();
-    file.write_all_at(&[7], 592).unwrap();
+    file.write_all_at(&[7], 656).unwrap();
     let error = value.try_get().unwrap_err();
     assert!(matches!(error, LockError::InvalidValue { .. }));
     assert!(error.to_string().contains("bool") && error.name() == &*name);
@@ -333,7 +362,7 @@ fn lock_errors_name_the_segment_and_become_errors() {
 fn a_segment_larger_than_memory_is_out_of_shared_memory() {
     let name = Scratch::new("huge");
     const N: usize = 1 << 46;
-    assert_error!(SharedArray::<u8, N>::create(&name), OutOfSharedMemory, &name, ["70368744178240", "bytes free"]);
+    assert_error!(SharedArray::<u8, N>::create(&name), OutOfSharedMemory, &name, ["70368744178368", "bytes free"]);
     assert!(!exists(&name));
 }
 
@@ -352,7 +381,7 @@ fn fill_a_small_file_system(name: &str) {
         SharedArray::<u8, { 2 << 20 }>::create(name),
         OutOfSharedMemory,
         name,
-        ["2097728", "1048576 bytes free"]
+        ["2097856", "1048576 bytes free"]
     );
     assert!(SharedArray::<u8, { 512 << 10 }>::create(name).is_ok(), "the name and the space are free");
 }

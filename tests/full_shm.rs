@@ -35,7 +35,9 @@ fn mount(target: &str, flags: libc::c_ulong, options: &str) {
 
 const PAGE: usize = 4096;
 /// What stands in front of the elements of an array of bytes.
-const FRONT: usize = 576;
+const FRONT: usize = 704;
+/// All of a lock.
+const LOCK: u64 = 640;
 /// The bytes in so many pages.
 const fn pages(count: usize) -> usize {
     count * PAGE - FRONT
@@ -66,9 +68,9 @@ fn creates_up_to_the_limit(_: &str) {
         let second = SharedArray::<u8, { pages(128) }>::create(name).unwrap();
         second.copy_from_slice(&[7; pages(128)]).unwrap();
         // Nothing is left.
-        assert_out_of_memory(SharedLock::create("lock"), "lock", (FRONT as u64, 0));
-        assert_out_of_memory(SharedValue::create("value", 1u8), "value", (640, 0));
-        assert_out_of_memory(SharedValue::create("value", [1u8; 64 << 10]), "value", (640 + (128 << 10), 0));
+        assert_out_of_memory(SharedLock::create("lock"), "lock", (LOCK, 0));
+        assert_out_of_memory(SharedValue::create("value", 1u8), "value", (704, 0));
+        assert_out_of_memory(SharedValue::create("value", [1u8; 64 << 10]), "value", (704 + (128 << 10), 0));
         assert_eq!(second.get(pages(128) - 1).unwrap(), 7);
         drop(second);
         assert!(SharedLock::create("lock").is_ok());
@@ -78,7 +80,7 @@ fn creates_up_to_the_limit(_: &str) {
     // All of it, in values: each takes 33 pages.
     let values: Vec<_> =
         (0..7).map(|which| SharedValue::create(&format!("value.{which}"), [1u8; 64 << 10]).unwrap()).collect();
-    assert_out_of_memory(SharedValue::create("value.7", [1u8; 64 << 10]), "value.7", (640 + (128 << 10), 25 * 4096));
+    assert_out_of_memory(SharedValue::create("value.7", [1u8; 64 << 10]), "value.7", (704 + (128 << 10), 25 * 4096));
     drop(values);
     assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
 }
@@ -119,7 +121,7 @@ fn fills_up(_: &str) {
     let child = spawn("touches", "array");
     child.expect("touched");
     child.join();
-    assert_out_of_memory(SharedLock::create("more"), "more", (FRONT as u64, 0));
+    assert_out_of_memory(SharedLock::create("more"), "more", (LOCK, 0));
     drop((array, also, value, lock));
     remove("kept").unwrap();
     fs::remove_file(path("stranger")).unwrap();
@@ -147,7 +149,7 @@ fn runs_out_of_inodes(_: &str) {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, Error::OutOfSharedMemory { requested: 576, .. }), "{error:?}");
+    assert!(matches!(error, Error::OutOfSharedMemory { requested: LOCK, .. }), "{error:?}");
     assert!(error.to_string().contains("nr_inodes"), "{error}");
     assert!(locks.len() > 5 && !exists(&format!("lock.{}", locks.len())));
     drop(SharedLock::open("lock.0").unwrap().lock().unwrap());
@@ -179,7 +181,7 @@ fn creates_without_reserving(_: &str) {
     assert_eq!(value.update(|v| *v += 1).unwrap(), 8);
     // Without room for its first page, it is an error here, too.
     let lock = SharedLock::options().reserve(false).create("lock");
-    assert_out_of_memory(lock, "lock", (FRONT as u64, 0));
+    assert_out_of_memory(lock, "lock", (LOCK, 0));
     drop((array, value));
     assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
 }

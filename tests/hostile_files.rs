@@ -91,12 +91,12 @@ fn a_file_with_a_piece_of_the_magic_number_is_a_strangers() {
 }
 
 /// The first version believed the counters even under the lock, and read for ever. `begun`, of values that do not fit
-/// into the counters' line, is at 584.
+/// into the counters' line, is at 648.
 #[test]
 fn damaged_commit_counters_do_not_keep_a_reader_for_ever() {
     let name = Scratch::new("counters");
     drop(SharedValue::options().persistent(true).create(&name, [7u64; 9]).unwrap());
-    writable(&name).write_all_at(&[0xff; 8], 584).unwrap();
+    writable(&name).write_all_at(&[0xff; 8], 648).unwrap();
     let value = SharedValue::<[u64; 9]>::open(&name).unwrap();
     let value = within_limit("reading", move || {
         assert_eq!((value.get(), value.commits()), ([7; 9], 0));
@@ -209,10 +209,10 @@ fn a_hole_of_a_tebibyte_costs_nothing() {
     // Another type of the claimed size: a valid header, and a hole as long as it says.
     let [size, len] = [64u64, 80];
     file.write_all_at(&2u32.to_ne_bytes(), 48).unwrap();
-    for (at, number) in [(24, TEBIBYTE), (size, 1), (size + 8, 1), (len, TEBIBYTE - 576), (len + 8, 576)] {
+    for (at, number) in [(24, TEBIBYTE), (size, 1), (size + 8, 1), (len, TEBIBYTE - 704), (len + 8, 704)] {
         file.write_all_at(&number.to_ne_bytes(), at).unwrap();
     }
-    assert_eq!(SegmentInfo::of(&name).unwrap().length(), TEBIBYTE - 576);
+    assert_eq!(SegmentInfo::of(&name).unwrap().length(), TEBIBYTE - 704);
     let mismatch = |error: &Error| matches!(error, Error::TypeMismatch { .. } | Error::AlreadyExists { .. });
     every_way(&name, mismatch);
     // A header that says more than there is.
@@ -481,7 +481,7 @@ fn a_file_that_shrinks_while_it_is_open_is_a_sigbus_for_who_touches_it_and_no_ha
     children.iter().for_each(|child| child.expect("opened"));
     writable(&name).set_len(4096).unwrap();
     let error = SharedArray::<u8, 8192>::open(&name).unwrap_err();
-    assert!(matches!(error, Error::Truncated { expected: 8768, found: 4096, .. }), "{error:?}");
+    assert!(matches!(error, Error::Truncated { expected: 8896, found: 4096, .. }), "{error:?}");
     for child in &mut children {
         child.go_on();
         let status = child.wait_for_end();

@@ -48,7 +48,7 @@ fn exchange(one: &CString, other: &CString) {
 /// Once, the name was opened again for mapping, and only the id was compared, which anybody who can read can copy.
 #[test]
 fn what_is_mapped_is_what_was_validated_though_the_name_leads_elsewhere_by_then() {
-    const COMMITS: u64 = 576;
+    const COMMITS: u64 = 640;
     let (name, copy) = (persistent("validated", 7), Scratch::new("copy"));
     fs::copy(path(&name), path(&copy)).unwrap();
     // The copy has the same id, and another count.

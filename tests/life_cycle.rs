@@ -122,7 +122,7 @@ fn segments_lists_what_there_is() {
     assert_eq!((info.kind(), info.type_name(), info.element_size(), info.length()), ("SharedArray", "u16", 2, 5));
     assert_eq!((info.commits(), info.is_persistent(), info.is_poisoned()), (None, false, false));
     assert_eq!((info.creator(), info.holder_process()), (std::process::id(), Some(std::process::id())));
-    assert_eq!((info.attached(), info.is_orphan(), info.bytes()), (2, false, 640 - 64 + 10));
+    assert_eq!((info.attached(), info.is_orphan(), info.bytes()), (2, false, 704 + 10));
     assert!((before..=std::time::SystemTime::now()).contains(&info.created()));
     assert!(info.holder_thread().is_some());
     let text = info.to_string();
@@ -139,11 +139,11 @@ fn a_picture_says_what_there_is_and_no_more() {
     }
     let lock = SharedLock::create(&of_lock).unwrap();
     let by = format!("Futex lock, created by process {}", std::process::id());
-    let of_value = format!("{}: SharedValue<u64>, 640 bytes, {by}, 2 commits, 1 handle attached", &*of_value);
+    let of_value = format!("{}: SharedValue<u64>, 704 bytes, {by}, 2 commits, 1 handle attached", &*of_value);
     assert_eq!(value.info().unwrap().to_string(), of_value);
     assert_eq!(
         lock.info().unwrap().to_string(),
-        format!("{}: SharedLock, 576 bytes, {by}, 1 handle attached", &*of_lock)
+        format!("{}: SharedLock, 640 bytes, {by}, 1 handle attached", &*of_lock)
     );
 }
 

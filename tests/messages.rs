@@ -84,7 +84,7 @@ fn where_there_are_no_two_sides_none_are_shown() {
     let of_flag = Scratch::new("sides");
     let flag = SharedValue::create(&of_flag, true).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(support::path(flag.name())).unwrap();
-    const VALUE: u64 = 592;
+    const VALUE: u64 = 656;
     std::os::unix::fs::FileExt::write_all_at(&file, &[7], VALUE).unwrap();
     let _guard = lock.lock().unwrap();
     let messages = [

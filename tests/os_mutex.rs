@@ -296,7 +296,7 @@ fn a_mutex_of_another_c_library_is_refused_looked_at_and_removed() {
     let options = SharedLock::options().lock_kind(LockKind::OsMutex).persistent(true);
     drop(options.create(&name).unwrap());
     let file = std::fs::File::options().read(true).write(true).open(support::path(&name)).unwrap();
-    const C_LIBRARY: u64 = 248;
+    const C_LIBRARY: u64 = 260;
     let mut here = [0; 4];
     file.read_exact_at(&mut here, C_LIBRARY).unwrap();
     let other = 3 - u32::from_ne_bytes(here);

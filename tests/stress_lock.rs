@@ -91,7 +91,7 @@ impl Look {
 
     fn now(&self) -> Seen {
         const LOCK_LINE: usize = 512;
-        const COUNTS: usize = 576;
+        const COUNTS: usize = 704;
         let mut bytes = [0; COUNTS + 8 * (PROCESSES + 1)];
         self.0.read_exact_at(&mut bytes, 0).unwrap();
         let small = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());

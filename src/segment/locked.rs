@@ -103,8 +103,8 @@ impl Locked<'_, LockOnly> {
 /// Where the body of a segment begins, found from the lock line, which whoever holds the lock has at hand.
 #[inline(always)]
 fn body(line: Line<'_>) -> NonNull<u8> {
-    // SAFETY: the lock line is a part of a mapping in which the body follows it.
-    unsafe { line.pointer().add(1) }.cast()
+    // SAFETY: the lock line is a part of a mapping, in which the body has this distance from it.
+    unsafe { line.pointer().cast().add(layout::BODY_OFFSET - layout::LOCK_OFFSET) }
 }
 
 impl<T> Locked<'_, ValueOf<T>> {

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 pub(crate) const HEADER: usize = 512;
 const LOCK_LINE: u64 = 64;
+const WAIT_LINE: u64 = 64;
 const COMMIT_LINE: u64 = 64;
+const READER_LINE: u64 = 64;
 const PAGE: u64 = 4096;
 const LARGEST_VALUE: u64 = 64 << 10;
 
@@ -29,10 +31,15 @@ pub(crate) const CREATED: Range<usize> = 104..112;
 pub(crate) const CREATOR_PID: Range<usize> = 112..116;
 pub(crate) const CREATOR_UID: Range<usize> = 116..120;
 pub(crate) const TYPE_NAME: Range<usize> = 120..248;
+pub(crate) const READERS: Range<usize> = 248..252;
+pub(crate) const PERMITS: Range<usize> = 252..256;
+pub(crate) const SCHEMA_LEN: Range<usize> = 256..260;
+pub(crate) const C_LIBRARY: Range<usize> = 260..264;
+/// All that is zero in every segment of these tests.
 pub(crate) const RESERVED: Range<usize> = 248..HEADER;
 
 /// All of them that are numbers.
-pub(crate) const NUMBERS: [Range<usize>; 18] = [
+pub(crate) const NUMBERS: [Range<usize>; 22] = [
     VERSION,
     BYTE_ORDER,
     POINTER_WIDTH,
@@ -51,6 +58,10 @@ pub(crate) const NUMBERS: [Range<usize>; 18] = [
     CREATED,
     CREATOR_PID,
     CREATOR_UID,
+    READERS,
+    PERMITS,
+    SCHEMA_LEN,
+    C_LIBRARY,
 ];
 
 pub(crate) const VALUE: u64 = 1;
@@ -121,7 +132,7 @@ fn agrees_with_itself(bytes: &[u8]) -> bool {
 
 /// Where the data begin, and the length of it all. `None` when no address space has room for it.
 pub(crate) fn extent(kind: u64, size: u64, align: u64, count: u64) -> Option<(u64, u64)> {
-    let body = HEADER as u64 + LOCK_LINE;
+    let body = HEADER as u64 + LOCK_LINE + WAIT_LINE;
     match kind {
         // Up to three words stand in the commit line itself, twice.
         VALUE if size <= 24 => Some((body + 16, body + COMMIT_LINE)),
@@ -131,7 +142,7 @@ pub(crate) fn extent(kind: u64, size: u64, align: u64, count: u64) -> Option<(u6
             Some((start, start + slot.next_multiple_of(64) + slot))
         }
         ARRAY => {
-            let start = body.next_multiple_of(align.max(64));
+            let start = (body + READER_LINE).next_multiple_of(align.max(64));
             let end = u128::from(size) * u128::from(count) + u128::from(start);
             (end <= i64::MAX as u128).then_some((start, end as u64))
         }

@@ -31,7 +31,7 @@ impl Image {
 }
 
 /// Numbers at which code goes wrong.
-const EDGES: [u64; 34] = [
+const EDGES: [u64; 35] = [
     0,
     1,
     2,
@@ -56,6 +56,7 @@ const EDGES: [u64; 34] = [
     575,
     576,
     640,
+    704,
     4095,
     4096,
     4097,
@@ -85,7 +86,7 @@ pub(crate) fn fields(seed: &Image) -> impl Iterator<Item = Image> {
 /// byte as a whole.
 pub(crate) fn flips(seed: &Image) -> impl Iterator<Item = Image> {
     let persistent = model::number(&seed.bytes, model::FLAGS) & model::PERSISTENT != 0;
-    const DATA: usize = 640;
+    const DATA: usize = 704;
     (0..seed.bytes.len().min(DATA + 200)).flat_map(move |at| {
         (if at < DATA && persistent { 0..8 } else { 0..0 }).map(|bit| 1 << bit).chain([0xff]).map(move |flip: u8| {
             let mut image = seed.clone();
@@ -166,7 +167,7 @@ fn reshape(image: &mut Image, random: &mut Random) {
         _ => (0, 0),
     };
     let size = align * random.below(most as usize + 1) as u64;
-    let (start, end) = model::extent(kind, size, align, count).unwrap_or((640, u64::MAX));
+    let (start, end) = model::extent(kind, size, align, count).unwrap_or((704, u64::MAX));
     let numbers = [(KIND, kind), (ELEM_SIZE, size), (ELEM_ALIGN, align), (LEN, count)];
     for (field, value) in numbers.into_iter().chain([(model::DATA_OFFSET, start), (model::TOTAL_LEN, end)]) {
         model::set_number(&mut image.bytes, field, value);

@@ -130,9 +130,8 @@ fn adapted(file: File, text: &str, root: &str) -> String {
 fn lock_line(layout: &str) -> String {
     let start =
         layout.find("#[repr(C, align(64))]\n#[derive(Debug)]\npub(crate) struct LockLine {").expect("the lock line");
-    let end = start
-        + layout[start..].find("/// The cache line of a value's commit cell").expect("what follows the lock line");
-    layout[start..end].to_owned()
+    let text = &layout[start..];
+    text.split("\n#[cfg(test)]\nmod tests").next().expect("a first part").to_owned()
 }
 
 /// A copy's modules; those that no edit touches can be the real one's.

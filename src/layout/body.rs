@@ -1,0 +1,126 @@
+//! What stands behind the lock line, and where.
+
+use std::mem::{offset_of, size_of};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use super::{CACHE_LINE, LOCK_OFFSET, LockLine, PAGE};
+use crate::kind::{Body, Shape};
+
+/// The largest value in bytes: 64 KiB. Larger things are arrays.
+pub(crate) const MAX_VALUE: usize = 64 << 10;
+const WAIT_OFFSET: usize = LOCK_OFFSET + size_of::<LockLine>();
+/// Where the kinds begin to differ.
+pub(crate) const BODY_OFFSET: usize = WAIT_OFFSET + size_of::<WaitLine>();
+/// Up to this many 64-bit words, both slots of a value stand in the commit line itself.
+const SMALL_WORDS: usize = 3;
+
+/// The cache line of those who wait for what a holder does: a commit, or a condition. Nobody does yet, so it is zero; its
+/// place and its fields are laid down, so that nothing moves when somebody will.
+#[repr(C, align(64))]
+#[derive(Debug)]
+#[allow(dead_code, reason = "laid down for those to come")]
+struct WaitLine {
+    /// A futex: where they sleep until the next holder has them wait for the lock.
+    gate: AtomicU32,
+    at_gate: AtomicU32,
+    /// How many wait for a commit.
+    watchers: AtomicU32,
+    /// A mark of the commit that they have still to be told of.
+    owed: AtomicU32,
+    _zero: AtomicU64,
+    /// How many sleep for the lock.
+    lockers: AtomicU32,
+    conditions: [Condition; 3],
+}
+
+#[repr(C)]
+#[derive(Debug)]
+#[allow(dead_code, reason = "laid down for those to come")]
+struct Condition {
+    notified: AtomicU32,
+    credit: AtomicU32,
+    waiting: AtomicU32,
+}
+
+/// The cache line of readers side by side, in front of their slots. Nobody reads so yet: zero, with no slots.
+#[repr(C, align(64))]
+#[derive(Debug)]
+#[allow(dead_code, reason = "laid down for those to come")]
+struct ReaderLine {
+    /// The slots whose owners need not take the lock.
+    mask: AtomicU64,
+    /// The slots that a writer has yet to see empty.
+    drain: AtomicU64,
+    _zero: [AtomicU64; 6],
+}
+
+const _: () = {
+    assert!(WAIT_OFFSET == 576);
+    assert!(size_of::<WaitLine>() == CACHE_LINE);
+    assert!(offset_of!(WaitLine, at_gate) == 4);
+    assert!(offset_of!(WaitLine, watchers) == 8);
+    assert!(offset_of!(WaitLine, owed) == 12);
+    assert!(offset_of!(WaitLine, lockers) == 24);
+    assert!(offset_of!(WaitLine, conditions) == 28);
+    assert!(BODY_OFFSET == 640);
+    assert!(size_of::<ReaderLine>() == CACHE_LINE);
+    assert!(offset_of!(ReaderLine, drain) == 8);
+};
+
+/// The cache line of a value's commit cell: see `sync/commit.rs`.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct CommitLine {
+    pub(crate) commits: AtomicU64,
+    pub(crate) begun: AtomicU64,
+    small: [AtomicU64; 2 * SMALL_WORDS],
+}
+
+const _: () = assert!(size_of::<CommitLine>() == CACHE_LINE);
+
+/// How many 64-bit words a value of `size` bytes takes in a slot.
+pub(crate) const fn words(size: usize) -> usize {
+    size.div_ceil(8)
+}
+
+/// Do both slots of a value of `size` bytes stand in the commit line itself?
+pub(crate) const fn is_small(size: usize) -> bool {
+    words(size) <= SMALL_WORDS
+}
+
+/// The offsets of the two slots of a value of `size` bytes, from the start of the segment.
+pub(crate) const fn slot_offsets(size: usize) -> [usize; 2] {
+    if is_small(size) {
+        let first = BODY_OFFSET + offset_of!(CommitLine, small);
+        [first, first + SMALL_WORDS * 8]
+    } else {
+        let first = BODY_OFFSET + size_of::<CommitLine>();
+        [first, first + (words(size) * 8).next_multiple_of(CACHE_LINE)]
+    }
+}
+
+/// Where elements in place begin, from the start of the segment, given their alignment: at most [`PAGE`].
+pub(crate) const fn elements_offset(align: usize) -> usize {
+    (BODY_OFFSET + size_of::<ReaderLine>()).next_multiple_of(if align > CACHE_LINE { align } else { CACHE_LINE })
+}
+
+/// Where the data of a shape start, and how long the segment is; `None` when the numbers overflow.
+pub(super) fn extent(shape: Shape) -> Option<(u64, u64)> {
+    match shape.kind.body() {
+        Body::CommitCell => {
+            let size = usize::try_from(shape.elem_size).ok().filter(|size| *size <= MAX_VALUE)?;
+            let [first, second] = slot_offsets(size);
+            let end = (second + words(size) * 8).max(BODY_OFFSET + size_of::<CommitLine>());
+            Some((first as u64, end as u64))
+        }
+        Body::Elements => {
+            let align = usize::try_from(shape.elem_align).ok().filter(|align| *align <= PAGE)?;
+            let start = elements_offset(align) as u64;
+            let end = shape.elem_size.checked_mul(shape.len?)?.checked_add(start)?;
+            // The mapping's length must fit an isize, as every Rust object's does.
+            isize::try_from(end).ok()?;
+            Some((start, end))
+        }
+        Body::Nothing => Some((BODY_OFFSET as u64, BODY_OFFSET as u64)),
+    }
+}
