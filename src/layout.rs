@@ -12,7 +12,6 @@
 //! Numbers have the machine's own byte order and width; the header says which, and another one is refused. For whoever
 //! implements this in another language it is described byte by byte in `guide/format.md`, which a test compares with
 //! what is here.
-#![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
 use std::mem::{offset_of, size_of};

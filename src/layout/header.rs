@@ -1,4 +1,5 @@
 //! The header: what a segment is, and the validation of each field.
+#![allow(unsafe_code)]
 
 use std::mem::{offset_of, size_of};
 
