@@ -1,88 +1,28 @@
-//! Hostile bytes: segments that were damaged in every way that comes to mind. Nothing crashes, hangs, or opens what is no
-//! segment of the type; and only what is an orphan of ours is removed.
+//! Hostile files: bytes damaged in every way that comes to mind, and strange things under a segment's name. Nothing
+//! crashes, hangs, or opens what is no segment of the type; and only what is an orphan of ours is removed.
 //!
-//! `ROBUST_SHM_HOSTILE_INPUTS=10000000 cargo test --release --test hostile` tries more, with other random numbers.
+//! `ROBUST_SHM_HOSTILE_INPUTS=10000000 cargo test --release --test hostile bytes::` tries more, with other random numbers.
+#![allow(unsafe_code)]
 
+mod bytes;
+mod contents;
 mod faces;
+mod files;
+mod lockers;
 mod model;
 mod mutation;
+mod owners;
+mod plant;
 #[path = "../support/mod.rs"]
 mod support;
 mod trial;
 
-use std::sync::mpsc;
-
-use mutation::Image;
-use support::{LIMIT, Random};
-use trial::Ground;
-
-/// Tries all images that `images` makes of the seeds. Says which one it was that failed, and fails when one hangs.
-fn try_each(images: impl FnOnce(&[Image], &mut dyn FnMut(Image)) + Send + 'static) {
-    let (progress, seen) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        let mut ground = Ground::new();
-        let seeds = ground.seeds();
-        let mut count = 0u64;
-        images(&seeds, &mut |image| {
-            let start = image.bytes.get(..model::HEADER).unwrap_or(&image.bytes).to_vec();
-            let attempt = std::panic::AssertUnwindSafe(|| ground.try_next(&image));
-            if let Err(panic) = std::panic::catch_unwind(attempt) {
-                eprintln!("input {count}, of {} bytes: {start:?}", image.len);
-                std::panic::resume_unwind(panic);
-            }
-            count += 1;
-            if count.is_multiple_of(64) {
-                let _ = progress.send(());
-            }
-        });
-        count
-    });
-    loop {
-        match seen.recv_timeout(LIMIT) {
-            Ok(()) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("64 inputs took longer than {LIMIT:?}"),
-        }
-    }
-    let count = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    println!("{count} inputs");
-}
-
 #[test]
-fn undamaged_segments_are_what_they_are() {
-    try_each(|seeds, attempt| {
-        // Each as each type, in both ways of creation.
-        seeds.iter().for_each(|seed| (0..12).for_each(|_| attempt(seed.clone())));
-    });
-}
-
-#[test]
-fn every_number_of_the_header_at_every_edge() {
-    try_each(|seeds, attempt| seeds.iter().flat_map(mutation::fields).for_each(attempt));
-}
-
-#[test]
-fn every_bit_of_every_byte() {
-    try_each(|seeds, attempt| seeds.iter().flat_map(mutation::flips).for_each(attempt));
-}
-
-#[test]
-fn every_length() {
-    try_each(|seeds, attempt| seeds.iter().flat_map(mutation::lengths).for_each(attempt));
-}
-
-#[test]
-fn random_damage() {
-    const INPUTS: &str = "ROBUST_SHM_HOSTILE_INPUTS";
-    let asked: Option<usize> = std::env::var(INPUTS).ok().map(|inputs| inputs.parse().unwrap());
-    // The same inputs every time, unless more were asked for.
-    let seed = asked.map_or(1, |_| u64::from(std::process::id()));
-    println!("seed {seed}");
-    try_each(move |seeds, attempt| {
-        let mut random = Random::new(seed);
-        for _ in 0..asked.unwrap_or(30_000) {
-            let seed = &seeds[random.below(seeds.len())];
-            attempt(mutation::random(seed, seeds, &mut random));
-        }
-    });
+fn child() {
+    support::play(&[
+        ("sticky", owners::look_into_a_sticky_directory),
+        ("another-mode", owners::look_at_modes),
+        ("shrinks", files::read_a_file_that_shrinks),
+        ("occupied", lockers::meet_a_lock_on_all_bytes),
+    ]);
 }

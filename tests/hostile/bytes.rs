@@ -1,0 +1,79 @@
+//! Segments that were damaged in every way that comes to mind.
+
+use std::sync::mpsc;
+
+use crate::model;
+use crate::mutation::{self, Image};
+use crate::support::{LIMIT, Random};
+use crate::trial::Ground;
+
+/// Tries all images that `images` makes of the seeds. Says which one it was that failed, and fails when one hangs.
+fn try_each(images: impl FnOnce(&[Image], &mut dyn FnMut(Image)) + Send + 'static) {
+    let (progress, seen) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let mut ground = Ground::new();
+        let seeds = ground.seeds();
+        let mut count = 0u64;
+        images(&seeds, &mut |image| {
+            let start = image.bytes.get(..model::HEADER).unwrap_or(&image.bytes).to_vec();
+            let attempt = std::panic::AssertUnwindSafe(|| ground.try_next(&image));
+            if let Err(panic) = std::panic::catch_unwind(attempt) {
+                eprintln!("input {count}, of {} bytes: {start:?}", image.len);
+                std::panic::resume_unwind(panic);
+            }
+            count += 1;
+            if count.is_multiple_of(64) {
+                let _ = progress.send(());
+            }
+        });
+        count
+    });
+    loop {
+        match seen.recv_timeout(LIMIT) {
+            Ok(()) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("64 inputs took longer than {LIMIT:?}"),
+        }
+    }
+    let count = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    println!("{count} inputs");
+}
+
+#[test]
+fn undamaged_segments_are_what_they_are() {
+    try_each(|seeds, attempt| {
+        // Each as each type, in both ways of creation.
+        seeds.iter().for_each(|seed| (0..12).for_each(|_| attempt(seed.clone())));
+    });
+}
+
+#[test]
+fn every_number_of_the_header_at_every_edge() {
+    try_each(|seeds, attempt| seeds.iter().flat_map(mutation::fields).for_each(attempt));
+}
+
+#[test]
+fn every_bit_of_every_byte() {
+    try_each(|seeds, attempt| seeds.iter().flat_map(mutation::flips).for_each(attempt));
+}
+
+#[test]
+fn every_length() {
+    try_each(|seeds, attempt| seeds.iter().flat_map(mutation::lengths).for_each(attempt));
+}
+
+#[test]
+fn random_damage() {
+    const INPUTS: &str = "ROBUST_SHM_HOSTILE_INPUTS";
+    let asked: Option<usize> = std::env::var(INPUTS).ok().map(|inputs| inputs.parse().unwrap());
+    // The same inputs every time, unless more were asked for.
+    let seed = asked.map_or(1, |_| u64::from(std::process::id()));
+    println!("seed {seed}");
+    try_each(move |seeds, attempt| {
+        let mut random = Random::new(seed);
+        for _ in 0..asked.unwrap_or(30_000) {
+            let seed = &seeds[random.below(seeds.len())];
+            attempt(mutation::random(seed, seeds, &mut random));
+        }
+    });
+}
