@@ -46,6 +46,43 @@ pub(super) fn open_any(name: &Name, writable: bool) -> Result<Option<Found>, Err
     Ok(Some(Found { open: Open { file, forks, status }, contents }))
 }
 
+/// Whether a file could be had exclusively.
+pub(super) enum Excluded {
+    /// Others use it.
+    No,
+    /// Nobody does, and it is what was validated.
+    Yes,
+    /// Nobody did; but it has been made anew meanwhile. It was given back.
+    Anew,
+}
+
+impl Found {
+    /// Tries to get the file exclusively, and then looks again: since the first look an orphan may have been made anew in
+    /// place, and be a persistent segment that is nobody's to remove. What may change while a segment lives is from the
+    /// second look then.
+    pub(super) fn try_exclude(&mut self, name: &Name) -> Result<Excluded, Error> {
+        let file = &self.open.file;
+        if !file_lock::try_exclude(file).map_err(|error| os_error(name, "could not lock the segment", error))? {
+            return Ok(Excluded::No);
+        }
+        let now = read_header(file);
+        let is_same = match (&mut self.contents, &now) {
+            (Some(valid), Ok(Some(now))) if now.is_same_segment(&valid.header) => {
+                valid.header = *now;
+                true
+            }
+            (None, Ok(Some(now))) => now.flags == Header::UNFINISHED,
+            _ => false,
+        };
+        if is_same {
+            return Ok(Excluded::Yes);
+        }
+        let _ = file_lock::unlock(file); // by hand: a child that was forked meanwhile has the description, too
+        point!("exclude: made anew meanwhile");
+        now.map(|_| Excluded::Anew).map_err(|error| os_error(name, "could not read the segment", error))
+    }
+}
+
 /// A file that says it is a segment, of whatever format, and what stands at its start.
 pub(super) struct Ours {
     pub(super) file: File,
@@ -139,6 +176,12 @@ pub(super) fn check_owner(name: &Name, Open { file, status, .. }: &Open, allowed
     Ok(())
 }
 
+/// Is this a persistent segment, as far as can be told?
+pub(super) fn is_persistent(file: &File) -> bool {
+    matches!(read_header(file), Ok(Some(header)) if header.flags != Header::UNFINISHED && header.persistent())
+}
+
+/// What stands where a header does, not validated: to be compared with one that was.
 pub(super) fn read_header(file: &File) -> io::Result<Option<Header>> {
     let mut bytes = [0; HEADER_LEN];
     let len = file::read_at(file, &mut bytes, 0)?;

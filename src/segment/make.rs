@@ -38,9 +38,7 @@ pub(super) fn try_make(
         }
     };
     point!("create: mapped");
-    let mut mapping = Mapping::new(memory, &header, settings.lock_kind(), name.clone(), presence)?;
-    mapping.was_created = true;
-    Ok(Some(mapping))
+    Mapping::new(memory, &header, settings.lock_kind(), name.clone(), presence, true).map(Some)
 }
 
 /// What can be known to fail before anything is made: the header, and it with the lock behind it.

@@ -35,13 +35,15 @@ impl UnwindSafe for Mapping {}
 impl RefUnwindSafe for Mapping {}
 
 impl Mapping {
-    /// Wraps a mapping of `map::map`: of the file that has this header, and as long as it says.
+    /// Wraps a mapping of `map::map`: of the file that has this header, and as long as it says. What has just been created
+    /// and fails here is taken back.
     pub(super) fn new(
         map: Map,
         header: &Header,
         lock_kind: LockKind,
         name: Name,
         presence: Registered,
+        was_created: bool,
     ) -> Result<Self, Error> {
         let base = map.start();
         // SAFETY: the mapping is `header.total_len` bytes, which includes the lock line.
@@ -49,15 +51,16 @@ impl Mapping {
         let poison = Kind::from_stored(header.kind).map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
         // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.
         let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), header.pid_namespace, poison) };
-        let mutex = mutex.map_err(|source| Error::Lock { source })?;
-        Ok(Self {
-            map: ManuallyDrop::new(map),
-            base,
-            mutex,
-            name,
-            was_created: false,
-            presence: ManuallyDrop::new(presence),
-        })
+        let mutex = match mutex {
+            Ok(mutex) => mutex,
+            Err(source) => {
+                if was_created {
+                    presence.retract();
+                }
+                return Err(Error::Lock { source });
+            }
+        };
+        Ok(Self { map: ManuallyDrop::new(map), base, mutex, name, was_created, presence: ManuallyDrop::new(presence) })
     }
 
     /// Whoever asked for it has it from here on, and so has a forked child.

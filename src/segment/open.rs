@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::mem::offset_of;
 
-use super::found::{self, Found, Open, Valid, check_owner, os_error, read_header};
+use super::found::{self, Excluded, Found, Open, Valid, check_owner, os_error, read_header};
 use super::orphan::Orphan;
 use super::registered::{self, Registered, in_one_process};
 use super::{Contents, Mapping, Segment, map};
@@ -53,12 +53,16 @@ pub(super) enum Attempt {
 pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) -> Result<Attempt, Error> {
     registered::install_hooks()
         .map_err(|error| os_error(name, "could not prepare for forks before opening the segment", error))?;
-    let Some(Found { open, contents }) = found::open_any(name, true)? else { return Ok(Attempt::NotThere) };
-    check_owner(name, &open, &settings.allowed_owners)?;
+    let Some(mut found) = found::open_any(name, true)? else { return Ok(Attempt::NotThere) };
+    check_owner(name, &found.open, &settings.allowed_owners)?;
     point!("open: validated");
-    let is_orphan = file_lock::try_exclude(&open.file)
-        .map_err(|error| found::os_error(name, "could not lock the segment", error))?;
+    let is_orphan = match found.try_exclude(name)? {
+        Excluded::No => false,
+        Excluded::Yes => true,
+        Excluded::Anew => return Ok(Attempt::Busy),
+    };
     point!("open: asked whether it is an orphan");
+    let Found { open, contents } = found;
     let valid = match contents {
         Some(valid) if valid.header.persistent() || !is_orphan => valid,
         None if !is_orphan => return Ok(Attempt::Busy), // somebody is making it
@@ -83,7 +87,11 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
         }
         return Err(error);
     }
-    share_and_map(name, open, valid)
+    point!("open: admitted");
+    match announce(name, open, &valid.header)? {
+        Some(presence) => share_and_map(name, presence, &valid, false),
+        None => Ok(Attempt::Busy),
+    }
 }
 
 /// Is the segment what this program expects?
@@ -99,14 +107,17 @@ fn is_still(file: &File, header: &Header) -> bool {
     matches!(read_header(file), Ok(Some(now)) if now.is_same_segment(header))
 }
 
-/// Announces this user, and only then maps.
-pub(super) fn share_and_map(name: &Name, open: Open, valid: Valid) -> Result<Attempt, Error> {
-    let (Open { file, forks, status: first }, Valid { header, lock_kind, .. }) = (open, valid);
-    point!("open: admitted");
-    let announced = Registered::announce(file, first, name, header.persistent(), forks);
-    let Some(presence) = announced.map_err(|error| os_error(name, "could not keep open the segment", error))? else {
-        return Ok(Attempt::Busy); // a fork has come in between
-    };
+/// Announces this user; `None` when a fork has come in between.
+pub(super) fn announce(name: &Name, open: Open, header: &Header) -> Result<Option<Registered>, Error> {
+    let Open { file, forks, status } = open;
+    Registered::announce(file, status, name, header.persistent(), forks)
+        .map_err(|error| os_error(name, "could not keep open the segment", error))
+}
+
+/// Becomes a user, and only then maps. `creates`: of what it has just made itself.
+pub(super) fn share_and_map(name: &Name, presence: Registered, valid: &Valid, creates: bool) -> Result<Attempt, Error> {
+    let &Valid { ref header, lock_kind, .. } = valid;
+    let first = *presence.opened();
     let shared = presence.share();
     if !shared.map_err(|error| os_error(name, "could not share the segment", error))? {
         return Ok(Attempt::Busy);
@@ -116,7 +127,7 @@ pub(super) fn share_and_map(name: &Name, open: Open, valid: Valid) -> Result<Att
     let status = presence.status().map_err(|error| os_error(name, "could not inspect the segment", error))?;
     let now =
         read_header(presence.just_opened()).map_err(|error| os_error(name, "could not read the segment", error))?;
-    let is_same = |now: &Header| now.is_same_segment(&header) && status.links > 0 && status.owner == first.owner;
+    let is_same = |now: &Header| now.is_same_segment(header) && status.links > 0 && status.owner == first.owner;
     let Some(now) = now.filter(is_same) else { return Ok(Attempt::Busy) };
     if status.len < header.total_len {
         return Err(layout::truncated(name, header.total_len, status.len));
@@ -125,7 +136,7 @@ pub(super) fn share_and_map(name: &Name, open: Open, valid: Valid) -> Result<Att
     check_namespace(name, lock_kind, now.pid_namespace)?;
     let Some(memory) = map::map(name, &status, &now)? else { return Ok(Attempt::Busy) };
     point!("open: mapped");
-    Ok(Attempt::Opened(Box::new(Mapping::new(memory, &now, lock_kind, name.clone(), presence)?)))
+    Ok(Attempt::Opened(Box::new(Mapping::new(memory, &now, lock_kind, name.clone(), presence, creates)?)))
 }
 
 /// Is the segment usable from here? What the header said before this process was a user is no answer: somebody may just

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::found::{self, Found, Open};
+use super::found::{self, Excluded, Open};
 use super::removal;
 use crate::error::Error;
 use crate::fault::point;
@@ -47,27 +47,32 @@ pub(super) enum Who {
 
 /// Who has this name? What killed users have left is removed.
 pub(super) fn who_has(name: &Name, allowed_owners: &[u32]) -> Result<Who, Error> {
-    let Some(Found { open, contents }) = found::open_any(name, true)? else { return Ok(Who::Nobody) };
-    found::check_owner(name, &open, allowed_owners)?;
-    let file = &open.file;
-    if contents.is_some_and(|valid| valid.header.persistent()) {
+    let Some(mut found) = found::open_any(name, true)? else { return Ok(Who::Nobody) };
+    found::check_owner(name, &found.open, allowed_owners)?;
+    if found.contents.as_ref().is_some_and(|valid| valid.header.persistent()) {
         return Ok(Who::Users);
     }
-    let lock_error = |error| found::os_error(name, "could not lock the segment", error);
-    if !file_lock::try_exclude(file).map_err(lock_error)? {
+    let mut excluded = found.try_exclude(name)?;
+    if matches!(excluded, Excluded::No) {
         point!("in use: not an orphan");
-        if !file_lock::try_share(file).map_err(lock_error)? {
+        let shared = file_lock::try_share(&found.open.file);
+        if !shared.map_err(|error| found::os_error(name, "could not lock the segment", error))? {
             return Ok(Who::Nobody); // somebody is removing it, or making it anew
         }
         // A user now, for a moment: so leave as users do.
         point!("in use: shared");
-        if !file_lock::try_exclude(file).map_err(lock_error)? {
+        excluded = found.try_exclude(name)?;
+    }
+    match excluded {
+        Excluded::No => {
             point!("in use: by others");
             return Ok(Who::Users);
         }
+        Excluded::Anew => return Ok(Who::Nobody), // look again
+        Excluded::Yes => {}
     }
     point!("in use: excluded");
-    let left = Orphan::remove(open, name)?;
+    let left = Orphan::remove(found.open, name)?;
     point!("in use: orphan removed");
     Ok(left.map_or(Who::Nobody, Who::TheDead))
 }

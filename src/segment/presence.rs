@@ -21,7 +21,7 @@ use std::io;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
-use super::removal;
+use super::{found, removal};
 use crate::fault::point;
 use crate::name::Name;
 use crate::os::descriptor::Descriptor;
@@ -36,6 +36,8 @@ pub(super) struct Presence {
     name: Name,
     /// The last one out leaves the name where it is.
     keeps_name: AtomicBool,
+    /// The creation did not succeed: the last one out takes the name along, persistent or not.
+    is_retracted: AtomicBool,
     stage: AtomicU8,
     /// The thread that opens the file.
     opener: usize,
@@ -61,6 +63,7 @@ impl Presence {
             file: Descriptor::new(file, status)?,
             name: name.clone(),
             keeps_name: AtomicBool::new(persistent),
+            is_retracted: AtomicBool::new(false),
             stage: AtomicU8::new(ANNOUNCED),
             opener: os::thread::self_address(),
             generation: AtomicU32::new(generation::generation()),
@@ -71,6 +74,7 @@ impl Presence {
     /// From now on, the last one out takes the name along.
     pub(super) fn give_up_name(&self) {
         self.keeps_name.store(false, Ordering::Relaxed);
+        self.is_retracted.store(true, Ordering::Relaxed);
     }
 
     /// Becomes a user. `false`, and not one: somebody is removing the segment.
@@ -210,7 +214,10 @@ impl Presence {
         let last = second.as_ref().unwrap_or(file);
         if file_lock::try_exclude(last).unwrap_or(false) {
             point!("close: excluded");
-            let _ = removal::unlink_exact(last, self.file.opened(), &self.name);
+            // In the moment between the two locks an orphan can be made anew in place, and be a persistent segment by now.
+            if self.is_retracted.load(Ordering::Relaxed) || !found::is_persistent(last) {
+                let _ = removal::unlink_exact(last, self.file.opened(), &self.name);
+            }
         }
         point!("close: no user any more");
         second

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::found::{self, Found, Ours, Retries};
+use super::found::{self, Excluded, Ours, Retries};
 use crate::error::Error;
 use crate::fault::point;
 use crate::layout::HEADER_LEN;
@@ -155,22 +155,23 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
     if status.strange.is_some() || status.owner != process::effective_uid() {
         return Some(false);
     }
-    let file = if is_private(name.as_str()) {
-        found::open_regular(&name, true).ok()??.0 // whatever is in it yet
+    let (file, is_excluded) = if is_private(name.as_str()) {
+        let (file, _) = found::open_regular(&name, true).ok()??; // whatever is in it yet
+        let is_excluded = os::owner::is_told(&file, status.owner) && file_lock::try_exclude(&file).ok()?;
+        (file, is_excluded)
     } else if status.len < HEADER_LEN as u64 {
         return Some(false);
     } else {
-        let Found { open, contents } = found::open_any(&name, true).ok()??;
-        if contents.is_some_and(|valid| valid.header.persistent()) {
+        let mut found = found::open_any(&name, true).ok()??;
+        if found.contents.as_ref().is_some_and(|valid| valid.header.persistent()) {
             return Some(false);
         }
-        open.file
+        point!("sweep: looked at one");
+        let may = os::owner::is_told(&found.open.file, status.owner);
+        let is_excluded = may && matches!(found.try_exclude(&name).ok()?, Excluded::Yes);
+        (found.open.file, is_excluded)
     };
-    if !os::owner::is_told(&file, status.owner) {
-        return Some(false);
-    }
-    point!("sweep: looked at one");
-    if !file_lock::try_exclude(&file).ok()? {
+    if !is_excluded {
         return Some(false);
     }
     point!("sweep: orphan excluded");

@@ -29,7 +29,8 @@ use crate::options::Settings;
 use crate::os::file;
 
 impl Orphan {
-    /// Makes the new segment in its place; `None` when somebody else came first.
+    /// Makes the new segment in its place; `None`: try again, because a fork has come in between, or
+    /// somebody else who wanted it exclusively.
     pub(super) fn reuse(
         self,
         name: &Name,
@@ -44,16 +45,13 @@ impl Orphan {
                 return Err(error);
             }
         };
-        if let Err(error) = reset(&self.0.file, &header, &mut image, settings.reserve, initial) {
-            self.give_back();
-            return Err(make::create_error(name, header.total_len, error));
-        }
+        // Announced first: what a fork spoils is then nothing but an attempt.
+        let Some(presence) = open::announce(name, self.0, &header)? else { return Ok(None) };
+        reset(presence.just_opened(), &header, &mut image, settings.reserve, initial)
+            .map_err(|error| make::create_error(name, header.total_len, error))?; // dropping the presence gives it back
         let valid = Valid { header, identity: identity.clone(), lock_kind: settings.lock_kind() };
-        match open::share_and_map(name, self.0, valid)? {
-            Attempt::Opened(mut mapping) => {
-                mapping.was_created = true;
-                Ok(Some(*mapping))
-            }
+        match open::share_and_map(name, presence, &valid, true)? {
+            Attempt::Opened(mapping) => Ok(Some(*mapping)),
             _ => Ok(None),
         }
     }

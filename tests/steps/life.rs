@@ -114,6 +114,15 @@ pub const ROLES: &[(&str, Body)] = &[
         let error = armed(|| Value::open(&main_name(family))).unwrap_err();
         assert!(matches!(error, Error::TypeMismatch { .. }), "{error}");
     }),
+    ("open what becomes persistent", |family| {
+        nudged_at("open: validated");
+        drop(armed(|| Value::open(&main_name(family)).unwrap()));
+    }),
+    ("make it persistent and die", |family| {
+        become_nobody();
+        let _value = of_root().persistent(true).create(&main_name(family), WHOLE).unwrap();
+        ready_to_die();
+    }),
     ("reuse", |family| {
         become_nobody();
         let value = armed(|| of_root().open_or_create(&main_name(family), WHOLE)).unwrap();
@@ -266,6 +275,11 @@ fn becomes_another(world: &mut World) {
     remove(&other).unwrap();
 }
 
+/// Between two looks of the owner at the orphan, another user makes a persistent segment of it, and is gone.
+fn becomes_persistent(world: &mut World) {
+    world.kill("make it persistent and die");
+}
+
 fn soon_an_orphan(world: &mut World) {
     world.hold("keep");
 }
@@ -317,8 +331,14 @@ pub const REUSE: Scenario =
     Scenario { bystander: "user of root's", ..scenario("reuse", orphan_for_all, can_be_made_anew) };
 pub const CREATE_BY_REUSE: Scenario = Scenario { victim: "create by reuse", ..REUSE };
 pub const FIND_WHAT_CANNOT_BE_REMOVED: Scenario = Scenario { victim: "find what cannot be removed", ..REUSE };
+/// Once, what was known of the orphan before the lock decided, and the persistent segment was removed.
+pub const OPEN_WHAT_BECOMES_PERSISTENT: Scenario = Scenario {
+    set_up: orphan_for_all,
+    nudge: becomes_persistent,
+    ..scenario("open what becomes persistent", nothing, has_persisted_since_it_was_made)
+};
 /// These need root.
-pub const OF_ROOT: &[Scenario] = &[REUSE, CREATE_BY_REUSE, FIND_WHAT_CANNOT_BE_REMOVED];
+pub const OF_ROOT: &[Scenario] = &[REUSE, CREATE_BY_REUSE, FIND_WHAT_CANNOT_BE_REMOVED, OPEN_WHAT_BECOMES_PERSISTENT];
 pub const FORK: Scenario = Scenario { goes_on: true, ..scenario("fork", kept, is_unlocked) };
 
 pub const ALL: &[Scenario] = &[
@@ -382,6 +402,12 @@ fn is_still_used(case: &Case) {
     drop(value);
     let error = Value::create(&name, 1).unwrap_err();
     assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
+}
+
+fn has_persisted_since_it_was_made(case: &Case) {
+    let [passed @ .., _] = case.passed else { unreachable!("it died somewhere") };
+    let was_made = passed.iter().any(|step| step.point == "open: validated");
+    if was_made { has_persisted(case) } else { can_be_made_anew(case) }
 }
 
 fn has_persisted(case: &Case) {

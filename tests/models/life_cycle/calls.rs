@@ -1,7 +1,7 @@
 //! What a program does: the functions of `src/segment/`, a system call at a time.
 
 use crate::kernel::Flock;
-use crate::program::{Broken, Op, Outcome, Program, Step, Then, World, Wrong};
+use crate::program::{Broken, Op, Outcome, Owner, Program, Step, Then, World, Wrong};
 
 /// In the place of an id that was validated: the mark.
 const UNFINISHED: u8 = u8::MAX;
@@ -61,7 +61,7 @@ impl World {
             Open | Exclude | AdmitAndAttend | DropExclusive | Share | CheckLinks | MapOpened => self.open(who, broken),
             Guard | CheckName | Unlink | Release => self.unlink_exact(who, broken),
             Mark | Rewrite | Unmark => self.reuse(who, broken),
-            LeaveDropShared | LeaveExclude | Close => self.go(who),
+            LeaveDropShared | LeaveExclude | Close => self.go(who, broken),
             RemoveOpen | SweepOpen | SweepExclude => self.clear_away(who, broken),
             InspectOpen | InspectCount => self.inspect(who, broken),
         }
@@ -142,7 +142,7 @@ impl World {
                 }
                 self.to(who, Step::LookExclude)
             }
-            Step::LookExclude if self.kernel.try_exclude(who) => self.unlink_then(who, Then::Retry),
+            Step::LookExclude if self.kernel.try_exclude(who) => self.unlink_as_found(who, broken),
             Step::LookExclude => self.to(who, Step::LookShare),
             Step::LookShare if !self.kernel.try_share(who) => self.close_then(who, Then::Retry),
             Step::LookShare if broken == Broken::LooksAndCloses => {
@@ -153,7 +153,7 @@ impl World {
                 self.kernel.drop_flock(who);
                 self.to(who, Step::LookExcludeAgain)
             }
-            _ if self.kernel.try_exclude(who) => self.unlink_then(who, Then::Retry),
+            _ if self.kernel.try_exclude(who) => self.unlink_as_found(who, broken),
             _ => self.close_then(who, Then::End(Outcome::AlreadyExists)),
         }
     }
@@ -171,7 +171,7 @@ impl World {
                 let excludes = self.kernel.try_exclude(who);
                 let unfinished = self.programs[who].id == UNFINISHED;
                 match excludes {
-                    // What it knows of the file is from before; nobody has made it persistent since.
+                    true if !self.is_as_found(who, broken) => self.close_then(who, Then::Retry),
                     true if unfinished || !self.programs[who].saw_persistent => self.unlink_then(who, Then::Retry),
                     false if unfinished => self.close_then(who, Then::Retry),
                     _ => self.to(who, Step::AdmitAndAttend),
@@ -225,7 +225,7 @@ impl World {
                 let leads_here = broken == Broken::UnlinksWithoutCheck || self.kernel.leads_to(who);
                 self.to(who, if leads_here { Step::Unlink } else { Step::Release })
             }
-            Step::Unlink if self.sticky && self.programs[who].op != Op::Remove => {
+            Step::Unlink if !self.may_remove(who) => {
                 if self.programs[who].then != Then::End(Outcome::Left) {
                     self.programs[who].then = match self.programs[who].op {
                         Op::Create | Op::CreatePersistent | Op::OpenOrCreate => Then::Reuse,
@@ -280,6 +280,22 @@ impl World {
         }
     }
 
+    /// The look of who has just got the file exclusively: is it still what was found? (Nobody else can change it now, so
+    /// the look is no step of its own.)
+    fn is_as_found(&self, who: usize, broken: Broken) -> bool {
+        let file = self.kernel.file(who);
+        let now = if file.unfinished { UNFINISHED } else { file.id };
+        broken == Broken::RemovesWithoutComparing || now == self.programs[who].id
+    }
+
+    fn unlink_as_found(&mut self, who: usize, broken: Broken) -> Option<Outcome> {
+        if self.is_as_found(who, broken) {
+            self.unlink_then(who, Then::Retry)
+        } else {
+            self.close_then(who, Then::Retry)
+        }
+    }
+
     /// The second look, as a user: is it still what was validated?
     fn is_as_validated(&self, who: usize, broken: Broken) -> bool {
         let file = self.kernel.file(who);
@@ -294,6 +310,10 @@ impl World {
             true => Step::LeaveDropShared,
             false => Step::Close,
         }
+    }
+
+    fn may_remove(&self, who: usize) -> bool {
+        self.owner == Owner::Everybody || self.owner == Owner::Program(who) || self.programs[who].op == Op::Remove
     }
 
     fn unlink(&mut self, who: usize) {
@@ -311,7 +331,7 @@ impl World {
         }
     }
 
-    fn go(&mut self, who: usize) -> Option<Outcome> {
+    fn go(&mut self, who: usize, broken: Broken) -> Option<Outcome> {
         match self.programs[who].step {
             Step::LeaveDropShared => {
                 self.kernel.drop_flock(who);
@@ -319,7 +339,11 @@ impl World {
             }
             Step::LeaveExclude => {
                 let last = self.kernel.try_exclude(who);
-                self.to(who, if last { Step::Guard } else { Step::Close })
+                // Between the two locks, somebody may have made a persistent segment of it, and have left.
+                let file = self.kernel.file(who);
+                let is_kept = file.persistent && !file.unfinished && broken != Broken::LeavesWithoutLooking;
+                let retracts = self.programs[who].then == Then::End(Outcome::Failed);
+                self.to(who, if last && (retracts || !is_kept) { Step::Guard } else { Step::Close })
             }
             _ => {
                 self.kernel.close(who);
@@ -345,7 +369,8 @@ impl World {
                 self.to(who, step)
             }
             _ => {
-                let unused = self.kernel.try_exclude(who) || broken == Broken::SweepsWithoutExcluding;
+                let excludes = self.kernel.try_exclude(who) && self.is_as_found(who, broken);
+                let unused = excludes || broken == Broken::SweepsWithoutExcluding;
                 self.to(who, if unused { Step::Guard } else { Step::Close })
             }
         }

@@ -6,14 +6,14 @@
 //! no more calls; so in each state each program, and a newcomer with each request, goes on alone, and must get to the end
 //! unless one that stands still has the file exclusively or is removing its name.
 //!
-//! Where orphans cannot be removed, because they belong to somebody else, none can be, but by request.
+//! Where orphans cannot be removed, because they belong to somebody else, only their owner can, and who is asked to.
 //!
 //! Not in the model: fork, file systems without unnamed files, modes, clean-up when the process exits.
 //!
 //! The second half breaks the protocol in one place at a time; the checker must find each, or else it proves nothing.
 
 use model::{LifeCycle, representative};
-use program::{Broken, Op};
+use program::{Broken, Op, Owner};
 use stateright::{Checker, HasDiscoveries, Model};
 
 mod calls;
@@ -25,7 +25,7 @@ const THREADS: usize = 2;
 
 /// The protocol holds, whatever `calls` programs make of these requests.
 fn holds(ops: &'static [Op], calls: [u8; 3], kills: u8, failures: u8) {
-    let model = LifeCycle { broken: Broken::Nowhere, ops, calls, kills, failures, sticky: false };
+    let model = LifeCycle { broken: Broken::Nowhere, ops, calls, kills, failures, owner: Owner::Everybody };
     let start = std::time::Instant::now();
     let checker = model.checker().threads(THREADS).symmetry_fn(representative).spawn_dfs().join();
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
@@ -58,16 +58,48 @@ fn three_programs_that_open_or_create_and_remove() {
 fn three_programs_that_make_orphans_anew() {
     for (calls, kills) in [([1, 1, 1], 2), ([2, 1, 0], 1)] {
         let ops = &[Op::OpenOrCreate, Op::Create, Op::Open, Op::Sweep];
-        let model = LifeCycle { broken: Broken::Nowhere, ops, calls, kills, failures: 0, sticky: true };
+        let model = LifeCycle { broken: Broken::Nowhere, ops, calls, kills, failures: 0, owner: Owner::Nobody };
         let checker = model.checker().threads(THREADS).symmetry_fn(representative).spawn_dfs().join();
         println!("{calls:?} calls, {kills} kills: {} states", checker.unique_state_count());
         checker.assert_properties();
     }
 }
 
+/// The owner may remove what another, who may not, is making a persistent segment of meanwhile.
+const OF_ONE_OWNER: &[Op] = &[Op::CreatePersistent, Op::Create, Op::OpenOrCreate, Op::Open, Op::Sweep];
+
+#[test]
+fn an_owner_and_others_who_make_orphans_anew() {
+    let (calls, kills, owner) = ([1, 2, 0], 1, Owner::Program(0));
+    let model = LifeCycle { broken: Broken::Nowhere, ops: OF_ONE_OWNER, calls, kills, failures: 0, owner };
+    let checker = model.checker().threads(THREADS).spawn_dfs().join(); // not all alike
+    println!("{calls:?} calls, {kills} kills: {} states", checker.unique_state_count());
+    checker.assert_properties();
+}
+
+fn is_found_where_one_may_remove(broken: Broken) {
+    let (calls, owner) = ([1, 2, 0], Owner::Program(0));
+    let model = LifeCycle { broken, ops: OF_ONE_OWNER, calls, kills: 1, failures: 0, owner };
+    let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let found = checker.discovery(NO_STEP_GOES_WRONG).expect("something contradicts it");
+    println!("{:#?}", found.into_actions());
+}
+
+/// Once, what was known of an orphan before the lock decided: a persistent segment was removed.
+#[test]
+fn removing_without_comparing_with_what_was_found_is_found() {
+    is_found_where_one_may_remove(Broken::RemovesWithoutComparing);
+}
+
+/// So it was by a leaver, who has no lock for a moment.
+#[test]
+fn leaving_without_a_look_at_what_was_made_meanwhile_is_found() {
+    is_found_where_one_may_remove(Broken::LeavesWithoutLooking);
+}
+
 fn is_found_where_orphans_stay(broken: Broken, calls: [u8; 3], kills: u8) {
     let ops = &[Op::OpenOrCreate, Op::Open];
-    let model = LifeCycle { broken, ops, calls, kills, failures: 0, sticky: true };
+    let model = LifeCycle { broken, ops, calls, kills, failures: 0, owner: Owner::Nobody };
     let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     // Which claim falls first depends: the newcomer's, who goes on alone, sees it a step sooner.
     let found = checker.discoveries();
@@ -93,7 +125,7 @@ fn three_programs_that_make_more_calls() {
 
 /// The shortest way to a state in which something does not hold; `claim` must be among what does not.
 fn is_found(broken: Broken, ops: &'static [Op], calls: [u8; 3], failures: u8, claim: &'static str) {
-    let model = LifeCycle { broken, ops, calls, kills: 0, failures, sticky: false };
+    let model = LifeCycle { broken, ops, calls, kills: 0, failures, owner: Owner::Everybody };
     let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let found = checker.discovery(claim).unwrap_or_else(|| panic!("nothing contradicts “{claim}”"));
     println!("{:#?}", found.into_actions());

@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::kernel::{Description, File, Flock, Kernel, PLACES};
-use crate::program::{Broken, Op, Outcome, Program, Step, Then, World};
+use crate::program::{Broken, Op, Outcome, Owner, Program, Step, Then, World};
 
 /// Programs that are there from the beginning; the last place is kept for a newcomer.
 pub(crate) const PROGRAMS: usize = PLACES - 1;
@@ -17,8 +17,8 @@ pub(crate) struct LifeCycle {
     /// How many calls each program makes.
     pub(crate) calls: [u8; PROGRAMS],
     pub(crate) kills: u8,
-    /// Nobody may remove orphans, as in a directory in which all belong to somebody else.
-    pub(crate) sticky: bool,
+    /// Who may remove orphans.
+    pub(crate) owner: Owner,
     /// How many mappings fail.
     pub(crate) failures: u8,
 }
@@ -44,8 +44,8 @@ impl Model for LifeCycle {
         }
         let kernel = Kernel::default();
         let (kills_left, failures_left) = (self.kills, self.failures);
-        let sticky = self.sticky;
-        vec![World { sticky, kernel, programs, kills_left, failures_left, killed: false, wrong: None }]
+        let owner = self.owner;
+        vec![World { owner, kernel, programs, kills_left, failures_left, killed: false, wrong: None }]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -109,7 +109,10 @@ impl Model for LifeCycle {
                 users.all(|i| world.kernel.description(i).attends && world.kernel.description(i).flock == Flock::Shared)
             }),
             Property::always("when all have left and none was killed, nothing remains", |_, world: &World| {
-                world.sticky || world.killed || !nobody_has_it_open(world) || name_is_free_or_persistent(world)
+                world.owner != Owner::Everybody
+                    || world.killed
+                    || !nobody_has_it_open(world)
+                    || name_is_free_or_persistent(world)
             }),
             Property::always("whoever goes on alone gets to the end", |model: &Self, world: &World| {
                 (0..PROGRAMS).all(|who| gets_to_the_end(world, who, model.broken))
@@ -233,7 +236,10 @@ fn newcomer_is_served(world: &World, op: Op, broken: Broken) -> bool {
     let cleans_up = op != Op::Open || outcome == Outcome::Got || outcome == Outcome::NotFound;
     expected
         && after.wrong.is_none()
-        && (world.sticky || !cleans_up || !nobody_has_it_open(&after) || name_is_free_or_persistent(&after))
+        && (world.owner != Owner::Everybody
+            || !cleans_up
+            || !nobody_has_it_open(&after)
+            || name_is_free_or_persistent(&after))
 }
 
 /// Worlds that differ only in who is who and in the files' numbers are the same.

@@ -153,6 +153,8 @@ pub(crate) enum Broken {
     RetractsFromUsers,
     InspectsByLocking,
     ReusesWithoutMark,
+    RemovesWithoutComparing,
+    LeavesWithoutLooking,
     OpensWithoutComparing,
 }
 
@@ -168,11 +170,18 @@ pub(crate) struct Program {
     pub(crate) calls_left: u8,
 }
 
+/// Whose the file is, so that they may remove it. (By request, everybody may.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Owner {
+    Everybody,
+    Nobody,
+    Program(usize),
+}
+
 /// The whole state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct World {
-    /// Nobody may remove what another has made, and all have been made by others.
-    pub(crate) sticky: bool,
+    pub(crate) owner: Owner,
     pub(crate) kernel: Kernel,
     pub(crate) programs: [Program; PLACES],
     pub(crate) kills_left: u8,
