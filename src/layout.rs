@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 mod body;
 mod header;
 
-pub(crate) use body::{BODY_OFFSET, CommitLine, MAX_VALUE, elements_offset, is_small, slot_offsets, words};
+pub(crate) use body::{BODY_OFFSET, CommitLine, FRONT, MAX_VALUE, elements_offset, is_small, slot_offsets, words};
 pub(crate) use header::{Creation, Header, not_a_segment, truncated};
 
 /// The alignment that a mapping has: no element can ask for more.

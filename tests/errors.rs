@@ -220,6 +220,25 @@ fn every_damaged_header_field_has_its_own_message() {
     }
 }
 
+/// They are kept for those who wait for more than the lock, and for readers side by side: this build would not tell them
+/// anything.
+#[test]
+fn lines_that_nobody_fills_are_refused_when_somebody_does() {
+    for at in [576, 600, 639] {
+        let name = damaged(|file| file.write_all_at(&[1], at).unwrap());
+        let words = ["a wait line of zeros, found one that is in use, which needs a version of robust-shm"];
+        assert_error!(SharedValue::<u64>::open(&name), UnsupportedFormat, &name, words);
+        assert_error!(SharedValue::create(&name, 1u64), UnsupportedFormat, &name, words);
+        assert_error!(SegmentInfo::of(&name), UnsupportedFormat, &name, words);
+        remove(&name).unwrap();
+    }
+    let name = Scratch::new("readers");
+    drop(SharedArray::<u8, 4>::options().persistent(true).create(&name).unwrap());
+    fs::OpenOptions::new().write(true).open(path(&name)).unwrap().write_all_at(&[1], 640).unwrap();
+    assert_error!(SharedArray::<u8, 4>::open(&name), UnsupportedFormat, &name, ["a reader line of zeros"]);
+    remove(&name).unwrap();
+}
+
 /// Also when that other version's header is shorter than ours, or this one was cut short: then the version comes first.
 #[test]
 fn a_file_of_another_format_version_is_told_both_versions() {

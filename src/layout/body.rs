@@ -1,6 +1,7 @@
 //! What stands behind the lock line, and where.
 
 use std::mem::{offset_of, size_of};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::{CACHE_LINE, LOCK_OFFSET, LockLine, PAGE};
@@ -11,6 +12,8 @@ pub(crate) const MAX_VALUE: usize = 64 << 10;
 const WAIT_OFFSET: usize = LOCK_OFFSET + size_of::<LockLine>();
 /// Where the kinds begin to differ.
 pub(crate) const BODY_OFFSET: usize = WAIT_OFFSET + size_of::<WaitLine>();
+/// As far as the lines of any kind reach.
+pub(crate) const FRONT: usize = BODY_OFFSET + CACHE_LINE;
 /// Up to this many 64-bit words, both slots of a value stand in the commit line itself.
 const SMALL_WORDS: usize = 3;
 
@@ -77,6 +80,14 @@ pub(crate) struct CommitLine {
 }
 
 const _: () = assert!(size_of::<CommitLine>() == CACHE_LINE);
+
+/// What nobody fills yet, of a kind with this body: where it stands, what it is called, and what a program does that
+/// fills it.
+pub(super) fn unfilled(body: Body) -> impl Iterator<Item = (Range<usize>, &'static str, &'static str)> {
+    let wait = (WAIT_OFFSET..BODY_OFFSET, "wait line", "waits for more than the lock");
+    let readers = (BODY_OFFSET..BODY_OFFSET + size_of::<ReaderLine>(), "reader line", "lets readers in side by side");
+    [Some(wait), (body == Body::Elements).then_some(readers)].into_iter().flatten()
+}
 
 /// How many 64-bit words a value of `size` bytes takes in a slot.
 pub(crate) const fn words(size: usize) -> usize {

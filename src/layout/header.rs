@@ -5,7 +5,7 @@ use std::mem::{offset_of, size_of};
 
 use bytemuck::{Pod, Zeroable};
 
-use super::body::{BODY_OFFSET, extent};
+use super::body::{BODY_OFFSET, extent, unfilled};
 use super::{HEADER_LEN, LOCK_OFFSET, LockBytes, PAGE};
 use crate::error::Error;
 use crate::identity::{Identity, TYPE_NAME_LEN, TypeName};
@@ -182,7 +182,8 @@ impl Header {
         self.flags & POISON_OFF == 0
     }
 
-    /// Reads a header from the first bytes of a file of `file_len` bytes. Each field is checked before anybody uses it.
+    /// Reads a header from the first bytes of a file of `file_len` bytes. Each field is checked before anybody uses it; and
+    /// the lines behind it, as far as they are there, that are to be zero.
     pub(crate) fn validate(name: &Name, bytes: &[u8], file_len: u64) -> Result<(Self, Identity, LockKind), Error> {
         let header = Self::recognise(name, bytes, file_len)?;
         let identity = header.check_contents(name)?;
@@ -200,6 +201,7 @@ impl Header {
         if file_len < header.total_len {
             return Err(truncated(name, header.total_len, file_len));
         }
+        check_unfilled(name, identity.shape.kind, bytes)?;
         Ok((header, identity, lock_kind))
     }
 
@@ -322,6 +324,17 @@ impl Header {
             Err(_) => Err("a type name that is not UTF-8".to_owned()),
         }
     }
+}
+
+/// What a program of a later version fills is in use: somebody waits for what this program does not tell.
+fn check_unfilled(name: &Name, kind: Kind, bytes: &[u8]) -> Result<(), Error> {
+    for (place, what, needed) in unfilled(kind.body()) {
+        if bytes.get(place).is_some_and(|line| line.iter().any(|byte| *byte != 0)) {
+            let found = format!("one that is in use, which needs a version of robust-shm that {needed}");
+            return Err(unsupported(name, format!("a {what} of zeros"), found));
+        }
+    }
+    Ok(())
 }
 
 fn c_library_name(number: u32) -> &'static str {

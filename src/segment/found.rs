@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::fault::point;
 use crate::identity::Identity;
-use crate::layout::{self, HEADER_LEN, Header};
+use crate::layout::{self, FRONT, HEADER_LEN, Header};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::file::{self, OpenError, Status};
@@ -87,7 +87,7 @@ impl Found {
 pub(super) struct Ours {
     pub(super) file: File,
     pub(super) status: Status,
-    /// As much of a header as there is.
+    /// As much as there is of the header and the lines behind it.
     pub(super) start: Vec<u8>,
 }
 
@@ -118,7 +118,8 @@ pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Err
             continue; // somebody has replaced it
         }
         point!("open: opened");
-        let is_whole = read_start(&file).map_err(|error| os_error(name, "could not read the segment", error))? == start;
+        let again = read_start(&file).map_err(|error| os_error(name, "could not read the segment", error))?;
+        let is_whole = header_in(&again) == header_in(&start);
         last = Some(Ours { file, status, start });
         if is_whole {
             break;
@@ -128,10 +129,15 @@ pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Err
 }
 
 fn read_start(file: &File) -> io::Result<Vec<u8>> {
-    let mut start = vec![0; HEADER_LEN];
+    let mut start = vec![0; FRONT];
     let len = file::read_at(file, &mut start, 0)?;
     start.truncate(len);
     Ok(start)
+}
+
+/// The lines behind it change while a segment is used.
+fn header_in(start: &[u8]) -> &[u8] {
+    start.get(..HEADER_LEN).unwrap_or(start)
 }
 
 /// Opens a regular file; anything else under the name is `NotASegment`.

@@ -103,7 +103,7 @@ pub(crate) fn judge(bytes: &[u8], len: u64) -> Verdict {
     if ours.into_iter().any(|(field, expected)| number(bytes, field) != expected) {
         return Verdict::Damaged;
     }
-    if !agrees_with_itself(bytes) || len < number(bytes, TOTAL_LEN) {
+    if !agrees_with_itself(bytes) || len < number(bytes, TOTAL_LEN) || has_what_nobody_fills(bytes) {
         return Verdict::Damaged;
     }
     Verdict::Segment { persistent: number(bytes, FLAGS) & PERSISTENT != 0 }
@@ -128,6 +128,14 @@ fn agrees_with_itself(bytes: &[u8]) -> bool {
         && std::str::from_utf8(name).is_ok()
         && rest.iter().chain(&bytes[RESERVED]).all(|byte| *byte == 0)
         && extent(kind, size, align, count) == Some((number(bytes, DATA_OFFSET), number(bytes, TOTAL_LEN)))
+}
+
+/// Is the wait line in use, or the reader line of an array? They are kept for what is to come.
+fn has_what_nobody_fills(bytes: &[u8]) -> bool {
+    let wait = HEADER + LOCK_LINE as usize;
+    let readers = wait + WAIT_LINE as usize;
+    let end = if number(bytes, KIND) == ARRAY { readers + READER_LINE as usize } else { readers };
+    bytes.iter().take(end).skip(wait).any(|byte| *byte != 0)
 }
 
 /// Where the data begin, and the length of it all. `None` when no address space has room for it.
