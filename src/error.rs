@@ -67,7 +67,7 @@ pub enum Error {
 
     /// The segment holds something else than what the program asked for.
     #[error(
-        "segment {name:?} has another type: expected {expected}, found {found}; both programs must state the same type, length and type_tag"
+        "segment {name:?} has another type: expected {expected}, found {found}; build all programs from one definition, with the same length and type_tag; what an older program has made ends with its users, or by remove"
     )]
     #[non_exhaustive]
     TypeMismatch {

@@ -47,7 +47,7 @@ pub use user::User;
 /// # drop(guard);
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SegmentInfo {
     name: String,
     status: Status,
@@ -229,6 +229,32 @@ impl SegmentInfo {
     #[must_use]
     pub fn is_orphan(&self) -> bool {
         !self.persistent && self.attached == 0
+    }
+}
+
+/// By the names of the methods.
+impl fmt::Debug for SegmentInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentInfo")
+            .field("name", &self.name)
+            .field("kind", &self.kind())
+            .field("type_name", &self.type_name())
+            .field("has_type_tag", &self.has_type_tag())
+            .field("element_size", &self.element_size())
+            .field("length", &self.length())
+            .field("bytes", &self.bytes)
+            .field("owner", &self.owner)
+            .field("mode", &format_args!("{:#05o}", self.status.mode))
+            .field("lock_kind", &self.lock_kind)
+            .field("created", &self.created)
+            .field("creator", &self.creator)
+            .field("is_persistent", &self.is_persistent())
+            .field("commits", &self.commits())
+            .field("is_poisoned", &self.is_poisoned())
+            .field("holder_thread", &self.holder_thread())
+            .field("holder_process", &self.holder_process())
+            .field("attached", &self.attached())
+            .finish_non_exhaustive()
     }
 }
 

@@ -58,6 +58,8 @@ mod sync;
 mod value;
 
 pub use array::{ArrayGuard, Element, SharedArray};
+/// The version that this crate's bounds are of, to name its traits. To *derive* them, a program needs bytemuck as a
+/// dependency of its own, with the feature `derive`.
 pub use bytemuck;
 pub use error::{Error, LockError};
 #[cfg(robust_shm_fault)]

@@ -23,7 +23,7 @@ impl Name {
             "" => return refuse("it is empty"),
             "." | ".." => return refuse("it names a directory"),
             _ if name.len() > MAX_NAME_LEN => return refuse("it is too long"),
-            _ if name.contains('/') => return refuse("it contains '/'"),
+            _ if name.contains('/') => return refuse("it contains '/', also in front, as it is no path"),
             _ if name.starts_with("sem.") => return refuse("\"sem.\" begins the names of POSIX semaphores"),
             _ if is_private(name) => return refuse("\".robust-shm-unfinished\" marks segments that are being made"),
             _ => {}
