@@ -11,7 +11,10 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::kind;
+mod chain;
+mod lock;
+
+pub use lock::LockError;
 
 /// The longest name in bytes. The C libraries' `shm_open` accepts a little less than the file system's 255.
 pub(crate) const MAX_NAME_LEN: usize = 250;
@@ -251,79 +254,6 @@ pub enum Error {
     },
 }
 
-/// Why a lock was not taken, or the data behind it not handed out.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum LockError {
-    /// `try_lock` found the lock held, or kept for a moment for a waiter that had been passed over.
-    #[error(
-        "lock of segment {name:?} would block, because it is held; use lock or try_lock_for to wait, unless the holder is this very thread"
-    )]
-    #[non_exhaustive]
-    WouldBlock {
-        /// The segment.
-        name: Arc<str>,
-    },
-
-    /// The lock stayed held until the deadline.
-    #[error("lock of segment {name:?} timed out: it was still {}", Holder { thread: *holder, process: *process })]
-    #[non_exhaustive]
-    TimedOut {
-        /// The segment.
-        name: Arc<str>,
-        /// The thread id (`gettid`) of the holder when the time was up; `None` if there was none, because the lock had
-        /// just come free and was kept for a moment for another waiter, or if it could not be told.
-        holder: Option<u32>,
-        /// The id of the process that the thread belongs to, if it could be told.
-        process: Option<u32>,
-    },
-
-    /// The thread that asks for the lock is the one that holds it.
-    #[error(
-        "lock of segment {name:?} would deadlock: this very thread holds it already, perhaps through another handle; drop that guard first"
-    )]
-    #[non_exhaustive]
-    WouldDeadlock {
-        /// The segment.
-        name: Arc<str>,
-    },
-
-    /// A holder died or panicked while it could change the data in place, or what a lock guards.
-    #[error("lock of segment {name:?} is poisoned: a holder died or panicked {}", kind::repair_of(kind))]
-    #[non_exhaustive]
-    Poisoned {
-        /// The segment.
-        name: Arc<str>,
-        /// What is poisoned: `"SharedArray"` or `"SharedLock"`, as [`SegmentInfo::kind`](crate::SegmentInfo::kind).
-        kind: &'static str,
-    },
-
-    /// The bytes in the segment are not a valid value of the type.
-    #[error("value in segment {name:?} is invalid: its bytes are not a valid {expected}; write a good one with set")]
-    #[non_exhaustive]
-    InvalidValue {
-        /// The segment.
-        name: Arc<str>,
-        /// The type, as `std::any::type_name` writes it.
-        expected: &'static str,
-    },
-
-    /// The operating system cannot lock for this thread.
-    #[error("{action} of segment {name:?}: {source}")]
-    #[non_exhaustive]
-    Io {
-        /// The segment.
-        name: Arc<str>,
-        /// What failed, as "could not take the lock".
-        action: &'static str,
-        /// What the operating system said. The message ends with it, so `source()` does not return it.
-        source: io::Error,
-        #[doc(hidden)]
-        #[source]
-        below: Option<Infallible>,
-    },
-}
-
 /// What is short when there are bytes enough.
 struct Shortage {
     requested: u64,
@@ -336,29 +266,6 @@ impl fmt::Display for Shortage {
             return Ok(());
         }
         f.write_str(" (enough: then it is the number of files, nr_inodes=.., or a memory limit)")
-    }
-}
-
-/// Who had the lock, and what to do.
-struct Holder {
-    thread: Option<u32>,
-    process: Option<u32>,
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.thread, self.process) {
-            (Some(thread), Some(process)) if thread == process => {
-                write!(f, "held by process {process}; try again, or see what that is doing")
-            }
-            (Some(thread), Some(process)) => {
-                write!(f, "held by thread {thread} of process {process}; try again, or see what that is doing")
-            }
-            (Some(thread), None) => write!(f, "held by thread {thread}; try again, or see what that is doing"),
-            (None, _) => f.write_str(
-                "taken by one that could not be told, or kept for one that had waited for longer; try again",
-            ),
-        }
     }
 }
 
@@ -451,70 +358,11 @@ impl Error {
     }
 }
 
-impl LockError {
-    /// `action` is a clause, as "could not take the lock", that "of segment" and the name follow.
-    pub(crate) fn io(name: Arc<str>, action: &'static str, source: io::Error) -> Self {
-        Self::Io { name, action, source, below: None }
-    }
-
-    /// The name of the segment that the error is about.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let name = robust_shm::unique_name("name");
-    /// let lock = robust_shm::SharedLock::create(&name)?;
-    /// let _guard = lock.lock()?;
-    /// assert_eq!(lock.lock().unwrap_err().name(), name);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::WouldBlock { name }
-            | Self::TimedOut { name, .. }
-            | Self::WouldDeadlock { name }
-            | Self::Poisoned { name, .. }
-            | Self::InvalidValue { name, .. }
-            | Self::Io { name, .. } => name,
-        }
-    }
-
-    fn variant(&self) -> &'static str {
-        match self {
-            Self::WouldBlock { .. } => "WouldBlock",
-            Self::TimedOut { .. } => "TimedOut",
-            Self::WouldDeadlock { .. } => "WouldDeadlock",
-            Self::Poisoned { .. } => "Poisoned",
-            Self::InvalidValue { .. } => "InvalidValue",
-            Self::Io { .. } => "Io",
-        }
-    }
-}
-
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.variant())?;
-        write_chain(self, f)
+        chain::write(self, f)
     }
-}
-
-impl fmt::Debug for LockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.variant())?;
-        write_chain(self, f)
-    }
-}
-
-/// The message of an error, and those of its sources.
-fn write_chain(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{error}")?;
-    let mut source = error.source();
-    while let Some(error) = source {
-        write!(f, ": {error}")?;
-        source = error.source();
-    }
-    Ok(())
 }
 
 #[cfg(test)]
