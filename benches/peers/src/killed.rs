@@ -7,7 +7,7 @@ use std::time::Duration;
 use robust_shm::SharedValue;
 
 use crate::effort::Effort;
-use crate::peers::{NumberBesideLock, Peer, PthreadRobust};
+use crate::peers::{Flock, NumberBesideLock, OfdByte, Peer, PthreadRobust};
 use crate::report::{Bar, Limit, Part, Row, median};
 use crate::sys::{self, Child, Shared};
 
@@ -24,8 +24,14 @@ fn contender<P: Peer>() -> Contender {
     Contender { who: P::WHO, kill: kill::<P>, kill_woken: kill_woken::<P> }
 }
 
-fn contenders() -> [Contender; 3] {
-    [contender::<NumberBesideLock>(), contender::<SharedValue<u64>>(), contender::<PthreadRobust>()]
+fn contenders() -> [Contender; 5] {
+    [
+        contender::<NumberBesideLock>(),
+        contender::<SharedValue<u64>>(),
+        contender::<PthreadRobust>(),
+        contender::<Flock>(),
+        contender::<OfdByte>(),
+    ]
 }
 
 const WOKEN: &str = "woken, and killed before it takes the lock, while a third has barged in";
@@ -82,7 +88,8 @@ fn rows(case: &str, waiter_core: usize, effort: Effort) -> Vec<Row> {
 }
 
 fn woken_rows(effort: Effort) -> Vec<Row> {
-    let contenders = contenders();
+    let [lock, value, robust, ..] = contenders(); // the kernel hands its own locks over itself
+    let contenders = [lock, value, robust];
     let mut rounds = vec![Vec::new(); contenders.len()];
     for _ in 0..effort.rounds(WOKEN_ROUNDS) {
         for (which, contender) in contenders.iter().enumerate() {

@@ -10,7 +10,7 @@ use posix_sync::mutex::{MutexBuilder, MutexSharing};
 use robust_shm::{LockKind, SharedArray, SharedLock, SharedValue, unique_name};
 
 use crate::effort::Effort;
-use crate::peers::{Peer, PthreadRobust, PthreadShared, RawSync};
+use crate::peers::{Flock, OfdByte, Peer, PthreadRobust, PthreadShared, RawSync};
 use crate::report::{Limit, Part, Row};
 use crate::{foreign, sys};
 
@@ -54,6 +54,7 @@ pub fn measure(effort: Effort) -> Part {
     let (shared, robust, raw) = (PthreadShared::create(), PthreadRobust::create(), RawSync::create());
     let posix_sync = MutexBuilder::<Robust>::new().with_sharing(MutexSharing::Shared).build_owned();
     let file = foreign::NamedLock::create();
+    let (flock, byte) = (Flock::create(), OfdByte::create());
     let (word, words) = (AtomicU64::new(0), [AtomicU64::new(1), AtomicU64::new(2)]);
     let cell = Cell::new(0u64);
 
@@ -71,6 +72,8 @@ pub fn measure(effort: Effort) -> Part {
         black_box(&cell).set(cell.get() + 1);
     });
     field.add(ADD, "named-lock", || black_box(&file).locked(|| black_box(&cell).set(cell.get() + 1)));
+    field.add(ADD, Flock::WHO, || black_box(&flock).locked(|number| *number += 1));
+    field.add(ADD, OfdByte::WHO, || black_box(&byte).locked(|number| *number += 1));
     field.add(ADD, FLOOR, || floor(black_box(&word)));
 
     field.add(LOCK, "SharedLock", || drop(black_box(&lock).lock().unwrap()));
