@@ -42,6 +42,7 @@
 //! | `namespace` | `pid_namespace`, `is_unknown` | a number for the set of processes that have ids in common |
 //! | `thread` | `current`, `cached`, `cached_at_home`, `self_address` | the calling thread's id and its list of locks; the cached forms without a system call |
 //! | `death` | `is_gone` | whether a holder's thread is certainly dead, where the kernel has not said so |
+//! | `kernel` | `check` | whether this is a system that keeps what these files promise; else an error that says why not |
 //! | `time` | `Deadline`, `monotonic_nanos` | a clock that nobody sets |
 //! | `random` | `random_id`, `random_place` | numbers that no other process has |
 //!

@@ -8,6 +8,7 @@ pub(crate) mod file_lock;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod generation;
+pub(crate) mod kernel;
 pub(crate) mod map;
 pub(crate) mod namespace;
 pub(crate) mod owner;

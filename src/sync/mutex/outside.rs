@@ -7,10 +7,11 @@ use super::super::poison::Poison;
 use super::super::{os_mutex, robust_futex, word};
 use crate::layout::{LockBytes, LockLine};
 use crate::options::LockKind;
-use crate::os::{namespace, thread};
+use crate::os::{kernel, namespace, thread};
 
 /// Does this system have locks of this kind?
 pub(crate) fn check_available(kind: LockKind) -> io::Result<()> {
+    kernel::check()?;
     match kind {
         LockKind::Futex => thread::current().map(drop),
         LockKind::OsMutex => Ok(()),
