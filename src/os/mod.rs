@@ -60,7 +60,17 @@ mod linux;
 #[cfg(all(target_os = "linux", target_pointer_width = "64", target_endian = "little"))]
 pub(crate) use linux::*;
 
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
+#[cfg(not(target_pointer_width = "64"))]
 compile_error!(
-    "robust-shm needs 64-bit little-endian Linux: its lock is handed over by that kernel's robust futexes when a process dies"
+    "robust-shm needs a 64-bit system: 32-bit C libraries keep the list of held locks, which the kernel walks when a \
+     thread dies, in another form, and sizes in a segment have 64 bits"
+);
+#[cfg(target_endian = "big")]
+compile_error!(
+    "robust-shm needs a little-endian system: half of a 64-bit word is the kernel's futex, and it is taken for the first"
+);
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "robust-shm needs Linux: its lock is handed over by that kernel's robust futexes when a process dies, and its \
+     segments are files in that system's directory for them"
 );
