@@ -35,7 +35,7 @@ type Start = fn(&str, &str) -> Role;
 
 fn other(role: &str, name: &str) -> Role {
     let program = std::env::var_os("ROBUST_SHM_TEST_OTHER_PROGRAM").map(PathBuf::from);
-    spawn_program(&program.unwrap_or_else(|| std::env::current_exe().unwrap()), role, name)
+    spawn_program(&[], &program.unwrap_or_else(|| std::env::current_exe().unwrap()), role, name)
 }
 
 /// Who does the first part, and who the second.

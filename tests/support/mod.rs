@@ -91,6 +91,12 @@ pub fn is_root(why: &str) -> bool {
     is_root
 }
 
+/// Whether the kernel is gVisor's, which says so in this way.
+pub fn is_gvisor() -> bool {
+    let version = std::fs::read_to_string("/proc/version").unwrap_or_default();
+    version.starts_with("Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016")
+}
+
 /// Whether this command works here, such as `unshare --mount true`; else says that the test is skipped.
 #[track_caller]
 pub fn can_unshare(command: &[&str]) -> bool {
@@ -198,7 +204,8 @@ pub struct Role {
     role: String,
 }
 
-/// Starts this test binary again as `role`, with the segment `name`.
+/// Starts this test binary again as `role`, with the segment `name`. If it is run by an emulator, so is the child: by the
+/// words of `ROBUST_SHM_TEST_EMULATOR`.
 pub fn spawn(role: &str, name: &str) -> Role {
     spawn_through(&[], role, name)
 }
@@ -216,16 +223,14 @@ pub fn kind() -> LockKind {
 
 /// As [`spawn`], started by another program: `["unshare", "--pid", ..]`.
 pub fn spawn_through(wrapper: &[&str], role: &str, name: &str) -> Role {
-    let this = std::env::current_exe().unwrap();
-    spawn_words(wrapper.iter().map(std::ffi::OsStr::new).chain([this.as_os_str()]), role, name)
+    spawn_program(wrapper, &std::env::current_exe().unwrap(), role, name)
 }
 
-/// As [`spawn`], in another build of this test.
-pub fn spawn_program(program: &std::path::Path, role: &str, name: &str) -> Role {
-    spawn_words([program.as_os_str()].into_iter(), role, name)
-}
-
-fn spawn_words<'a>(mut words: impl Iterator<Item = &'a std::ffi::OsStr>, role: &str, name: &str) -> Role {
+/// As [`spawn_through`], in another build of this test.
+pub fn spawn_program(wrapper: &[&str], program: &std::path::Path, role: &str, name: &str) -> Role {
+    let emulator = std::env::var("ROBUST_SHM_TEST_EMULATOR").unwrap_or_default();
+    let words: Vec<_> = wrapper.iter().copied().chain(emulator.split_whitespace()).map(std::ffi::OsStr::new).collect();
+    let mut words = words.into_iter().chain([program.as_os_str()]);
     let mut command = Command::new(words.next().unwrap());
     command.args(words).args(["child", "--exact", "--nocapture", "--test-threads=1"]).env(ROLE, role).env(NAME, name);
     Role::start(command, role)
@@ -371,11 +376,11 @@ pub fn own_tid() -> libc::pid_t {
     }
 }
 
-/// If the thread sleeps: how often it has gone to sleep, so that two sleeps can be told apart.
+/// If the thread sleeps: how often it has gone to sleep, so that two sleeps can be told apart (where the system counts).
 pub fn asleep(thread: libc::pid_t) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let sleeps = field("voluntary_ctxt_switches:")?.parse().ok()?;
+    let sleeps = field("voluntary_ctxt_switches:").map_or(Some(0), |count| count.parse().ok())?;
     field("State:")?.starts_with('S').then_some(sleeps)
 }
 

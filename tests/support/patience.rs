@@ -40,6 +40,9 @@ impl Patience {
             return;
         }
         self.next_look = now + BETWEEN_LOOKS;
+        if !tells_of_children() {
+            return;
+        }
         let work = others_work();
         if work.abs_diff(self.work) >= WORK {
             (self.work, self.idle) = (work, 0);
@@ -70,6 +73,11 @@ fn clock(clock: libc::clockid_t) -> Duration {
     let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
     assert_eq!(result, 0);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Does the system say which processes come from which? Not all that are built like Linux do.
+fn tells_of_children() -> bool {
+    fs::exists("/proc/thread-self/children").unwrap_or(false)
 }
 
 /// The processor time of all descendants of a process, those included that have been waited for.
@@ -107,6 +115,9 @@ impl Stopwatch {
     /// Fails if somebody has waited until he looked up by himself, which is after three seconds.
     #[track_caller]
     pub fn assert_nobody_waited_for_the_heartbeat(&self) {
+        if !tells_of_children() {
+            return; // their work would be taken for a wait
+        }
         let waited = self.waited();
         assert!(waited < Duration::from_millis(2_500), "{waited:?}: by the heartbeat only");
     }

@@ -1,0 +1,45 @@
+# An emulated machine: another kernel, a file system in memory with the tests in it, no disk and no network.
+
+# Fetches what an emulated machine needs: a kernel, and the two programs beside the tests.
+boots() { # SUITE ARCHITECTURE VERSION
+    local package
+    package=$(kernel_package "$@")
+    [ -n "$package" ] || skip "no kernel $3 in $1"
+    fetch "$1" "$2" busybox-static util-linux "$package"
+    programs=$(unpacked "$1" "$2" "")
+    kernel=$(ls "$programs/$package"/boot/vmlinuz-*)
+}
+
+# Boots that kernel and runs the tests of $result/tests.
+boot() { # ARCHITECTURE
+    local root=$result/root libraries loader qemu console library seconds=$((minutes * 60))
+    mkdir -p "$root"/{bin,dev,etc,lib,lib64,proc,sys,tmp,tests} "$root$repository"
+    case $1 in
+    amd64)
+        # The standard model has no end of timers that an emulator under load serves late.
+        qemu=(qemu-system-x86_64 -cpu max) console="ttyS0 no_timer_check"
+        libraries=$(dirname "$(realpath /lib64/ld-linux-x86-64.so.2)") loader=lib64/ld-linux-x86-64.so.2
+        ;;
+    arm64)
+        qemu=(qemu-system-aarch64 -M virt -cpu cortex-a72) console=ttyAMA0
+        libraries=/usr/aarch64-linux-gnu/lib loader=lib/ld-linux-aarch64.so.1
+        ;;
+    esac
+    cp -L "$libraries/${loader##*/}" "$root/$loader"
+    for library in libc.so.6 libm.so.6 libgcc_s.so.1 libpthread.so.0 libdl.so.2; do
+        cp -L "$libraries/$library" "$root/lib/"
+    done
+    cp "$programs/busybox-static/bin/busybox" "$programs/util-linux/usr/bin/unshare" "$root/bin/"
+    cp -L "$result"/tests/* "$here/run-tests.sh" "$root/tests/"
+    cp -r src "$root$repository/" # a test reads it
+    sed "s/@SECONDS@/$seconds/" "$here/init.sh" >"$root/init"
+    chmod +x "$root/init"
+    (cd "$root" && find . | cpio -o -H newc --quiet -R 0:0 | gzip -1) >"$result/initrd.gz"
+    rm -rf "$root"
+    # Both ends are bounded: the tests by the guest, the guest from here.
+    nice timeout -k 10 $((seconds + 300)) "${qemu[@]}" -accel tcg,thread=multi -smp 2 -m 3072 -nographic -no-reboot -net none \
+        -kernel "$kernel" -initrd "$result/initrd.gz" -append "console=$console quiet loglevel=3 panic=-1" \
+        </dev/null >"$result/log" 2>&1 || true
+    rm "$result/initrd.gz"
+    report
+}
