@@ -1,13 +1,14 @@
 # An emulated machine: another kernel, a file system in memory with the tests in it, no disk and no network.
 
 # Fetches what an emulated machine needs: a kernel, and the two programs beside the tests.
-boots() { # SUITE ARCHITECTURE VERSION
+boots() { # SUITE-OF-THE-KERNEL ARCHITECTURE VERSION
     local package
     package=$(kernel_package "$@")
     [ -n "$package" ] || skip "no kernel $3 in $1"
-    fetch "$1" "$2" busybox-static util-linux "$package"
-    programs=$(unpacked "$1" "$2" "")
-    kernel=$(ls "$programs/$package"/boot/vmlinuz-*)
+    fetch "$1" "$2" "$package"
+    fetch bookworm "$2" busybox-static util-linux
+    kernel=$(ls "$(unpacked "$1" "$2" "$package")"/boot/vmlinuz-*)
+    programs=$(unpacked bookworm "$2" "")
 }
 
 # Boots that kernel and runs the tests of $result/tests.
