@@ -308,6 +308,8 @@ impl Role {
 
     /// Kills with SIGKILL and waits for the end.
     pub fn kill(mut self) {
+        // A container is killed a moment after what has started it: until then its input must not end, or it goes on.
+        let _input = self.stdin.take();
         self.child.kill().unwrap();
         let status = self.wait_for_end();
         assert_eq!(status.signal(), Some(libc::SIGKILL), "child {:?} ended by itself: {status}", self.role);
