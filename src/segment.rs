@@ -7,7 +7,6 @@
 //! | `segment/fresh_name.rs` | a name that nobody has, for a segment that is to have it, or is not finished |
 //! | `segment/found.rs` | what stands under a name: opened, validated, whose it is, and how long to try again |
 //! | `segment/open.rs` | what was found is admitted, shared, looked at again and mapped |
-//! | `segment/map.rs` | what is mapped is what was validated |
 //! | `segment/orphan.rs` | what killed users have left is removed |
 //! | `segment/reuse.rs` | an orphan that cannot be removed becomes the new segment |
 //! | `segment/inspect.rs` | a look at a segment that changes nothing |
@@ -59,7 +58,6 @@ mod fresh_name;
 mod inspect;
 mod locked;
 mod make;
-mod map;
 mod mapping;
 mod open;
 mod orphan;

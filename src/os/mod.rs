@@ -24,7 +24,7 @@
 //! | | `check_limit`, `reserve` | a file of that length may be written; its pages are there, so that no access to them fails. `is_out_of_space` and `available_space` are for the message when they are not |
 //! | `file_lock` | `try_share`, `try_exclude`, `unlock` | whole-file locks that belong to the description, go when it is closed (by whatever death), never wait, and replace one another; losing the shared lock in a failed `try_exclude` is allowed, granting both is not |
 //! | | `try_guard_name`, `release_name` | one more exclusive lock of the description, apart from the others |
-//! | | `mark_present`, `mark_absent`, `count_present` | a mark of the description that goes with it and that others can count without taking a lock, across PID namespaces |
+//! | | `mark_present`, `mark_absent`, `count_present`, `is_anyone_present` | a mark of the description that goes with it and that others can count without taking a lock, across PID namespaces |
 //! | | `lockers` | who has which lock, for messages only |
 //! | `descriptor` | `Descriptor` | a description that is kept for long: no standard descriptor, and never mistaken for another when the program closes it behind our back |
 //! | `map` | `Map` | the file's first `len` bytes, shared, until it is dropped; needs no description, and holds no lock of one that is not passed to it |

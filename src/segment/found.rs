@@ -36,14 +36,19 @@ pub(super) struct Valid {
 /// Opens and validates; `None` when there is no such name.
 pub(super) fn open_any(name: &Name, writable: bool) -> Result<Option<Found>, Error> {
     let forks = os::fork::forks_begun_and_over();
-    let Some(Ours { file, status, start }) = open_ours(name, writable)? else { return Ok(None) };
-    let contents = if Header::is_unfinished(name, &start, status.len)? {
-        None
-    } else {
-        let (header, identity, lock_kind) = Header::validate(name, &start, status.len)?;
-        Some(Valid { header, identity, lock_kind })
-    };
-    Ok(Some(Found { open: Open { file, forks, status }, contents }))
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let Some(ours) = open_ours(name, writable)? else { return Ok(None) };
+        let contents = interpret(name, &ours);
+        // What is a segment is read again by whoever uses or removes it, when it cannot change any more
+        // (`open::share_and_map`, `Found::try_exclude`). What is none is looked at twice before anybody is told so.
+        let is_certain = matches!(contents, Ok(Some(_))) || attempt == ATTEMPTS || ours.is_whole(name)?;
+        if is_certain {
+            let Ours { file, status, .. } = ours;
+            return Ok(Some(Found { open: Open { file, forks, status }, contents: contents? }));
+        }
+    }
 }
 
 /// Whether a file could be had exclusively.
@@ -83,49 +88,56 @@ impl Found {
     }
 }
 
+/// What the header says; `None` when it is unfinished.
+fn interpret(name: &Name, Ours { status, start, .. }: &Ours) -> Result<Option<Valid>, Error> {
+    if Header::is_unfinished(name, start, status.len)? {
+        return Ok(None);
+    }
+    let (header, identity, lock_kind) = Header::validate(name, start, status.len)?;
+    Ok(Some(Valid { header, identity, lock_kind }))
+}
+
+/// How often a file is opened again that changes, or whose name does, in the middle of it. Who does that each time does so
+/// on purpose, and is let have his way.
+const ATTEMPTS: usize = 100;
+
 /// A file that says it is a segment, of whatever format, and what stands at its start.
 pub(super) struct Ours {
     pub(super) file: File,
     pub(super) status: Status,
-    /// As much as there is of the header and the lines behind it.
-    pub(super) start: Vec<u8>,
+    /// As much as there is of the header and the lines behind it. It was read before the file was opened for good, and by another description.
+    start: Vec<u8>,
+}
+
+impl Ours {
+    /// Do start and length belong together? An orphan may be made anew meanwhile, and be short in between, but then its
+    /// start differs when it is read again.
+    fn is_whole(&self, name: &Name) -> Result<bool, Error> {
+        let again = read_start(&self.file).map_err(|error| os_error(name, "could not read the segment", error))?;
+        Ok(header_in(&again) == header_in(&self.start))
+    }
 }
 
 /// Opens a file of ours; anything else under the name is `NotASegment`, and is not disturbed: what is no regular file is
 /// not opened, and nothing is opened for writing (others could then not execute it, and watchers would think that it has
 /// changed) before it has said that it is ours.
-///
-/// Start and length belong together: an orphan may be made anew meanwhile, and be short in between, but then the start
-/// differs when it is read again. Who changes it or the name each time does so on purpose, and is let have his way.
 pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Error> {
-    const ATTEMPTS: usize = 100;
-    let mut last = None;
     for _ in 0..ATTEMPTS {
-        let Some((reading, first_status)) = open_regular(name, false)? else { return Ok(None) };
+        let Some(first) = look_at(name)? else { return Ok(None) };
+        let Some(reading) = open_checked(name, false)? else { return Ok(None) };
         let start = read_start(&reading).map_err(|error| os_error(name, "could not read the segment", error))?;
         point!("open: read");
-        Header::check_magic(name, &start, first_status.len)?;
-        let opened = match writable {
-            true => open_checked(name, true)?, // of the name, what it leads to was looked at just now
-            false => {
-                let status =
-                    file::status(&reading).map_err(|error| os_error(name, "could not inspect the segment", error))?;
-                Some((reading, status))
-            }
-        };
-        let Some((file, status)) = opened else { return Ok(None) };
-        if !status.is_same_file(&first_status) {
-            continue; // somebody has replaced it
-        }
-        point!("open: opened");
-        let again = read_start(&file).map_err(|error| os_error(name, "could not read the segment", error))?;
-        let is_whole = header_in(&again) == header_in(&start);
-        last = Some(Ours { file, status, start });
-        if is_whole {
-            break;
+        Header::check_magic(name, &start, first.len)?;
+        let opened = if writable { open_checked(name, true)? } else { Some(reading) };
+        let Some(file) = opened else { return Ok(None) };
+        let status = file::status(&file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
+        check_regular(name, &status)?;
+        if status.is_same_file(&first) {
+            point!("open: opened");
+            return Ok(Some(Ours { file, status, start }));
         }
     }
-    Ok(last)
+    Err(os_error(name, "could not open the segment", io::Error::other("its name keeps leading to other files")))
 }
 
 fn read_start(file: &File) -> io::Result<Vec<u8>> {
@@ -140,35 +152,31 @@ fn header_in(start: &[u8]) -> &[u8] {
     start.get(..HEADER_LEN).unwrap_or(start)
 }
 
-/// Opens a regular file; anything else under the name is `NotASegment`.
-pub(super) fn open_regular(name: &Name, writable: bool) -> Result<Option<(File, Status)>, Error> {
+/// What stands under the name, if it is a regular file; anything else is `NotASegment`.
+fn look_at(name: &Name) -> Result<Option<Status>, Error> {
     match file::status_of(name.as_str()) {
-        Ok(status) => check_regular(name, &status)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(os_error(name, "could not look at the segment", error)),
+        Ok(status) => check_regular(name, &status).map(|()| Some(status)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(os_error(name, "could not look at the segment", error)),
     }
-    open_checked(name, writable)
 }
 
 fn check_regular(name: &Name, status: &Status) -> Result<(), Error> {
     status.strange.map_or(Ok(()), |kind| Err(layout::not_a_segment(name, kind.to_owned())))
 }
 
-/// The second half of [`open_regular`]: a regular file had the name a moment ago.
-fn open_checked(name: &Name, writable: bool) -> Result<Option<(File, Status)>, Error> {
-    let file = match file::open(name.as_str(), writable) {
-        Ok(file) => file,
-        Err(OpenError::NotFound) => return Ok(None),
+/// Opens what was a regular file a moment ago.
+pub(super) fn open_checked(name: &Name, writable: bool) -> Result<Option<File>, Error> {
+    match file::open(name.as_str(), writable) {
+        Ok(file) => Ok(Some(file)),
+        Err(OpenError::NotFound) => Ok(None),
         Err(OpenError::NotAFile) => {
-            return Err(layout::not_a_segment(name, "something that was a file a moment ago".to_owned()));
+            Err(layout::not_a_segment(name, "something that was a file a moment ago".to_owned()))
         }
         Err(OpenError::NoDescriptor(error) | OpenError::Other(error)) => {
-            return Err(os_error(name, "could not open the segment", error));
+            Err(os_error(name, "could not open the segment", error))
         }
-    };
-    let status = file::status(&file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
-    check_regular(name, &status)?;
-    Ok(Some((file, status)))
+    }
 }
 
 pub(super) fn check_owner(name: &Name, Open { file, status, .. }: &Open, allowed: &[u32]) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::Mapping;
 use super::fresh_name::private_name;
 use super::registered::{self, Registered};
-use super::{found, map};
+use super::{found, open};
 use crate::error::{Error, LockError};
 use crate::fault::point;
 use crate::identity::Identity;
@@ -29,8 +29,8 @@ pub(super) fn try_make(
     let finished = finish(name, &header, &image, settings, initial);
     let finished = finished.map_err(|error| create_error(name, header.total_len, error))?;
     let Some(presence) = finished else { return Ok(None) };
-    let memory = match map::map(name, presence.opened(), &header) {
-        Ok(Some(memory)) => memory,
+    let map = match open::map(name, presence.opened(), &header) {
+        Ok(Some(map)) => map,
         Ok(None) => return Ok(None),
         Err(error) => {
             presence.retract();
@@ -38,7 +38,7 @@ pub(super) fn try_make(
         }
     };
     point!("create: mapped");
-    Mapping::new(memory, &header, settings.lock_kind(), name.clone(), presence, true).map(Some)
+    Mapping::new(map, &header, settings.lock_kind(), name.clone(), presence, true).map(Some)
 }
 
 /// What can be known to fail before anything is made: the header, and it with the lock behind it.

@@ -8,7 +8,7 @@ use std::mem::offset_of;
 use super::found::{self, Excluded, Found, Open, Valid, check_owner, os_error, read_header};
 use super::orphan::Orphan;
 use super::registered::{self, Registered, in_one_process};
-use super::{Contents, Mapping, Segment, map};
+use super::{Contents, Mapping, Segment};
 use crate::error::{Error, LockError};
 use crate::fault::point;
 use crate::identity::{Identity, describe_mismatch};
@@ -16,6 +16,7 @@ use crate::layout::{self, BODY_OFFSET, Header, LOCK_OFFSET, LockLine};
 use crate::name::Name;
 use crate::options::{LockKind, Settings};
 use crate::os::file::Status;
+use crate::os::map::Map;
 use crate::os::{self, file, file_lock};
 use crate::sync::mutex::{self, LockState};
 use crate::sync::poison::Poison;
@@ -134,9 +135,15 @@ pub(super) fn share_and_map(name: &Name, presence: Registered, valid: &Valid, cr
     }
     point!("open: checked");
     check_namespace(name, lock_kind, now.pid_namespace)?;
-    let Some(memory) = map::map(name, &status, &now)? else { return Ok(Attempt::Busy) };
+    let Some(map) = map(name, &status, &now)? else { return Ok(Attempt::Busy) };
     point!("open: mapped");
-    Ok(Attempt::Opened(Box::new(Mapping::new(memory, &now, lock_kind, name.clone(), presence, creates)?)))
+    Ok(Attempt::Opened(Box::new(Mapping::new(map, &now, lock_kind, name.clone(), presence, creates)?)))
+}
+
+/// Maps the segment with this header, which is in the file with this status; `None` when its name leads elsewhere now.
+pub(super) fn map(name: &Name, status: &Status, header: &Header) -> Result<Option<Map>, Error> {
+    let Ok(len) = usize::try_from(header.total_len) else { return Ok(None) };
+    Map::of(name.as_str(), status, len).map_err(|error| os_error(name, "could not map the segment", error))
 }
 
 /// Is the segment usable from here? What the header said before this process was a user is no answer: somebody may just

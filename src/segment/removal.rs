@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::found::{self, Excluded, Ours, Retries};
+use super::found::{self, Excluded, Found, Ours, Retries};
 use crate::error::Error;
 use crate::fault::point;
 use crate::layout::HEADER_LEN;
@@ -156,13 +156,15 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
         return Some(false);
     }
     let (file, is_excluded) = if is_private(name.as_str()) {
-        let (file, _) = found::open_regular(&name, true).ok()??; // whatever is in it yet
+        let file = found::open_checked(&name, true).ok()??; // whatever is in it yet
+        file::status(&file).ok().filter(|opened| opened.is_same_file(&status))?;
         let is_excluded = os::owner::is_told(&file, status.owner) && file_lock::try_exclude(&file).ok()?;
         (file, is_excluded)
-    } else if status.len < HEADER_LEN as u64 {
+    } else if status.len < HEADER_LEN as u64 || is_in_use(&name)? {
         return Some(false);
     } else {
         let mut found = found::open_any(&name, true).ok()??;
+        Some(found.open.status).filter(|opened| opened.is_same_file(&status))?;
         if found.contents.as_ref().is_some_and(|valid| valid.header.persistent()) {
             return Some(false);
         }
@@ -179,4 +181,11 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
     let _ = file_lock::unlock(&file); // by hand: a child that was forked meanwhile has the description, too
     point!("sweep: orphan removed");
     removed.ok()
+}
+
+/// Is it persistent, or has it a user? Nearly all that a sweep meets is: so it is not opened for writing to find that out.
+fn is_in_use(name: &Name) -> Option<bool> {
+    let Found { open, contents } = found::open_any(name, false).ok()??;
+    let is_persistent = contents.is_some_and(|valid| valid.header.persistent());
+    Some(is_persistent || file_lock::is_anyone_present(&open.file).ok()?)
 }

@@ -57,7 +57,7 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    fn new(found: &fs::Metadata) -> Self {
+    pub(super) fn new(found: &fs::Metadata) -> Self {
         Self {
             device: found.dev(),
             inode: found.ino(),

@@ -95,6 +95,11 @@ pub(crate) fn count_present(file: &File) -> io::Result<usize> {
     Ok(count)
 }
 
+/// Has any other description a presence byte? Needs no right to write.
+pub(crate) fn is_anyone_present(file: &File) -> io::Result<bool> {
+    Ok(someone_in(file, PRESENCE)?.is_some())
+}
+
 /// One of the locks that other descriptions hold in this range.
 fn someone_in(file: &File, range: LockRange) -> io::Result<Option<LockRange>> {
     let mut lock = description_lock(libc::F_WRLCK, range);
