@@ -67,7 +67,6 @@ impl Map {
         if again == libc::MAP_FAILED {
             return None;
         }
-        point!("map: kept");
         NonNull::new(again.cast()).map(|start| Self { start, len })
     }
 
@@ -80,9 +79,7 @@ impl Map {
         if !file::status(&file)?.is_same_file(status) {
             return Ok(None);
         }
-        let map = Self::of_file(&file, len)?;
-        point!("map: mapped by descriptor");
-        Ok(Some(map))
+        Self::of_file(&file, len).map(Some)
     }
 
     fn of_file(file: &File, len: usize) -> io::Result<Self> {
