@@ -92,6 +92,25 @@ fn a_strangers_file_is_not_opened_for_writing_and_what_is_no_file_not_at_all() {
     assert_eq!(seen.get(&fifo), None);
 }
 
+/// A sweep is no user: who watches a segment is not told of a change each time that anybody creates another.
+#[test]
+fn a_sweep_opens_only_orphans_for_writing() {
+    let _alone = alone();
+    let [used, kept] = ["used", "kept"].map(Scratch::new);
+    let _value = SharedValue::create(&used, 7u64).unwrap();
+    drop(SharedLock::options().persistent(true).create(&kept).unwrap());
+    let watch = Watch::new();
+    for _ in 0..3 {
+        remove_orphans().unwrap();
+    }
+    let seen = watch.seen();
+    for name in [&used, &kept] {
+        let events = seen.get(&**name).copied().unwrap_or_default();
+        assert_eq!(events & WRITTEN, 0, "{}: {events:#x}", &**name);
+        assert_ne!(events, 0, "{} was not looked at", &**name);
+    }
+}
+
 /// What one test does, the other counts.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
