@@ -325,7 +325,7 @@ pub const REMOVE_AND_BE_REPLACED: Scenario =
     Scenario { victim: "remove", set_up: kept_persistent, goes_on: false, ..REPLACED };
 pub const REMOVE_ORPHANS: Scenario = of_orphan("remove orphans", goes_with_the_orphans, "sweep: orphan removed");
 pub const OPEN_WHAT_CHANGES: Scenario =
-    Scenario { nudge: becomes_another, ..scenario("open what changes", persistent, nothing_to_check) };
+    Scenario { nudge: becomes_another, ..scenario("open what changes", kept_persistent, nothing_to_check) };
 /// The victim is not the owner, and cannot remove what it finds. The owner, who checks, can.
 pub const REUSE: Scenario =
     Scenario { bystander: "user of root's", ..scenario("reuse", orphan_for_all, can_be_made_anew) };
