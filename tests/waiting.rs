@@ -72,7 +72,8 @@ fn wait_idly(family: &str) {
     measured(&|| lock.try_lock_for(Duration::MAX).is_ok());
 }
 
-/// Nothing polls: a wait for half a second runs for no tenth of that.
+/// Nothing polls: who does runs for all of its wait. (Not for less than half: what an emulated machine's processor is not
+/// given counts as run.)
 fn who_waits_leaves_the_processor_alone(kind: LockKind) {
     let family = Family::new("idle");
     let value = SharedValue::options().lock_kind(kind).create(&family.member(0), 1u32).unwrap();
@@ -93,7 +94,7 @@ fn who_waits_leaves_the_processor_alone(kind: LockKind) {
         let (used, waited) = heard.split_once(' ').unwrap();
         let (used, waited): (u64, u64) = (used.parse().unwrap(), waited.parse().unwrap());
         assert!(waited > 400_000, "wait {wait}: it was to wait");
-        assert!(used * 10 < waited, "wait {wait}: ran for {used} us of {waited}");
+        assert!(used * 2 < waited, "wait {wait}: ran for {used} us of {waited}");
     }
     child.join();
 }
