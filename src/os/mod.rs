@@ -27,7 +27,7 @@
 //! | | `mark_present`, `mark_absent`, `count_present`, `is_anyone_present` | a mark of the description that goes with it and that others can count without taking a lock, across PID namespaces |
 //! | | `lockers` | who has which lock, for messages only |
 //! | `descriptor` | `Descriptor` | a description that is kept for long: no standard descriptor, and never mistaken for another when the program closes it behind our back |
-//! | `map` | `Map` | the file's first `len` bytes, shared, until it is dropped; needs no description, and holds no lock of one that is not passed to it |
+//! | `map` | `Map` | the first `len` bytes, shared, until it is dropped, of the very file that was validated or created, whatever its name leads to by then; keeps no description of a user alive |
 //! | `owner` | `is_told` | whether an owner's number says who that is |
 //!
 //! # Processes and threads
@@ -43,6 +43,7 @@
 //! | `thread` | `current`, `cached`, `cached_at_home`, `self_address` | the calling thread's id and its list of locks; the cached forms without a system call |
 //! | `death` | `is_gone` | whether a holder's thread is certainly dead, where the kernel has not said so |
 //! | `kernel` | `check` | whether this is a system that keeps what these files promise; else an error that says why not |
+//! | `kernel` | `check` | that this is a system on which what is promised here is so, or the error that says why not |
 //! | `time` | `Deadline`, `monotonic_nanos` | a clock that nobody sets |
 //! | `random` | `random_id`, `random_place` | numbers that no other process has |
 //!

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::offset_of;
 use std::time::SystemTime;
 
 use super::Mapping;
@@ -14,6 +15,7 @@ use crate::identity::Identity;
 use crate::layout::{BODY_OFFSET, Creation, Header, PAGE};
 use crate::name::Name;
 use crate::options::Settings;
+use crate::os::map::{Map, Mark};
 use crate::os::{self, directory, file};
 use crate::sync::mutex;
 
@@ -29,12 +31,16 @@ pub(super) fn try_make(
     let finished = finish(name, &header, &image, settings, initial);
     let finished = finished.map_err(|error| create_error(name, header.total_len, error))?;
     let Some(presence) = finished else { return Ok(None) };
-    let map = match open::map(name, presence.opened(), &header) {
+    let mapped = open::len_of(&header).map_or(Ok(None), |len| {
+        let mark = Mark { offset: offset_of!(Header, id), number: header.id };
+        Map::of_new(name.as_str(), presence.opened(), len, mark)
+    });
+    let map = match mapped {
         Ok(Some(map)) => map,
         Ok(None) => return Ok(None),
         Err(error) => {
             presence.retract();
-            return Err(error);
+            return Err(found::os_error(name, "could not map the segment", error));
         }
     };
     point!("create: mapped");

@@ -35,7 +35,7 @@ impl UnwindSafe for Mapping {}
 impl RefUnwindSafe for Mapping {}
 
 impl Mapping {
-    /// Wraps a mapping of `open::map`: of the file that has this header, and as long as it says. What has just been created
+    /// Wraps a mapping of the file that has this header, and as long as it says. What has just been created
     /// and fails here is taken back.
     pub(super) fn new(
         map: Map,

@@ -135,15 +135,17 @@ pub(super) fn share_and_map(name: &Name, presence: Registered, valid: &Valid, cr
     }
     point!("open: checked");
     check_namespace(name, lock_kind, now.pid_namespace)?;
-    let Some(map) = map(name, &status, &now)? else { return Ok(Attempt::Busy) };
+    let map = len_of(&now).map_or(Ok(None), |len| Map::of(name.as_str(), &status, len));
+    let Some(map) = map.map_err(|error| os_error(name, "could not map the segment", error))? else {
+        return Ok(Attempt::Busy); // its name leads elsewhere now
+    };
     point!("open: mapped");
     Ok(Attempt::Opened(Box::new(Mapping::new(map, &now, lock_kind, name.clone(), presence, creates)?)))
 }
 
-/// Maps the segment with this header, which is in the file with this status; `None` when its name leads elsewhere now.
-pub(super) fn map(name: &Name, status: &Status, header: &Header) -> Result<Option<Map>, Error> {
-    let Ok(len) = usize::try_from(header.total_len) else { return Ok(None) };
-    Map::of(name.as_str(), status, len).map_err(|error| os_error(name, "could not map the segment", error))
+/// The length of its mapping.
+pub(super) fn len_of(header: &Header) -> Option<usize> {
+    usize::try_from(header.total_len).ok()
 }
 
 /// Is the segment usable from here? What the header said before this process was a user is no answer: somebody may just

@@ -3,9 +3,14 @@
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Refuses a system on which locks would not exclude.
+/// Refuses a system on which locks would not exclude. The kernel is asked once.
 pub(crate) fn check() -> io::Result<()> {
+    static IS_LINUX: AtomicBool = AtomicBool::new(false);
+    if IS_LINUX.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     let mut name = MaybeUninit::<libc::utsname>::zeroed();
     // SAFETY: the pointer is to room for the answer.
     unsafe { libc::uname(name.as_mut_ptr()) };
@@ -17,6 +22,7 @@ pub(crate) fn check() -> io::Result<()> {
         let message = "this is WSL 1, which has no Linux kernel, and whose file locks cannot be relied on: use WSL 2";
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }
+    IS_LINUX.store(true, Ordering::Relaxed);
     Ok(())
 }
 

@@ -1,18 +1,21 @@
-//! Mapping the very file that was validated.
+//! Mappings of files, which need no descriptor once they are there.
 //!
-//! The crate `shared_memory` maps: it finds the object that a name stands for, by the system's own rules (`shm_open`), opens
-//! it and maps all of it, as in every program that uses that crate. What it has mapped is **kept if the kernel says that
-//! it is the file that was validated**, and only then: by the time of the mapping the name may lead to another file, of
-//! another owner and with the same bytes in its header. So the kernel is asked whose pages they are, by their address
-//! (`PROCMAP_QUERY`, since Linux 6.11, through `/proc`), and device and inode are compared. No look at the name decides,
-//! because a name can lead elsewhere and back between two looks.
+//! **What is opened** is mapped by descriptor: the file is opened once more, and mapped if it is the one that was
+//! validated. By that time the name may lead to another file, of another owner and with the same bytes in its header; then
+//! the device and the inode differ, and nothing is mapped. No look at the name decides.
 //!
-//! Where the kernel does not tell, the file is opened here, its descriptor is compared, and what it stands for is mapped. It
-//! costs less, and is as sure.
+//! **What was just created** is mapped by the crate `shared_memory`, which finds the object that the name stands for, by the
+//! system's own rules (`shm_open`), as in every program that uses that crate. What it has mapped is kept if the name leads
+//! to the inode that was created *and* the number stands in it that its creator drew at random a moment ago, and that
+//! nobody can have copied in between and put in its place without the rights of its owner. Otherwise the descriptor
+//! decides here, too.
 //!
-//! A [`Map`] is the pages alone. The object of that crate holds a descriptor besides, which it does not show and closes
-//! by its number, whatever file that stands for by then (number 0 it never closes). So the pages get a second mapping of
-//! our own, and the object goes at once, while its descriptor is certainly its own.
+//! An opener has no such number, because who can read can copy the header; and that crate cannot be asked which file it
+//! has mapped. It takes a name and not a descriptor, and its own it does not show. (The kernel can be asked whose pages they
+//! are, by `PROCMAP_QUERY` since Linux 6.11, through `/proc`. Tried: an open then takes one and a half times as long.)
+//! What it does not show it also closes by the number, whatever file that stands for by then, and number 0 not at
+//! all. So the pages get a second mapping of our own, and the crate's object goes at once, while its descriptor is
+//! certainly its own.
 //!
 //! No mapping is made by the description of a user's presence, although that is at hand: a mapping keeps its description
 //! alive, and the locks on it. A forked child has the mapping, too, and would keep its parent a user for ever.
@@ -21,7 +24,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use shared_memory::ShmemConf;
 
@@ -36,41 +38,17 @@ pub(crate) struct Map {
     len: usize,
 }
 
+/// A number at random that stands in a file that was just created, and in no other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    pub(crate) offset: usize,
+    pub(crate) number: [u64; 2],
+}
+
 impl Map {
     /// Maps the first `len` bytes of the file with this status, which is as long; `None` when the name leads to another
     /// one by now, or to none.
     pub(crate) fn of(name: &str, status: &Status, len: usize) -> io::Result<Option<Self>> {
-        if MAY_TELL.load(Ordering::Relaxed)
-            && let Some(map) = Self::by_name(name, status, len)
-        {
-            return Ok(Some(map));
-        }
-        Self::by_descriptor(name, status, len)
-    }
-
-    /// `None` where that fails, for whatever reason, or the kernel does not tell.
-    fn by_name(name: &str, status: &Status, len: usize) -> Option<Self> {
-        let _zero = occupy_zero(); // which `shared_memory` would not close
-        let mut memory = ShmemConf::new().os_id(name).open().ok()?;
-        // An owner unlinks by name when it is dropped, and would hit an innocent successor.
-        memory.set_owner(false);
-        point!("map: mapped by name");
-        let start = NonNull::new(memory.as_ptr()).filter(|_| memory.len() >= len)?;
-        let told = told(start);
-        if told.is_none() {
-            MAY_TELL.store(false, Ordering::Relaxed); // most likely for good: not asked again
-        }
-        told.filter(|told| told.is_whole(start, len) && told.is_of(status))?;
-        // mremap(2): with an old size of 0, "a new mapping of the same pages".
-        // SAFETY: nothing of ours is unmapped or replaced; the pages are a shared mapping that is still there.
-        let again = unsafe { libc::mremap(start.as_ptr().cast(), 0, len, libc::MREMAP_MAYMOVE) };
-        if again == libc::MAP_FAILED {
-            return None;
-        }
-        NonNull::new(again.cast()).map(|start| Self { start, len })
-    }
-
-    fn by_descriptor(name: &str, status: &Status, len: usize) -> io::Result<Option<Self>> {
         let file = match file::open(name, true) {
             Ok(file) => file,
             Err(OpenError::NotFound | OpenError::NotAFile) => return Ok(None),
@@ -80,6 +58,46 @@ impl Map {
             return Ok(None);
         }
         Self::of_file(&file, len).map(Some)
+    }
+
+    /// The same, of what this process has just created, with a mark in it.
+    pub(crate) fn of_new(name: &str, status: &Status, len: usize, mark: Mark) -> io::Result<Option<Self>> {
+        match Self::by_name(name, status, len, mark) {
+            Some(map) => Ok(Some(map)),
+            None => Self::of(name, status, len),
+        }
+    }
+
+    /// `None` where that fails, for whatever reason, or it is another file.
+    fn by_name(name: &str, status: &Status, len: usize, mark: Mark) -> Option<Self> {
+        let _zero = occupy_zero(); // which `shared_memory` would not close
+        let mut memory = ShmemConf::new().os_id(name).open().ok()?;
+        // An owner unlinks by name when it is dropped, and would hit an innocent successor.
+        memory.set_owner(false);
+        point!("map: mapped by name");
+        let start = NonNull::new(memory.as_ptr()).filter(|_| memory.len() >= len)?;
+        // Before the pages are looked at: what is another's may be shortened at any time, and have none.
+        file::status_of(name).ok().filter(|there| there.is_same_file(status))?;
+        // mremap(2): with an old size of 0, "a new mapping of the same pages".
+        // SAFETY: nothing of ours is unmapped or replaced; the pages are a shared mapping that is still there.
+        let again = unsafe { libc::mremap(start.as_ptr().cast(), 0, len, libc::MREMAP_MAYMOVE) };
+        if again == libc::MAP_FAILED {
+            return None;
+        }
+        let map = Self { start: NonNull::new(again.cast())?, len };
+        (map.read(mark.offset) == Some(mark.number)).then_some(map)
+    }
+
+    /// The two words at this offset, as they are now.
+    fn read(&self, offset: usize) -> Option<[u64; 2]> {
+        let end = offset.checked_add(size_of::<[u64; 2]>())?;
+        if end > self.len || !offset.is_multiple_of(align_of::<[u64; 2]>()) {
+            return None;
+        }
+        // SAFETY: within the mapping.
+        let words = unsafe { self.start.add(offset) }.cast::<[u64; 2]>();
+        // SAFETY: aligned, as the mapping is; volatile, because others may write there.
+        Some(unsafe { words.read_volatile() })
     }
 
     fn of_file(file: &File, len: usize) -> io::Result<Self> {
@@ -111,55 +129,6 @@ impl Drop for Map {
     }
 }
 
-/// Has the kernel always said whose pages they are?
-static MAY_TELL: AtomicBool = AtomicBool::new(true);
-
-/// `struct procmap_query` of the kernel's `fs.h`: what it wants to know, and what it says of the mapping at an address.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-struct Told {
-    size: u64,
-    query_flags: u64,
-    query_addr: u64,
-    start: u64,
-    end: u64,
-    flags: u64,
-    page_size: u64,
-    offset: u64,
-    inode: u64,
-    dev_major: u32,
-    dev_minor: u32,
-    name_size: u32,
-    build_id_size: u32,
-    name_addr: u64,
-    build_id_addr: u64,
-}
-
-impl Told {
-    /// Does the mapping begin there with the first byte of its file, and is it as long?
-    fn is_whole(&self, start: NonNull<u8>, len: usize) -> bool {
-        let start = start.addr().get() as u64;
-        (self.start..=self.end).contains(&(start + len as u64)) && self.offset == start - self.start
-    }
-
-    /// Is that the file? On some file systems devices are told otherwise here: then it is no.
-    fn is_of(&self, status: &Status) -> bool {
-        let device = libc::makedev(self.dev_major, self.dev_minor);
-        (device, self.inode) == (status.device, status.inode)
-    }
-}
-
-/// What the kernel says of the mapping at this address.
-fn told(start: NonNull<u8>) -> Option<Told> {
-    /// `_IOWR('f', 17, struct procmap_query)`.
-    const PROCMAP_QUERY: u32 = 3 << 30 | (size_of::<Told>() as u32) << 16 | (b'f' as u32) << 8 | 17;
-    let maps = File::open("/proc/self/maps").ok()?;
-    let mut told = Told { size: size_of::<Told>() as u64, query_addr: start.addr().get() as u64, ..Told::default() };
-    // SAFETY: the descriptor is open, and the pointer to what the request reads and writes.
-    let result = unsafe { libc::ioctl(maps.as_raw_fd(), PROCMAP_QUERY as _, &raw mut told) };
-    (result == 0).then_some(told)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,37 +158,45 @@ mod tests {
 
     const LEN: usize = 4096;
 
-    fn first_byte(map: &Map) -> u8 {
-        // SAFETY: mapped, and only read by this test.
-        unsafe { map.start().read_volatile() }
+    fn mark(content: u8) -> Mark {
+        Mark { offset: 64, number: [u64::from_ne_bytes([content; 8]); 2] }
+    }
+
+    fn content(map: &Map) -> u8 {
+        map.read(0).unwrap()[0] as u8
     }
 
     #[test]
     fn what_is_mapped_is_the_file_that_was_validated_and_no_other_of_that_name() {
         let (one, other) = (Scratch::new(1), Scratch::new(2));
-        let by_descriptor = |name: &Scratch, of: &Scratch| Map::by_descriptor(&name.name, &of.status, LEN).unwrap();
-        let of_one = by_descriptor(&one, &one).unwrap();
-        assert_eq!(first_byte(&of_one), 1);
-        assert!(by_descriptor(&other, &one).is_none());
-        if told(of_one.start()).is_none() {
-            return; // before Linux 6.11
-        }
-        let by_name = |name: &Scratch, of: &Scratch| Map::by_name(&name.name, &of.status, LEN);
-        assert_eq!(by_name(&one, &one).as_ref().map(first_byte), Some(1));
-        assert!(by_name(&other, &one).is_none());
-        assert_eq!(Map::of(&other.name, &other.status, LEN).unwrap().as_ref().map(first_byte), Some(2));
-        assert!(Map::of(&other.name, &one.status, LEN).unwrap().is_none());
+        let map = |name: &Scratch, of: &Scratch| Map::of(&name.name, &of.status, LEN).unwrap();
+        assert_eq!(map(&one, &one).as_ref().map(content), Some(1));
+        assert_eq!(map(&other, &other).as_ref().map(content), Some(2));
+        assert!(map(&other, &one).is_none());
+    }
+
+    #[test]
+    fn what_is_mapped_by_name_is_kept_if_it_is_what_was_created() {
+        let (one, other) = (Scratch::new(1), Scratch::new(2));
+        let by_name = |name: &Scratch, of: &Scratch, mark| Map::by_name(&name.name, &of.status, LEN, mark);
+        assert_eq!(by_name(&one, &one, mark(1)).as_ref().map(content), Some(1));
+        assert!(by_name(&other, &one, mark(2)).is_none(), "another file");
+        assert!(by_name(&one, &one, mark(2)).is_none(), "another mark");
+        assert!(Map::of_new(&other.name, &one.status, LEN, mark(2)).unwrap().is_none());
+        file::unlink(&one.name).unwrap();
+        assert!(Map::of_new(&one.name, &one.status, LEN, mark(1)).unwrap().is_none());
     }
 
     /// An object of `shared_memory` closes its descriptor by the number, whatever that stands for by then.
     #[test]
     fn a_mapping_has_no_descriptor() {
         let scratch = Scratch::new(1);
-        let _map = Map::of(&scratch.name, &scratch.status, LEN).unwrap().unwrap();
+        let _maps = [
+            Map::of(&scratch.name, &scratch.status, LEN).unwrap().unwrap(),
+            Map::by_name(&scratch.name, &scratch.status, LEN, mark(1)).unwrap(),
+        ];
         let descriptors = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-        let of_it = descriptors
-            .filter_map(|entry| std::fs::metadata(entry.path()).ok())
-            .filter(|found| Status::new(found).is_same_file(&scratch.status));
-        assert_eq!(of_it.count(), 0);
+        let statuses = descriptors.filter_map(|entry| std::fs::metadata(entry.path()).ok());
+        assert_eq!(statuses.filter(|found| Status::new(found).is_same_file(&scratch.status)).count(), 0);
     }
 }
