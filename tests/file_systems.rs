@@ -68,14 +68,15 @@ struct Rule {
 impl Rule {
     /// The rule, and the same one for the older call that a C library may make instead: musl opens with `open`, where
     /// there is one, which has no directory in front of its other arguments.
-    fn spellings(&self) -> Vec<Self> {
-        let mut spellings = vec![Self { ..*self }];
+    fn spellings(&self) -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
-        if self.call == libc::SYS_openat {
+        let older = (self.call == libc::SYS_openat).then(|| {
             let bits = self.bits.map(|(argument, mask)| (argument - 1, mask));
-            spellings.push(Self { call: libc::SYS_open, bits, action: self.action });
-        }
-        spellings
+            Self { call: libc::SYS_open, bits, action: self.action }
+        });
+        #[cfg(not(target_arch = "x86_64"))]
+        let older = None;
+        std::iter::once(Self { ..*self }).chain(older)
     }
 }
 

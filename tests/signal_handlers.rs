@@ -11,7 +11,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use nested::{Locks, NESTED, STEPS, walk_robust_list};
-use support::{Family, Random, fork, play, say, spawn};
+use support::{Family, play, spawn};
+#[cfg(target_arch = "x86_64")]
+use support::{Random, fork, say};
 
 #[test]
 fn child() {
