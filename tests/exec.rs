@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use deaths::{handle, is_poisoned, times_out, wait_for_poison};
 use robust_shm::SharedLock;
-use support::{Need, Scratch, Stopwatch, fork, pause, play, say, skip, spawn, until};
+use support::{Scratch, Stopwatch, fork, pause, play, say, spawn, until};
 
 #[test]
 fn child() {
@@ -56,9 +56,7 @@ fn exec_in_the_main_thread_hands_its_locks_over_at_once() {
         let start = Stopwatch::start();
         child.go_on();
         waiter.join().unwrap();
-        if support::is_gvisor() {
-            skip(Need::System, "gVisor does not report the death of a holder that calls exec");
-        } else {
+        if support::is_linux("does not report the death of a holder that calls exec") {
             start.assert_nobody_waited_for_the_heartbeat();
         }
     });

@@ -48,6 +48,9 @@ fn exchange(one: &CString, other: &CString) {
 /// Once, the name was opened again for mapping, and only the id was compared, which anybody who can read can copy.
 #[test]
 fn what_is_mapped_is_what_was_validated_though_the_name_leads_elsewhere_by_then() {
+    if !support::is_linux("does not exchange names") {
+        return;
+    }
     const COMMITS: u64 = 640;
     let (name, copy) = (persistent("validated", 7), Scratch::new("copy"));
     fs::copy(path(&name), path(&copy)).unwrap();

@@ -265,8 +265,8 @@ fn inherit_and_die(family: &str) {
 
 #[test]
 fn who_dies_with_libcs_that_inherit_priority_among_ours_dies_with_all_of_them() {
-    if support::is_gvisor() {
-        return support::skip(support::Need::System, "gVisor does not report deaths to futexes that inherit priority");
+    if !support::is_linux("does not report deaths to futexes that inherit priority") {
+        return;
     }
     let family = Family::new("inherit-die");
     spawn("inherit and die", family.name()).join();

@@ -22,7 +22,7 @@
 //! | | `read_at`, `write_at`, `set_len` | coherent with every mapping of the file. `read_at` ends at the end of the file only, `write_at` writes all |
 //! | | `ensure_mode` | who may open it; whether that had to be changed |
 //! | | `check_limit`, `reserve` | a file of that length may be written; its pages are there, so that no access to them fails. `is_out_of_space` and `available_space` are for the message when they are not |
-//! | `file_lock` | `try_share`, `try_exclude`, `unlock` | whole-file locks that belong to the description, go when it is closed (by whatever death), never wait, and replace one another; losing the shared lock in a failed `try_exclude` is allowed, granting both is not |
+//! | `file_lock` | `try_share`, `try_exclude`, `try_exclude_others`, `unlock` | whole-file locks that belong to the description, go when it is closed (by whatever death), never wait, and replace one another; losing the shared lock in a failed `try_exclude` is allowed, granting both is not. Of two who share and `try_exclude_others` at once, the later one succeeds |
 //! | | `try_guard_name`, `release_name` | one more exclusive lock of the description, apart from the others |
 //! | | `mark_present`, `mark_absent`, `count_present`, `is_anyone_present` | a mark of the description that goes with it and that others can count without taking a lock, across PID namespaces |
 //! | | `lockers` | who has which lock, for messages only |

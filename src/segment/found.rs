@@ -202,24 +202,30 @@ pub(super) fn read_header(file: &File) -> io::Result<Option<Header>> {
     Ok((len == HEADER_LEN).then(|| bytemuck::pod_read_unaligned(&bytes)))
 }
 
-/// A bounded readiness to try again.
+/// A bounded readiness to try again: for some seconds, and for as many attempts as there are in these when nothing is in
+/// the way but a stopped process. On a machine that is given to hundreds of processes, seconds are few attempts, and each of
+/// them may meet another process in the middle of its own.
 pub(super) struct Retries {
     until: Option<Deadline>,
     pause: Duration,
+    attempts: u32,
 }
 
 impl Retries {
     const LIMIT: Duration = Duration::from_secs(5);
     const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+    /// A quarter of those that such a wait has on an idle machine.
+    const FEW: u32 = 200;
 
     pub(super) fn new() -> Self {
-        Self { until: None, pause: Duration::from_micros(20) }
+        Self { until: None, pause: Duration::from_micros(20), attempts: 0 }
     }
 
     /// Pauses before the next attempt, or says who is in the way when there were enough of them.
     pub(super) fn wait(&mut self, name: &Name, action: &'static str) -> Result<(), Error> {
         let until = *self.until.get_or_insert_with(|| Deadline::after(Self::LIMIT).unwrap_or_else(Deadline::now));
-        if until.has_passed() {
+        self.attempts += 1;
+        if until.has_passed() && self.attempts > Self::FEW {
             return Err(os_error(name, action, io::Error::new(io::ErrorKind::TimedOut, who_is_in_the_way(name))));
         }
         std::thread::sleep(self.pause);

@@ -212,7 +212,7 @@ impl Presence {
             None
         };
         let last = second.as_ref().unwrap_or(file);
-        if file_lock::try_exclude(last).unwrap_or(false) {
+        if file_lock::try_exclude_others(last).unwrap_or(false) {
             point!("close: excluded");
             // In the moment between the two locks an orphan can be made anew in place, and be a persistent segment by now.
             if self.is_retracted.load(Ordering::Relaxed) || !found::is_persistent(last) {

@@ -91,10 +91,15 @@ pub fn is_root(why: &str) -> bool {
     is_root
 }
 
-/// Whether the kernel is gVisor's, which says so in this way.
-pub fn is_gvisor() -> bool {
+/// Whether the kernel is Linux and not gVisor, which says so in this way; else says that the test is skipped.
+#[track_caller]
+pub fn is_linux(why: &str) -> bool {
     let version = std::fs::read_to_string("/proc/version").unwrap_or_default();
-    version.starts_with("Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016")
+    let is_gvisor = version.starts_with("Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016");
+    if is_gvisor {
+        skip(Need::System, format!("gVisor {why}"));
+    }
+    !is_gvisor
 }
 
 /// Whether this command works here, such as `unshare --mount true`; else says that the test is skipped.

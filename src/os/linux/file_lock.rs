@@ -23,6 +23,16 @@ pub(crate) fn try_exclude(file: &File) -> io::Result<bool> {
     retry(|| file.try_lock())
 }
 
+/// [`try_exclude`] for one who shares. gVisor keeps the shared lock when it cannot be converted: so two who try at once
+/// would each be in the other's way, and neither be the last.
+pub(crate) fn try_exclude_others(file: &File) -> io::Result<bool> {
+    if try_exclude(file)? {
+        return Ok(true);
+    }
+    unlock(file)?;
+    try_exclude(file)
+}
+
 /// Gives up a shared or an exclusive `flock`. Closing the description does the same, unless a forked child has it, too.
 pub(crate) fn unlock(file: &File) -> io::Result<()> {
     file.unlock()
