@@ -178,24 +178,6 @@ pub enum Error {
         mode: u32,
     },
 
-    /// The segment's futex lock was made in another PID namespace, where thread ids mean something else.
-    #[error(
-        "segment {name:?} was created in another PID namespace: expected {expected}, found {found}; its lock holds thread ids, which mean nothing across namespaces: run both programs in one PID namespace{advice}",
-        expected = describe_namespace(*.expected),
-        found = describe_namespace(*.found),
-        advice = namespace_advice(*.expected, *.found),
-    )]
-    #[non_exhaustive]
-    ForeignPidNamespace {
-        /// The segment.
-        name: Arc<str>,
-        /// The inode of this process's PID namespace; more than 32 bits stand for one that could not be found out
-        /// (without `/proc`, before Linux 6.11).
-        expected: u64,
-        /// The same of whoever created the segment, or took it over.
-        found: u64,
-    },
-
     /// The operating system refused access.
     #[error(
         "permission denied for segment {name:?}: expected read and write access, found {found}; ask its owner for a wider options().mode(..), or run as that user"
@@ -274,27 +256,6 @@ fn quoted(name: &str) -> String {
     if name.is_empty() { String::new() } else { format!(" {name:?}") }
 }
 
-/// Inodes of namespaces have 32 bits.
-fn is_known(namespace: u64) -> bool {
-    namespace != 0 && u32::try_from(namespace).is_ok()
-}
-
-fn describe_namespace(namespace: u64) -> String {
-    if is_known(namespace) { format!("namespace {namespace}") } else { "one that could not be found out".to_owned() }
-}
-
-fn namespace_advice(expected: u64, found: u64) -> &'static str {
-    match (is_known(expected), is_known(found)) {
-        (true, true) => ", or create the segment with LockKind::OsMutex",
-        (false, _) => {
-            " that can be told: mount /proc here (mount -t proc proc /proc), or create the segment with LockKind::OsMutex"
-        }
-        (true, false) => {
-            " that can be told: mount /proc where the creator runs, or create the segment with LockKind::OsMutex"
-        }
-    }
-}
-
 impl Error {
     /// The directory that holds all segments could not be read.
     pub(crate) fn unlisted(source: io::Error) -> Self {
@@ -328,7 +289,6 @@ impl Error {
             | Self::UnsupportedFormat { name, .. }
             | Self::Truncated { name, .. }
             | Self::ForeignOwner { name, .. }
-            | Self::ForeignPidNamespace { name, .. }
             | Self::PermissionDenied { name, .. }
             | Self::OutOfSharedMemory { name, .. }
             | Self::Io { name, .. } => name,
@@ -349,7 +309,6 @@ impl Error {
             Self::UnsupportedFormat { .. } => "UnsupportedFormat",
             Self::Truncated { .. } => "Truncated",
             Self::ForeignOwner { .. } => "ForeignOwner",
-            Self::ForeignPidNamespace { .. } => "ForeignPidNamespace",
             Self::PermissionDenied { .. } => "PermissionDenied",
             Self::OutOfSharedMemory { .. } => "OutOfSharedMemory",
             Self::Lock { .. } => "Lock",
@@ -374,13 +333,6 @@ mod tests {
         for (requested, available, is_enough) in [(2, 1, false), (1, 1, true), (1, 2, true)] {
             let words = Shortage { requested, available }.to_string();
             assert_eq!(words.contains("nr_inodes"), is_enough, "{requested} of {available}:{words}");
-        }
-    }
-
-    #[test]
-    fn only_an_inode_is_a_namespace_that_is_known() {
-        for (namespace, known) in [(0, false), (1, true), (1 << 32, false), ((1 << 32) - 1, true)] {
-            assert_eq!(describe_namespace(namespace).contains(&namespace.to_string()), known, "{namespace}");
         }
     }
 }

@@ -21,7 +21,7 @@ mod body;
 mod header;
 
 pub(crate) use body::{BODY_OFFSET, CommitLine, FRONT, MAX_VALUE, elements_offset, is_small, slot_offsets, words};
-pub(crate) use header::{Creation, Header, not_a_segment, truncated};
+pub(crate) use header::{Creation, Header, MAGIC, SEVERAL_NAMESPACES, not_a_segment, truncated};
 
 /// The alignment that a mapping has: no element can ask for more.
 pub(crate) const PAGE: usize = 4096;
@@ -30,22 +30,22 @@ pub(crate) const LOCK_OFFSET: usize = HEADER_LEN;
 const CACHE_LINE: usize = 64;
 
 /// The cache line of the lock, as the lock word sees it. The kernel and both C libraries know parts of it: see
-/// `sync/robust_futex.rs`. With [`LockKind::OsMutex`] all that is in front of `node` is the C library's mutex, and `node`
-/// says who holds it: see `sync/os_mutex.rs`.
+/// `sync/robust_futex.rs`. With [`LockKind::OsMutex`] all that is in front of `record` is the C library's mutex: see
+/// `sync/os_mutex.rs`.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct LockLine {
-    _unused: AtomicU32,
+    /// Counts the releases to sleepers, so that the waiters bit can be cleared without an ABA.
+    pub(crate) epoch: AtomicU32,
     /// musl's thread exit reads a "process-shared" flag here, 4 bytes before the futex.
     pub(crate) process_shared: AtomicU32,
-    /// The futex in the kernel's robust format: owner's thread id, waiters bit, owner-died bit.
-    pub(crate) word: AtomicU32,
-    /// Counts acquisitions from a state with the waiters bit, so that the bit can be cleared without an ABA.
-    pub(crate) epoch: AtomicU32,
+    /// The lower half is the futex in the kernel's robust format: owner's thread id, waiters bit, owner-died bit. The upper
+    /// half is the slot of the owner, or the epoch of the release.
+    pub(crate) word: AtomicU64,
     /// Room for the robust list's node (two words), at whatever place the C library's offset puts it.
     links: UnsafeCell<[u8; 32]>,
-    /// Address of the holder's list node, in the holder's address space.
-    pub(crate) node: AtomicU64,
+    /// With [`LockKind::OsMutex`], who holds the lock; else 0.
+    pub(crate) record: AtomicU64,
     /// 1 when a holder died or panicked and nobody has repaired the data yet.
     pub(crate) poison: AtomicU8,
     /// 1 while a holder may be changing the data.
@@ -60,11 +60,11 @@ const MUSL_PROCESS_SHARED: u32 = 128;
 
 const _: () = {
     assert!(size_of::<LockLine>() == CACHE_LINE);
+    assert!(offset_of!(LockLine, epoch) == 0);
     assert!(offset_of!(LockLine, process_shared) == 4);
     assert!(offset_of!(LockLine, word) == 8);
-    assert!(offset_of!(LockLine, epoch) == 12);
     assert!(offset_of!(LockLine, links) == 16);
-    assert!(offset_of!(LockLine, node) == 48);
+    assert!(offset_of!(LockLine, record) == 48);
     assert!(offset_of!(LockLine, poison) == 56);
     assert!(offset_of!(LockLine, dirty) == 57);
     assert!(offset_of!(LockLine, reservation) == 60);
@@ -85,12 +85,11 @@ impl LockLine {
     /// A line that nobody can take: its word names a thread that there never is.
     pub(crate) const fn held_for_ever() -> Self {
         Self {
-            _unused: AtomicU32::new(0),
-            process_shared: AtomicU32::new(0),
-            word: AtomicU32::new(u32::MAX >> 2),
             epoch: AtomicU32::new(0),
+            process_shared: AtomicU32::new(0),
+            word: AtomicU64::new(u64::MAX >> 34),
             links: UnsafeCell::new([0; 32]),
-            node: AtomicU64::new(0),
+            record: AtomicU64::new(0),
             poison: AtomicU8::new(0),
             dirty: AtomicU8::new(0),
             _zero: [const { AtomicU8::new(0) }; 2],

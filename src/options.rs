@@ -7,13 +7,13 @@ use std::marker::PhantomData;
 #[non_exhaustive]
 pub enum LockKind {
     /// A futex in the kernel's robust list: as fast as a mutex inside one process, and handed over by the kernel at
-    /// once when its holder dies. All users must be in one PID namespace.
+    /// once when its holder dies. Its users may be in several PID namespaces.
     #[default]
     Futex,
 
     /// The operating system's own mutex, a process-shared `pthread_mutex_t`, by the crate `raw_sync`: for programs whose
     /// waiters the C library and the kernel are to queue as they do, or that run where there are no robust futexes. Its
-    /// users may be in several PID namespaces, and must all have the same C library.
+    /// users must all have the same C library; they may be in several PID namespaces.
     ///
     /// **Nobody is told of the death of a holder**, which is the promise that all else in this crate keeps:
     ///

@@ -130,7 +130,7 @@ impl<C> Segment<C> {
             .presence
             .file()
             .map_err(|error| found::os_error(name, "could not inspect the segment", error))?;
-        inspect::inspect_own(name, file)
+        inspect::inspect_own(name, file, self.mapping.presence.seat().slot())
     }
 
     #[cold]

@@ -314,8 +314,8 @@ impl<T: Shareable> SharedValue<T> {
     /// # Errors
     ///
     /// [`LockError::WouldDeadlock`] when this thread holds the lock already, [`LockError::InvalidValue`] when the bytes
-    /// in the segment are not a valid `T`, [`LockError::Io`] when the thread cannot lock (it holds 2,000 locks; it was
-    /// forked into another PID namespace). Never `Poisoned`: a value is whole whoever died.
+    /// in the segment are not a valid `T`, [`LockError::Io`] when the thread cannot lock (it holds 2,000 locks; it is
+    /// of a process that was made by a raw `clone`). Never `Poisoned`: a value is whole whoever died.
     ///
     /// # Examples
     ///

@@ -1,22 +1,29 @@
-//! Several PID namespaces on one `/dev/shm`: thread ids in a lock mean nothing across them, so whoever is in another one
-//! than the creator is told so, and does no harm. Needs the right to make namespaces.
+//! Several PID namespaces on one `/dev/shm`: they share segments and locks, and hear of each other's deaths. Needs the right
+//! to make namespaces.
 #![allow(unsafe_code)]
 
 mod support;
 
 use std::io;
+use std::time::Duration;
 
-use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, remove_orphans};
+use robust_shm::{
+    ArrayGuard, Error, LockError, LockGuard, SegmentInfo, SharedArray, SharedLock, SharedValue, remove_orphans,
+};
 use support::{
     Family, Role, Scratch, can_unshare, end_with, exists, fork, member, pause, play, say, spawn, spawn_through, until,
+    within_limit,
 };
 
 #[test]
 fn child() {
     play(&[
-        ("refused", refused),
+        ("shares", shares),
         ("looks", looks),
         ("creates", creates),
+        ("counts", counts),
+        ("holds", holds),
+        ("inherits", is_inherited),
         ("emigrates", emigrates),
         ("dies-holding", dies_holding),
         ("takes-over", takes_over),
@@ -35,49 +42,47 @@ fn spawn_in_container(role: &str, name: &str) -> Role {
     spawn_through(&CONTAINER, role, name)
 }
 
-fn is_foreign<R>(result: Result<R, Error>) -> bool {
-    let Err(error) = result else { return false };
-    let message = error.to_string();
-    assert!(message.contains("PID namespace"), "{message}");
-    assert!(message.contains("run both programs in one PID namespace"), "says what to do: {message}");
-    matches!(error, Error::ForeignPidNamespace { .. })
-}
-
-/// Opens what was made in another namespace, in every way.
-fn refused(family: &str) {
+/// Uses what was made in another namespace, and has its lock held there, in every way.
+fn shares(family: &str) {
     let [value, array, lock] = [0, 1, 2].map(|which| member(family, which));
-    for _ in 0..3 {
-        assert!(is_foreign(SharedValue::<u64>::open(&value)));
-        assert!(is_foreign(SharedValue::open_or_create(&value, 1u64)));
-        assert!(is_foreign(SharedArray::<u64, 4>::open(&array)));
-        assert!(is_foreign(SharedLock::open(&lock)));
-        assert!(matches!(SharedValue::create(&value, 1u64), Err(Error::AlreadyExists { .. })));
+    let value = SharedValue::<u64>::open(&value).unwrap();
+    let array = SharedArray::<u64, 4>::open(&array).unwrap();
+    let lock = SharedLock::open(&lock).unwrap();
+    assert!(matches!(SharedValue::create(value.name(), 1u64), Err(Error::AlreadyExists { .. })));
+    assert_eq!(value.update(|n| *n += 1).unwrap(), 6);
+    array.lock().unwrap()[0] = 7;
+    assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock { .. })));
+    match lock.try_lock_for(Duration::from_millis(1)) {
+        Err(LockError::TimedOut { process, .. }) => assert_eq!(process, None, "that id is another's here"),
+        other => panic!("{other:?}"),
     }
+    assert!(!lock.is_poisoned());
     // Live segments of the other namespace are nobody's orphans.
     let removed = remove_orphans().unwrap();
     assert!(!removed.iter().any(|name| name.starts_with(family)), "{removed:?}");
-    drop(SharedLock::create(&member(family, 3)).unwrap()); // sweeps
-    say("refused");
+    say("waits");
+    drop(lock.lock().unwrap());
+    say("shared");
 }
 
 #[test]
-fn a_segment_of_another_pid_namespace_is_refused_and_left_alone() {
+fn a_segment_is_shared_with_another_pid_namespace() {
     if !can_contain() {
         return;
     }
-    let family = Family::new("foreign");
+    let family = Family::new("shares");
     let value = SharedValue::create(&family.member(0), 5u64).unwrap();
     let array = SharedArray::<u64, 4>::create(&family.member(1)).unwrap();
     let lock = SharedLock::create(&family.member(2)).unwrap();
     let guard = lock.lock().unwrap();
-    let child = spawn_in_container("refused", family.name());
-    child.expect("refused");
-    child.join();
-    assert_eq!(family.living().len(), 3, "{:?}", family.living());
+    let child = spawn_in_container("shares", family.name());
+    child.expect("waits");
     assert!(matches!(lock.lock(), Err(LockError::WouldDeadlock { .. })), "still held");
     drop(guard);
-    value.set(6).unwrap();
-    assert_eq!(SharedValue::<u64>::open(&family.member(0)).unwrap().get(), 6);
+    child.expect("shared");
+    child.join();
+    assert_eq!((value.get(), array.get(0).unwrap()), (6, 7));
+    assert!(lock.lock().is_ok());
     drop((value, array, lock));
     assert_eq!(family.living(), [""; 0]);
 }
@@ -88,27 +93,103 @@ fn creates(name: &str) {
     say("created");
     pause();
     drop(guard);
-    assert_eq!(value.update(|v| *v += 1).unwrap(), 6, "works among the processes of one container");
+    assert_eq!(value.update(|v| *v += 1).unwrap(), 6);
     let (other, shared) = (SharedValue::<u64>::open(name).unwrap(), name.to_owned());
     std::thread::spawn(move || SharedValue::<u64>::open(&shared).unwrap().set(7).unwrap()).join().unwrap();
     assert_eq!(other.get(), 7);
+    say("has released");
+    pause();
 }
 
 #[test]
-fn a_segment_made_in_a_container_works_there_and_is_refused_outside() {
+fn a_segment_made_in_a_container_works_outside() {
     if !can_contain() {
         return;
     }
     let name = Scratch::new("inside");
     let mut child = spawn_in_container("creates", &name);
     child.expect("created");
-    assert!(is_foreign(SharedValue::<u64>::open(&name)));
-    assert!(matches!(SharedValue::create(&name, 1u64), Err(Error::AlreadyExists { .. })));
-    remove_orphans().unwrap();
-    assert!(exists(&name));
+    let value = SharedValue::<u64>::open(&name).unwrap();
+    assert!(matches!(value.try_lock(), Err(LockError::WouldBlock { .. })));
+    child.go_on();
+    child.expect("has released");
+    assert_eq!(value.update(|n| *n += 1).unwrap(), 8);
     child.go_on();
     child.join();
-    assert!(!exists(&name), "the last one out is the container");
+    assert!(exists(&name), "the container is not the last one out");
+    drop(value);
+    assert!(!exists(&name));
+}
+
+const EACH: u64 = 20_000;
+
+fn counts(name: &str) {
+    let value = SharedValue::<u64>::open(name).unwrap();
+    for _ in 0..EACH {
+        *value.lock().unwrap() += 1;
+    }
+}
+
+#[test]
+fn four_namespaces_and_their_parent_count_together() {
+    if !can_contain() {
+        return;
+    }
+    let name = Scratch::new("counts");
+    let value = SharedValue::create(&name, 0u64).unwrap();
+    let children: Vec<_> = (0..4).map(|_| spawn_in_container("counts", &name)).collect();
+    counts(&name);
+    children.into_iter().for_each(Role::join);
+    assert_eq!(value.get(), 5 * EACH);
+}
+
+fn holds(family: &str) {
+    let array = SharedArray::<u64, 4>::open(&member(family, 0)).unwrap();
+    let lock = SharedLock::open(&member(family, 1)).unwrap();
+    let mut guard = array.lock().unwrap();
+    let _lock_guard = lock.lock().unwrap();
+    guard[0] = 1;
+    say("holds");
+    pause();
+}
+
+fn is_inherited(family: &str) {
+    let array = SharedArray::<u64, 4>::open(&member(family, 0)).unwrap();
+    let lock = SharedLock::open(&member(family, 1)).unwrap();
+    within_limit("the locks of the dead", move || {
+        let mut guard = array.lock_ignoring_poison().unwrap();
+        assert!(ArrayGuard::is_poisoned(&guard) && guard[0] == 1);
+        guard[0] = 0;
+        ArrayGuard::clear_poison(&mut guard);
+        let mut guard = lock.lock_ignoring_poison().unwrap();
+        assert!(LockGuard::is_poisoned(&guard));
+        LockGuard::clear_poison(&mut guard);
+    });
+}
+
+#[test]
+fn a_killed_holders_locks_go_to_another_namespace() {
+    if !can_contain() {
+        return;
+    }
+    let family = Family::new("heirs");
+    let array = SharedArray::<u64, 4>::create(&family.member(0)).unwrap();
+    let _lock = SharedLock::create(&family.member(1)).unwrap();
+    for holder_in_container in [true, false, true] {
+        let holder = if holder_in_container {
+            spawn_in_container("holds", family.name())
+        } else {
+            spawn("holds", family.name())
+        };
+        holder.expect("holds");
+        let heir = if holder_in_container { None } else { Some(spawn_in_container("inherits", family.name())) };
+        assert!(matches!(array.try_lock(), Err(LockError::WouldBlock { .. })));
+        holder.kill();
+        match heir {
+            Some(heir) => heir.join(),
+            None => is_inherited(family.name()),
+        }
+    }
 }
 
 #[test]
@@ -144,6 +225,12 @@ fn takes_over(name: &str) {
     pause();
 }
 
+/// What the header says.
+fn namespace_in(name: &str) -> u64 {
+    let bytes = std::fs::read(support::path(name)).unwrap();
+    u64::from_ne_bytes(bytes[96..104].try_into().unwrap())
+}
+
 #[test]
 fn a_persistent_segment_moves_to_the_namespace_of_whoever_takes_it_over() {
     if !can_contain() {
@@ -155,14 +242,17 @@ fn a_persistent_segment_moves_to_the_namespace_of_whoever_takes_it_over() {
     holder.kill();
     let mut child = spawn_in_container("takes-over", &name);
     child.expect("took over");
-    assert!(is_foreign(SharedValue::<u64>::open(&name)), "now it is the container's");
+    let value = SharedValue::<u64>::open(&name).unwrap();
+    assert_eq!(namespace_in(&name), u64::MAX, "several");
     child.go_on();
     child.join();
-    assert_eq!(SharedValue::<u64>::open(&name).unwrap().get(), 8, "and now ours again");
+    drop(value);
+    assert_eq!(SharedValue::<u64>::open(&name).unwrap().get(), 8);
+    assert_ne!(namespace_in(&name), u64::MAX, "and now ours again");
     robust_shm::remove(&name).unwrap();
 }
 
-/// A process leaves its PID namespace by forking: it still has the handle, the ids in its lock mean nothing any more.
+/// A process leaves its PID namespace by forking, and has the handle with it.
 fn emigrates(name: &str) {
     let value = SharedValue::<u64>::open(name).unwrap();
     let array = SharedArray::<u64, 4>::create(&format!("{name}.array")).unwrap();
@@ -170,31 +260,26 @@ fn emigrates(name: &str) {
     // SAFETY: takes an integer; from here on this process makes no threads.
     let result = unsafe { libc::unshare(libc::CLONE_NEWPID) };
     assert_eq!(result, 0, "{}", io::Error::last_os_error());
-    drop(value.lock().unwrap()); // this process itself stays where it was
+    let guard = value.lock().unwrap(); // this process itself stays where it was
+    assert_ne!(namespace_in(name), u64::MAX);
     fork(|| {
         assert_eq!(std::process::id(), 1);
-        for result in [value.lock(), value.try_lock(), value.try_lock_for(std::time::Duration::from_millis(1))] {
-            let error = result.unwrap_err();
-            assert!(matches!(error, LockError::Io { .. }), "{error}");
-            assert!(error.to_string().contains("PID namespace"), "{error}");
-        }
-        assert!(matches!(value.set(9), Err(LockError::Io { .. })));
-        assert!(matches!(value.update(|v| *v += 1), Err(LockError::Io { .. })));
-        assert!(matches!(array.get(0), Err(LockError::Io { .. })));
-        assert_eq!((value.get(), value.commits()), (5, 0), "reading needs no lock");
-        // Segments of its own work.
+        assert!(matches!(value.try_lock(), Err(LockError::WouldBlock { .. })), "its parent's");
+        assert_eq!(namespace_in(name), u64::MAX, "before it has named the lock");
+        assert_eq!(array.get(0).unwrap(), 0);
+        array.set(0, 3).unwrap();
         let own = SharedValue::create(&format!("{name}.own"), 1u64).unwrap();
         assert_eq!(own.update(|v| *v += 1).unwrap(), 2);
-        drop((own, value.name()));
     })
     .join();
-    value.set(6).unwrap();
-    say("did not lock");
+    drop(guard);
+    assert_eq!(array.get(0).unwrap(), 3);
+    say("has locked");
     pause();
 }
 
 #[test]
-fn a_child_in_a_new_pid_namespace_reads_an_inherited_value_and_cannot_lock_it() {
+fn a_child_in_a_new_pid_namespace_locks_what_it_has_inherited() {
     if !can_contain() {
         return;
     }
@@ -202,8 +287,7 @@ fn a_child_in_a_new_pid_namespace_reads_an_inherited_value_and_cannot_lock_it() 
     let name = family.member(0);
     let value = SharedValue::create(&name, 5u64).unwrap();
     let mut child = spawn("emigrates", &name);
-    child.expect("did not lock");
-    assert_eq!(value.get(), 6);
+    child.expect("has locked");
     assert!(value.try_lock().is_ok());
     child.go_on();
     child.join();

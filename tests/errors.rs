@@ -16,8 +16,6 @@ fn child() {
         ("hold", hold),
         ("stranger", look_as_a_stranger),
         ("full", fill_a_small_file_system),
-        ("unshare", enter_a_pid_namespace),
-        ("foreign", look_from_a_foreign_namespace),
         ("descriptors", run_out_of_descriptors),
         ("file-limit", meet_a_limit_on_files),
         ("umask", create_with_a_umask),
@@ -443,58 +441,6 @@ fn another_users_segment_is_refused() {
     child.expect("foreign");
     child.join();
     assert!(exists(&name));
-}
-
-/// Children of this process are in a PID namespace of their own.
-fn enter_a_pid_namespace(name: &str) {
-    let value = SharedValue::<u32>::open(name).unwrap();
-    // SAFETY: integers only.
-    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
-    // SAFETY: the child ends with `_exit`, and this process has one thread that matters.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let error = value.lock().err();
-        let ok = matches!(&error, Some(LockError::Io { .. })) && error.unwrap().name() == name && value.get() == 1;
-        // SAFETY: ends the process.
-        unsafe { libc::_exit(i32::from(!ok)) }
-    }
-    let mut status = 0;
-    // SAFETY: a child of ours that ends by itself, and a place for its status.
-    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-    say(status);
-}
-
-fn look_from_a_foreign_namespace(name: &str) {
-    // SAFETY: integers only.
-    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
-    // SAFETY: as above.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let ok = std::panic::catch_unwind(|| {
-            assert_error!(SharedValue::<u32>::open(name), ForeignPidNamespace, name, ["in one PID namespace"]);
-        });
-        // SAFETY: ends the process.
-        unsafe { libc::_exit(i32::from(ok.is_err())) }
-    }
-    let mut status = 0;
-    // SAFETY: as above.
-    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-    say(status);
-}
-
-#[test]
-fn another_pid_namespace_is_refused_and_an_inherited_handle_cannot_lock() {
-    if !is_root("a PID namespace needs root") {
-        return;
-    }
-    let name = Scratch::new("namespace");
-    let value = SharedValue::create(&name, 1u32).unwrap();
-    for role in ["foreign", "unshare"] {
-        let child = spawn(role, &name);
-        child.expect("0");
-        child.join();
-    }
-    assert!(exists(&name) && value.lock().is_ok());
 }
 
 fn run_out_of_descriptors(prefix: &str) {

@@ -166,7 +166,7 @@ fn read_source() -> BTreeMap<Module, File> {
 fn read_folder(folder: &Path, module: &mut Module, read: &mut impl FnMut(&str, &Module)) {
     for entry in fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()) {
         let name = entry.file_stem().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
-        let is_own = matches!(name.as_str(), "lib" | "mod") || entry.is_dir() && *module == ["os"];
+        let is_own = matches!(name.as_str(), "lib" | "mod") || entry.is_dir() && folder.ends_with("src/os");
         if !is_own {
             module.push(name);
         }

@@ -100,7 +100,7 @@ impl Look {
         Seen {
             holder: word & libc::FUTEX_TID_MASK,
             has_waiters: word & libc::FUTEX_WAITERS != 0,
-            epoch: small(LOCK_LINE + 12),
+            epoch: small(LOCK_LINE),
             is_poisoned: word & libc::FUTEX_OWNER_DIED != 0 || small(LOCK_LINE + 56) != 0,
             counts: std::array::from_fn(|i| large(COUNTS + 8 * i)),
         }

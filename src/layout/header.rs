@@ -32,8 +32,11 @@ const POISON_OFF: u32 = 4;
 
 const RESERVED: usize = 248;
 
-/// What a segment is. Only `pid_namespace` ever changes: whoever takes over a persistent segment without users writes
-/// its own.
+/// In the place of a PID namespace: the segment has, or has had, users in several.
+pub(crate) const SEVERAL_NAMESPACES: u64 = u64::MAX;
+
+/// What a segment is. Only `pid_namespace` ever changes: a user in another one writes [`SEVERAL_NAMESPACES`]; whoever takes
+/// over a persistent segment without users, its own.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
@@ -55,7 +58,7 @@ pub(crate) struct Header {
     pub(crate) len: u64,
     pub(crate) data_offset: u64,
     /// Inode of the creator's PID namespace, or a number of more than 32 bits when that could not be found out: then only
-    /// the creator and its children have the same.
+    /// the creator and its children have the same. Or [`SEVERAL_NAMESPACES`]. Read and written in the mapping, too.
     pub(crate) pid_namespace: u64,
     /// Nanoseconds since the Unix epoch.
     pub(crate) created: u64,

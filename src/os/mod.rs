@@ -24,9 +24,11 @@
 //! | | `check_limit`, `reserve` | a file of that length may be written; its pages are there, so that no access to them fails. `is_out_of_space` and `available_space` are for the message when they are not |
 //! | `file_lock` | `try_share`, `try_exclude`, `try_exclude_others`, `unlock` | whole-file locks that belong to the description, go when it is closed (by whatever death), never wait, and replace one another; losing the shared lock in a failed `try_exclude` is allowed, granting both is not. Of two who share and `try_exclude_others` at once, the later one succeeds |
 //! | | `try_guard_name`, `release_name` | one more exclusive lock of the description, apart from the others |
-//! | | `mark_present`, `mark_absent`, `count_present`, `is_anyone_present` | a mark of the description that goes with it and that others can count without taking a lock, across PID namespaces |
+//! | | `mark_present`, `try_mark`, `release_mark`, `mark_absent` | a mark of the description that goes with it, with a number, the *slot*, that no other has at the same time. It goes after the kernel has walked the lists of the process's threads |
+//! | | `is_present`, `count_present`, `is_anyone_present` | others can ask for one and count them, without taking a lock, across PID namespaces; who may only read the file can fake none |
 //! | | `lockers` | who has which lock, for messages only |
 //! | `descriptor` | `Descriptor` | a description that is kept for long: no standard descriptor, and never mistaken for another when the program closes it behind our back |
+//! | `seat` | `Seat` | such a description with its slot: a handle's place among the users of a file |
 //! | `map` | `Map` | the first `len` bytes, shared, until it is dropped, of the very file that was validated or created, whatever its name leads to by then; keeps no description of a user alive |
 //! | `owner` | `is_told` | whether an owner's number says who that is |
 //!
@@ -41,7 +43,6 @@
 //! | | `effective_uid`, `process_of`, `thread_exists`, `is_own_thread`, `maps`, `describe` | of processes and threads: "no" and "gone" are certain, else it says so |
 //! | `namespace` | `pid_namespace`, `is_unknown` | a number for the set of processes that have ids in common |
 //! | `thread` | `current`, `cached`, `cached_at_home`, `self_address` | the calling thread's id and its list of locks; the cached forms without a system call |
-//! | `death` | `is_gone` | whether a holder's thread is certainly dead, where the kernel has not said so |
 //! | `kernel` | `check` | whether this is a system that keeps what these files promise; else an error that says why not |
 //! | `kernel` | `check` | that this is a system on which what is promised here is so, or the error that says why not |
 //! | `time` | `Deadline`, `monotonic_nanos` | a clock that nobody sets |
@@ -51,7 +52,7 @@
 //!
 //! | file | offers | and promises |
 //! |---|---|---|
-//! | `futex` | `wait`, `wake_one`, `wake_one_at` | sleeping on a word in shared memory while it holds a value; a wake-up is consumed by one sleeper |
+//! | `futex` | `wait`, `wake_one`, `wake_one_at` | sleeping on a word in shared memory while its lower half holds a value; a wake-up is consumed by one sleeper |
 //! | `robust_list` | `RobustList` | the kernel marks the words of all locks in the list, and of the pending one, when the thread dies |
 //! | `pthread` | `try_lock`, `lock_until` | the system's own mutex, which is not told of deaths |
 #![allow(unsafe_code)]

@@ -29,23 +29,24 @@ pub(crate) struct Inspection {
 /// By name; `None` when there is none, or only what a killed program has left half-made.
 pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
     match found::open_any(name, false)? {
-        Some(Found { open, contents: Some(contents) }) => look(name, &open.file, open.status, contents).map(Some),
+        Some(Found { open, contents: Some(contents) }) => look(name, &open.file, open.status, contents, None).map(Some),
         Some(_) | None => Ok(None),
     }
 }
 
 /// Through the description of a handle, which its own question does not count.
-pub(super) fn inspect_own(name: &Name, file: &File) -> Result<Inspection, Error> {
+pub(super) fn inspect_own(name: &Name, file: &File, slot: u32) -> Result<Inspection, Error> {
     let status = file::status(file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
     let mut start = [0; HEADER_LEN];
     let len =
         file::read_at(file, &mut start, 0).map_err(|error| os_error(name, "could not read the segment", error))?;
     let (header, identity, lock_kind) = Header::validate(name, &start[..len], status.len)?;
-    let found = look(name, file, status, Valid { header, identity, lock_kind })?;
+    let found = look(name, file, status, Valid { header, identity, lock_kind }, Some(slot))?;
     Ok(Inspection { attached: found.attached + 1, ..found })
 }
 
-fn look(name: &Name, file: &File, status: Status, contents: Valid) -> Result<Inspection, Error> {
+/// `own`: the slot that the description has itself.
+fn look(name: &Name, file: &File, status: Status, contents: Valid, own: Option<u32>) -> Result<Inspection, Error> {
     let Valid { header, identity, lock_kind } = contents;
     let mut start = [0; BODY_OFFSET + size_of::<CommitLine>()];
     file::read_at(file, &mut start, 0).map_err(|error| os_error(name, "could not read the segment", error))?;
@@ -56,7 +57,9 @@ fn look(name: &Name, file: &File, status: Status, contents: Valid) -> Result<Ins
         .map_err(|error| os_error(name, "could not count the users of the segment", error))?;
     Ok(Inspection {
         status,
-        lock: LockState::of(lock_kind, &line, header.pid_namespace, rule),
+        lock: LockState::of(lock_kind, &line, header.pid_namespace, rule, |slot| {
+            own == Some(slot) || file_lock::is_present(file, slot).unwrap_or(true)
+        }),
         header,
         identity,
         lock_kind,

@@ -1,7 +1,7 @@
 //! A mapped segment, its lock and its presence: what a handle has, and the order in which these go.
 #![allow(unsafe_code)]
 
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, offset_of};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 
@@ -15,6 +15,7 @@ use crate::options::LockKind;
 use crate::os::map::Map;
 use crate::sync::mutex::Mutex;
 use crate::sync::poison::Poison;
+use crate::sync::users::Users;
 
 pub(super) struct Mapping {
     map: ManuallyDrop<Map>,
@@ -49,8 +50,12 @@ impl Mapping {
         // SAFETY: the mapping is `header.total_len` bytes, which includes the lock line.
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
         let poison = Kind::from_stored(header.kind).map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
+        // SAFETY: as above, and so is the header.
+        let namespace = unsafe { base.add(offset_of!(Header, pid_namespace)) }.cast();
+        // SAFETY: 8-aligned; unmapped only by our drop, together with the lock.
+        let users = unsafe { Users::new(presence.seat(), namespace) };
         // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.
-        let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), header.pid_namespace, poison) };
+        let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), users, poison) };
         let mutex = match mutex {
             Ok(mutex) => mutex,
             Err(source) => {
@@ -75,8 +80,7 @@ impl Drop for Mapping {
         // A leaked guard has left its node in its thread's robust list: libc and the kernel will write to it. So a lock
         // that may be held is never unmapped. Nor is it left: whoever found no user would take its holder for dead, and
         // have the node put into his own list.
-        let start = self.base.addr().get();
-        if self.mutex.is_held_within(start..start + self.map.len()) {
+        if self.mutex.is_held_by_leaked_guard() {
             return;
         }
         // SAFETY: dropped once, here, and nothing uses the mapping any more.

@@ -134,7 +134,6 @@ pub(super) fn share_and_map(name: &Name, presence: Registered, valid: &Valid, cr
         return Err(layout::truncated(name, header.total_len, status.len));
     }
     point!("open: checked");
-    check_namespace(name, lock_kind, now.pid_namespace)?;
     let map = len_of(&now).map_or(Ok(None), |len| Map::of(name.as_str(), &status, len));
     let Some(map) = map.map_err(|error| os_error(name, "could not map the segment", error))? else {
         return Ok(Attempt::Busy); // its name leads elsewhere now
@@ -146,16 +145,6 @@ pub(super) fn share_and_map(name: &Name, presence: Registered, valid: &Valid, cr
 /// The length of its mapping.
 pub(super) fn len_of(header: &Header) -> Option<usize> {
     usize::try_from(header.total_len).ok()
-}
-
-/// Is the segment usable from here? What the header said before this process was a user is no answer: somebody may just
-/// have been taking the segment over.
-fn check_namespace(name: &Name, kind: LockKind, found: u64) -> Result<(), Error> {
-    let expected = os::namespace::pid_namespace();
-    if found == expected || mutex::may_cross_namespaces(kind) {
-        return Ok(());
-    }
-    Err(Error::ForeignPidNamespace { name: name.shared(), expected, found })
 }
 
 fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<(), Error> {
@@ -203,7 +192,8 @@ fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
 }
 
 /// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock is dead,
-/// whatever namespace it was in, and from now on ours counts.
+/// whatever namespace it was in, and from now on ours counts. Unless somebody is left who is no user any more, and has it
+/// mapped yet: a process that is exiting.
 ///
 /// But one that lives here and has the file mapped is a user whose descriptors its program has closed, and its lock is
 /// its own.
@@ -215,7 +205,7 @@ fn take_over(file: &File, status: &Status, valid: &Valid) -> io::Result<()> {
     }
     point!("take over: lock read");
     let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
-    let holder = LockState::of(valid.lock_kind, &line, valid.header.pid_namespace, rule).holder_here;
+    let holder = LockState::of(valid.lock_kind, &line, valid.header.pid_namespace, rule, |_| false).holder_here;
     if holder.is_some_and(|holder| os::process::maps(holder, status)) {
         return Ok(());
     }
@@ -225,7 +215,7 @@ fn take_over(file: &File, status: &Status, valid: &Valid) -> io::Result<()> {
         point!("take over: lock written");
     }
     let namespace = os::namespace::pid_namespace();
-    if valid.header.pid_namespace != namespace {
+    if valid.header.pid_namespace != namespace && file_lock::count_present(file)? == 0 {
         file::write_at(file, &namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
         point!("take over: namespace written");
     }

@@ -19,20 +19,24 @@
 use std::fs::File;
 use std::io;
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use super::{found, removal};
 use crate::fault::point;
+use crate::layout::{LOCK_OFFSET, LockLine};
 use crate::name::Name;
-use crate::os::descriptor::Descriptor;
 use crate::os::file::{OpenError, Status};
 use crate::os::fork::forks_begun;
+use crate::os::seat::Seat;
 use crate::os::{self, file, file_lock, generation};
+use crate::sync::mutex;
 
 /// One handle's place among the users of its segment.
 #[derive(Debug)]
 pub(super) struct Presence {
-    file: Descriptor,
+    /// The handle's lock has it, too.
+    seat: Arc<Seat>,
     name: Name,
     /// The last one out leaves the name where it is.
     keeps_name: AtomicBool,
@@ -60,7 +64,7 @@ impl Presence {
     /// Of a file that was opened when `forks` forks had begun.
     pub(super) fn new(file: File, status: Status, name: &Name, persistent: bool, forks: u32) -> io::Result<Self> {
         Ok(Self {
-            file: Descriptor::new(file, status)?,
+            seat: Arc::new(Seat::new(file, status)?),
             name: name.clone(),
             keeps_name: AtomicBool::new(persistent),
             is_retracted: AtomicBool::new(false),
@@ -81,7 +85,7 @@ impl Presence {
     pub(super) fn share(&self) -> io::Result<bool> {
         let file = self.just_opened();
         // The presence byte first: so whoever uses the segment has one, at every moment.
-        let present = file_lock::mark_present(file);
+        let present = self.seat.take(|slot| is_named(file, slot));
         point!("register: present");
         let shared = present.and_then(|present| if present { file_lock::try_share(file) } else { Ok(false) });
         point!("register: shared");
@@ -94,6 +98,11 @@ impl Presence {
         shared
     }
 
+    /// The place among the users, for the handle's lock.
+    pub(super) fn seat(&self) -> Arc<Seat> {
+        Arc::clone(&self.seat)
+    }
+
     /// From now on it belongs to a handle, and a forked child has that, too.
     pub(super) fn belong(&self) {
         self.stage.store(OWNED, Ordering::SeqCst);
@@ -102,29 +111,29 @@ impl Presence {
 
     /// The file, for whoever is opening it and so has just got its descriptor.
     pub(super) fn just_opened(&self) -> &File {
-        self.file.known()
+        self.seat.file.known()
     }
 
     /// As it was when it was opened.
     pub(super) fn opened(&self) -> &Status {
-        self.file.opened()
+        self.seat.file.opened()
     }
 
     pub(super) fn file(&self) -> io::Result<&File> {
-        self.file.status().map(|_| self.file.known())
+        self.seat.file.status().map(|_| self.seat.file.known())
     }
 
     /// Does the name lead elsewhere, or nowhere?
     pub(super) fn is_removed(&self) -> bool {
-        let Self { file, name, .. } = self;
+        let Self { seat, name, .. } = self;
         match file::status_of(name.as_str()) {
-            Ok(there) => !file.was_opened_as(&there),
+            Ok(there) => !seat.file.was_opened_as(&there),
             Err(error) => error.kind() == io::ErrorKind::NotFound, // else nothing tells
         }
     }
 
     pub(super) fn status(&self) -> io::Result<Status> {
-        self.file.status()
+        self.seat.file.status()
     }
 
     /// Leaves; the last one out takes the name along. Errors have nobody to go to: what remains is an orphan, and goes
@@ -141,22 +150,32 @@ impl Presence {
             let _ = file_lock::unlock(&second);
             point!("close: second description unlocked");
         }
-        self.file.close_known();
+        self.seat.file.close_known();
         point!("close: left");
     }
 
     /// Leaves at exit. Other threads are still there then, and may hold the lock: so the process keeps a presence
-    /// byte until its end.
+    /// byte until its end, and the one that the lock word names.
     pub(super) fn leave_at_exit(&self) {
         if !self.is_of_this_process() {
             return; // the end of the process is enough
         }
         let Some((stage, file)) = self.begin_leaving() else { return };
+        let slot = self.seat.slot();
+        // To close the description would let the holder look dead. The name is left to who uses it next.
+        if self.may_be_shared() && stage != ANNOUNCED && is_named(file, slot).unwrap_or(true) {
+            return;
+        }
+        let mut interim = None;
         let second = self.take_name_along(stage, file, |second| {
-            let _ = file_lock::mark_present(second);
+            interim = file_lock::mark_present(second, |_| Ok(false)).ok().flatten();
             point!("exit: present by a second description");
         });
         if let Some(second) = second {
+            // Other threads may have locked since, by the old slot; unless a relative has that.
+            if let (Ok(true), Some(interim)) = (file_lock::try_mark(&second, slot), interim) {
+                let _ = file_lock::release_mark(&second, interim);
+            }
             mem::forget(second); // the end of the process closes it
         }
     }
@@ -165,7 +184,7 @@ impl Presence {
     fn begin_leaving(&self) -> Option<(u8, &File)> {
         let stage = Some(self.stage.swap(LEAVING, Ordering::SeqCst)).filter(|stage| *stage != LEAVING)?;
         // If it was closed behind our back, this process is no user any more, and has nobody's leave to take.
-        self.file.get().map(|file| (stage, file))
+        self.seat.file.get().map(|file| (stage, file))
     }
 
     /// `false`: this is a child, and our handler was not called in it: after a raw `clone`, or because one of the
@@ -195,7 +214,7 @@ impl Presence {
                 Ok(second) => second,
                 // No descriptor is left: so that of the first one must do, and for a moment there is no user here.
                 Err(OpenError::NoDescriptor(_)) => {
-                    self.file.close();
+                    self.seat.file.close();
                     point!("close: made room");
                     self.reopen().ok()?
                 }
@@ -205,7 +224,7 @@ impl Presence {
             let second = second?;
             point!("close: opened again");
             before_closing(&second);
-            self.file.close_known();
+            self.seat.file.close_known();
             point!("close: given to relatives");
             Some(second)
         } else {
@@ -216,7 +235,7 @@ impl Presence {
             point!("close: excluded");
             // In the moment between the two locks an orphan can be made anew in place, and be a persistent segment by now.
             if self.is_retracted.load(Ordering::Relaxed) || !found::is_persistent(last) {
-                let _ = removal::unlink_exact(last, self.file.opened(), &self.name);
+                let _ = removal::unlink_exact(last, self.seat.file.opened(), &self.name);
             }
         }
         point!("close: no user any more");
@@ -226,7 +245,7 @@ impl Presence {
     /// Another description of the file, if its name still leads to it.
     fn reopen(&self) -> Result<Option<File>, OpenError> {
         let file = file::open(self.name.as_str(), true)?;
-        Ok(Some(file).filter(|file| self.file.is_same_file(file)))
+        Ok(Some(file).filter(|file| self.seat.file.is_same_file(file)))
     }
 
     /// In a child that was forked just now.
@@ -247,9 +266,9 @@ impl Presence {
     /// Closes what is no handle of this process.
     fn disown(&self) {
         if self.opener != os::thread::self_address() {
-            self.file.close();
+            self.seat.file.close();
         } else {
-            self.file.neutralise(); // it goes on, in a signal handler, with what it was at
+            self.seat.file.neutralise(); // it goes on, in a signal handler, with what it was at
         }
         // The parent may have left in the meantime, and have found this process still there.
         if !self.keeps_name.load(Ordering::Relaxed) {
@@ -260,12 +279,17 @@ impl Presence {
     fn take_own_description(&self) -> io::Result<bool> {
         let Ok(Some(own)) = self.reopen() else { return Ok(false) };
         point!("fork: own description opened");
-        if !file_lock::mark_present(&own)? {
-            return Ok(false);
-        }
+        let Some(slot) = file_lock::mark_present(&own, |slot| is_named(&own, slot))? else { return Ok(false) };
         point!("fork: own description present");
         let is_shared = file_lock::try_share(&own)?;
         point!("fork: own description shared");
-        Ok(is_shared && self.file.replace_by(own))
+        Ok(is_shared && self.seat.replace_by(own, slot))
     }
+}
+
+/// Does the lock name this slot, as that of its holder or of a dead one?
+fn is_named(file: &File, slot: u32) -> io::Result<bool> {
+    let mut line = [0; size_of::<LockLine>()];
+    let is_whole = file::read_at(file, &mut line, LOCK_OFFSET as u64)? == line.len(); // else it is being made
+    Ok(is_whole && mutex::names(&line, slot))
 }

@@ -1,6 +1,7 @@
 //! The two protocols in shared memory, and the lock that the faces use.
 //!
-//! * [`word`]: what the lock word says; [`robust_futex`]: its state machine, with [`clear_waiters`], its one access to word and epoch together;
+//! * [`word`]: what the lock word says; [`robust_futex`]: its state machine; [`users`]: whether a holder is dead;
+//!   [`node`]: whose node is whose;
 //! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`spin`], how it waits before it
 //!   sleeps, and [`reservation`], for whom a free lock is kept; [`leaked`]: whether a mapping may go;
 //! * [`os_mutex`]: the operating system's own mutex in its place;
@@ -11,15 +12,16 @@
 #![allow(unsafe_code)]
 
 mod bulk;
-mod clear_waiters;
 pub(crate) mod commit;
 mod leaked;
 pub(crate) mod mutex;
+mod node;
 mod os_mutex;
 pub(crate) mod poison;
 mod reservation;
 mod robust_futex;
 mod spin;
+pub(crate) mod users;
 mod waiting;
 mod word;
 pub(crate) mod words;

@@ -5,7 +5,6 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::ops::Range;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -18,8 +17,9 @@ use super::os_mutex::{self, OsMutex};
 use super::poison::{self, Poison};
 use super::robust_futex::{self, Linked};
 use super::spin::SpinPolicy;
+use super::users::Users;
 use super::waiting::Failure;
-use super::word::holder_in;
+use super::word::{is_owned, pair};
 use crate::error::LockError;
 use crate::layout::LockLine;
 use crate::options::LockKind;
@@ -30,7 +30,7 @@ use crate::os::{self, Deadline};
 mod outside;
 
 pub(crate) use super::waiting::Wait;
-pub(crate) use outside::{LockState, after_all_users_left, check_available, may_cross_namespaces, new};
+pub(crate) use outside::{LockState, after_all_users_left, check_available, names, new};
 
 impl Wait {
     pub(crate) fn at_most(duration: Duration) -> Self {
@@ -49,7 +49,7 @@ pub(crate) struct Mutex {
     line: NonNull<LockLine>,
     kind: Kind,
     name: Arc<str>,
-    pid_namespace: u64,
+    users: Users,
     poison: Poison,
     spin: SpinPolicy,
 }
@@ -84,7 +84,7 @@ impl Mutex {
         line: NonNull<LockLine>,
         kind: LockKind,
         name: Arc<str>,
-        pid_namespace: u64,
+        users: Users,
         poison: Poison,
     ) -> Result<Self, LockError> {
         let kind = match kind {
@@ -96,10 +96,13 @@ impl Mutex {
             },
         };
         let fast_line = match kind {
-            Kind::Futex => line,
+            Kind::Futex => {
+                users.enter();
+                line
+            }
             Kind::OsMutex(_) => NonNull::from(&NOT_FOR_THE_FAST_PATH.0),
         };
-        Ok(Self { fast_line, line, kind, name, pid_namespace, poison, spin: SpinPolicy::default() })
+        Ok(Self { fast_line, line, kind, name, users, poison, spin: SpinPolicy::default() })
     }
 
     #[inline]
@@ -112,11 +115,11 @@ impl Mutex {
     #[inline(always)]
     pub(crate) fn lock(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         // Inlined, and with one exit, because a result that passes through memory costs as much as the lock itself.
-        let line = self.fast_line;
+        let (line, slot) = (self.fast_line, self.users.slot());
         match os::thread::cached_at_home() {
             // SAFETY: a static, or alive by the contract of `new`.
-            Some(me) if robust_futex::lock_fast(unsafe { line.as_ref() }, &me) => {
-                Ok(Held::new(self, line, &me, Linked::Alone))
+            Some(me) if robust_futex::lock_fast(unsafe { line.as_ref() }, pair(me.tid, slot), me.list) => {
+                Ok(Held::new(self, line, pair(me.tid, slot), &me, Linked::Alone))
             }
             _ => self.lock_slow(wait),
         }
@@ -138,22 +141,17 @@ impl Mutex {
         loop {
             let me = os::thread::current()
                 .map_err(|error| self.os_error("could not prepare this thread for the lock", error))?;
-            if os::thread::pid_namespace() != self.pid_namespace {
-                return Err(self.foreign_namespace());
-            }
-            match robust_futex::lock_slow(self.line(), &me, wait, &self.spin, self.poison) {
-                Ok(linked) => return Ok(Held::new(self, self.line, &me, linked)),
+            match robust_futex::lock_slow(self.line(), &me, &self.users, wait, &self.spin, self.poison) {
+                Ok(linked) => return Ok(Held::new(self, self.line, self.owner(&me), &me, linked)),
                 Err(Failure::Forked) => {} // as another thread of another process, perhaps in another namespace
                 Err(failure) => return Err(self.explain(failure)),
             }
         }
     }
 
-    /// A fork has taken this process out of the PID namespace in which the ids in the word mean something.
-    #[cold]
-    fn foreign_namespace(&self) -> LockError {
-        let message = "this process is in another PID namespace than the segment's creator (or it cannot be told whether it is), and thread ids mean nothing across namespaces: use it from the processes of one namespace, mount /proc, or create it with LockKind::OsMutex";
-        self.os_error("could not take the lock", io::Error::new(io::ErrorKind::Unsupported, message))
+    /// The thread as it stands in the word.
+    fn owner(&self, me: &Thread) -> u64 {
+        pair(me.tid, self.users.slot())
     }
 
     #[cold]
@@ -162,8 +160,11 @@ impl Mutex {
         match failure {
             Failure::WouldBlock => LockError::WouldBlock { name },
             Failure::TimedOut { holder } => {
-                let holder = holder_in(holder);
-                LockError::TimedOut { name, holder, process: holder.and_then(os::process::process_of) }
+                let holder = Some(holder).filter(|holder| *holder != 0);
+                // In another PID namespace the same id is a stranger's.
+                let here =
+                    holder.filter(|_| matches!(self.kind, Kind::OsMutex(_)) || self.users.are_in_one_namespace());
+                LockError::TimedOut { name, holder, process: here.and_then(os::process::process_of) }
             }
             Failure::WouldDeadlock => LockError::WouldDeadlock { name },
             Failure::Forked => unreachable!("the child has begun anew"),
@@ -181,23 +182,26 @@ impl Mutex {
     pub(crate) fn is_poisoned(&self) -> bool {
         let line = self.line();
         let (poison, dirty) = (line.poison.load(Ordering::Relaxed), line.dirty.load(Ordering::Relaxed));
-        let owner_died = matches!(self.kind, Kind::Futex) && robust_futex::owner_died(line);
+        let owner_died = matches!(self.kind, Kind::Futex) && self.users.is_dead(line.word.load(Ordering::Relaxed));
         self.poison.is_told_by(owner_died, poison, dirty)
     }
 
     /// Does anybody hold the lock? A moment's picture.
     pub(crate) fn is_locked(&self) -> bool {
         match self.kind {
-            Kind::Futex => robust_futex::is_locked(self.line()),
+            Kind::Futex => {
+                let word = self.line().word.load(Ordering::Relaxed);
+                is_owned(word) || self.users.may_live(word)
+            }
             Kind::OsMutex(_) => os_mutex::is_locked(self.line()),
         }
     }
 
-    /// Is the lock held through a mapping at these addresses, by a guard that was leaked, so that libc or the kernel will
-    /// write to them?
-    pub(crate) fn is_held_within(&self, addresses: Range<usize>) -> bool {
+    /// Is the lock held by a guard that was leaked, so that libc or the kernel will write to the mapping? To be asked when
+    /// the handle is dropped.
+    pub(crate) fn is_held_by_leaked_guard(&self) -> bool {
         match self.kind {
-            Kind::Futex => leaked::is_held_within(self.line(), &addresses),
+            Kind::Futex => leaked::is_held_through(self.line().word.load(Ordering::Relaxed), &self.users),
             // No list leads to it, and the guard cannot be used without the handle. The lock stays held.
             Kind::OsMutex(_) => false,
         }
@@ -224,7 +228,8 @@ pub(crate) struct Held<'a> {
     /// This thread's, if the lock was linked [`Linked::Alone`]; else none, which no fast path takes for its own.
     alone_in: Own<RobustList>,
     // Whole words: narrow fields, stored one by one and moved at once, stall the processor longer than the lock takes.
-    tid: usize,
+    /// What the word says: this thread, and the handle's slot.
+    owner: u64,
     /// The fork generation in which the lock was taken.
     generation: usize,
     /// 1 if the thread was panicking already when it took the lock.
@@ -283,13 +288,13 @@ impl Line<'_> {
 
 impl<'a> Held<'a> {
     #[inline(always)]
-    fn new(mutex: &'a Mutex, line: NonNull<LockLine>, me: &Thread, linked: Linked) -> Self {
+    fn new(mutex: &'a Mutex, line: NonNull<LockLine>, owner: u64, me: &Thread, linked: Linked) -> Self {
         Self {
             not_send: PhantomData,
             mutex,
             line: Own(line),
             alone_in: Own(if linked == Linked::Alone { me.list } else { RobustList::NONE }),
-            tid: me.tid as usize,
+            owner,
             generation: me.generation as usize,
             was_panicking: usize::from(panicking()),
         }
@@ -300,7 +305,7 @@ impl<'a> Held<'a> {
             mutex,
             line: Own(mutex.line),
             alone_in: Own(RobustList::NONE), // so that every release goes the slow way
-            tid: 0,
+            owner: 0,
             generation: os::generation::generation_if_numbered() as usize,
             was_panicking: usize::from(panicking()),
             not_send: PhantomData,
@@ -343,7 +348,7 @@ impl<'a> Held<'a> {
         let is_simple = self.is_simple();
         if is_simple {
             before(self.line(), End::Regular);
-            if robust_futex::unlock_fast(self.line().get(), self.tid as u32, self.alone_in.0) {
+            if robust_futex::unlock_fast(self.line().get(), self.owner, self.alone_in.0) {
                 return;
             }
         }
@@ -365,7 +370,7 @@ impl<'a> Held<'a> {
             if section.changes {
                 poison::end_changes(self.line().get());
             }
-            if robust_futex::unlock_fast(self.line().get(), self.tid as u32, self.alone_in.0) {
+            if robust_futex::unlock_fast(self.line().get(), self.owner, self.alone_in.0) {
                 return;
             }
         }
@@ -386,7 +391,7 @@ impl<'a> Held<'a> {
     #[inline(always)]
     fn is_simple(&self) -> bool {
         self.is_in_process_of_lock()
-            && robust_futex::is_held_alone(self.line().get(), self.tid as u32, self.alone_in.0)
+            && robust_futex::is_held_alone(self.line().get(), self.owner, self.alone_in.0)
             && !panicking()
     }
 
@@ -403,7 +408,9 @@ impl Mutex {
     fn is_held_since(&self, generation: usize) -> bool {
         generation == os::generation::generation_if_numbered() as usize
             && match self.kind {
-                Kind::Futex => os::thread::cached().is_some_and(|me| robust_futex::is_held_by(self.line(), me.tid)),
+                Kind::Futex => {
+                    os::thread::cached().is_some_and(|me| robust_futex::is_held_by(self.line(), self.owner(&me)))
+                }
                 Kind::OsMutex(_) => os_mutex::is_held_here(self.line()),
             }
     }
@@ -425,15 +432,16 @@ impl Mutex {
         match &self.kind {
             Kind::Futex => {
                 let Some(me) = os::thread::cached() else { return };
+                let owner = self.owner(&me);
                 if unlocked_alone {
-                    return robust_futex::wake_after(self.line(), &me);
+                    return robust_futex::wake_after(self.line(), owner, me.list);
                 }
-                if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), me.tid) {
+                if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), owner) {
                     return;
                 }
                 before(line, end());
                 let linked = if alone_in.is_known() { Linked::Alone } else { Linked::AmongOthers };
-                robust_futex::unlock_slow(self.line(), &me, linked);
+                robust_futex::unlock_slow(self.line(), owner, me.list, linked);
             }
             Kind::OsMutex(mutex) => {
                 if generation != os::generation::generation_if_numbered() as usize

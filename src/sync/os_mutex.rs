@@ -39,7 +39,7 @@ use crate::os::pthread::{self, pthread_mutex_t};
 use crate::os::{self, generation, namespace};
 
 /// How many bytes of a lock line are the C library's.
-const ROOM: usize = offset_of!(LockLine, node);
+const ROOM: usize = offset_of!(LockLine, record);
 
 const _: () = {
     // 40 bytes on x86-64, 48 with glibc on 64-bit ARM.
@@ -87,7 +87,7 @@ impl OsMutex {
         // Asked for now, and not before the wait: a signal handler may have forked, and this be the child.
         let me = Record::of_this_thread();
         // Relaxed, here and below: written by holders only, whose order is the mutex's; others get a moment's picture.
-        line.node.store(me.0, Ordering::Relaxed);
+        line.record.store(me.0, Ordering::Relaxed);
         point!("os mutex: recorded");
         Ok(())
     }
@@ -115,7 +115,7 @@ impl OsMutex {
 
     /// Releases the mutex, which this thread has.
     pub(super) fn unlock(&self, line: &LockLine) {
-        line.node.store(Record::NOBODY.0, Ordering::Relaxed);
+        line.record.store(Record::NOBODY.0, Ordering::Relaxed);
         point!("os mutex: record cleared");
         // A failure means that somebody has damaged the mutex: there is nobody to tell, and a guard's drop must not panic.
         let _ = self.raw.release();
@@ -161,11 +161,11 @@ impl Record {
     }
 
     fn in_line(line: &LockLine) -> Self {
-        Self(line.node.load(Ordering::Relaxed))
+        Self(line.record.load(Ordering::Relaxed))
     }
 
     pub(super) fn in_bytes(line: &LockBytes) -> Self {
-        Self(u64::from_ne_bytes(std::array::from_fn(|i| line[offset_of!(LockLine, node) + i])))
+        Self(u64::from_ne_bytes(std::array::from_fn(|i| line[offset_of!(LockLine, record) + i])))
     }
 
     /// The record that this thread writes.

@@ -20,7 +20,7 @@
 //! | bits | meaning |
 //! |---|---|
 //! | all 0 | nobody is preferred |
-//! | 31…16 | the heir's token, not 0: a hash of its thread id. Who has the same token is let in, too |
+//! | 31…16 | the heir's token, not 0: a hash of its thread id and slot. Who has the same token is let in, too |
 //! | 15…0 | when somebody first saw the lock free and kept for the heir: `CLOCK_MONOTONIC` in units of 2^15 ns, not 0. 0: nobody has |
 //!
 //! The stamp is written by the first who is kept out: the heir cannot know when the holder will release, and all who are
@@ -82,9 +82,9 @@ const STAMP: u32 = 0xffff;
 pub(super) struct Token(u32);
 
 impl Token {
-    pub(super) fn of(tid: u32) -> Self {
+    pub(super) fn of(owner: u64) -> Self {
         // Fibonacci hashing (Knuth): ids that follow each other come to lie far apart.
-        let hash = tid.wrapping_mul(0x9e37_79b9) >> 16;
+        let hash = (owner.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u32;
         Self(hash.max(1) << 16)
     }
 

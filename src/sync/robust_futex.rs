@@ -1,12 +1,15 @@
-//! The lock word: a futex in the kernel's robust format.
+//! The lock word: 64 bits, of which the lower half is a futex in the kernel's robust format.
 //!
-//! | word | meaning | who leaves it |
+//! | lower half, upper half | meaning | who leaves it |
 //! |---|---|---|
-//! | `0` | free, nobody sleeps | unlock |
-//! | `W` | free, sleepers may exist | unlock by a holder of `tid \| W` |
-//! | `tid` | held | lock from `0` |
-//! | `tid \| W` | held, sleepers may exist | a waiter before it sleeps; lock from `W`, `D`, `D \| W` |
-//! | `D`, `D \| W` | the holder died | the kernel; a waiter whose holder no longer exists |
+//! | `0, 0` | free, nobody sleeps | unlock |
+//! | `W, epoch` | free, sleepers may exist | unlock by a holder whom somebody waits for |
+//! | `tid, slot` | held | lock from `0, 0` |
+//! | `tid \| W, slot` | held, sleepers may exist | a waiter before it sleeps; lock from `W`, `D`, `D \| W` |
+//! | `D, slot`, `D \| W, slot` | the holder died; or a namesake of his | the kernel; a waiter whose holder no longer exists |
+//!
+//! The slot says by which handle the holder came, and so, by its presence byte, whether its process lives: `users.rs`. The
+//! kernel changes, and compares before a sleep, the lower half only; all else is done to the whole word.
 //!
 //! How a thread comes to a lock that is not free for all is in `waiting.rs`; for whom a free lock is kept, so that nobody
 //! is passed over for long, in `reservation.rs`. This file: the fast paths, and letting go.
@@ -21,11 +24,11 @@
 //!
 //! **Clearing it needs the epoch.** An unlocker that stored `W` and woke nobody would like to store 0. Between the two,
 //! others may have acquired, slept and released, leaving a `W` that means a sleeper: the value is the same and its
-//! meaning is not. Each acquisition of a word with `W` or `D` therefore counts the epoch up while holding, and the
-//! clearing compares word and epoch at once.
+//! meaning is not. Each release to sleepers therefore counts the epoch up while holding, and stores it with `W`.
 //!
-//! **Only a word with exactly the caller's id is released.** (The copy of a guard in a forked child does not come so far:
-//! it is of another fork generation, see `mutex.rs`.)
+//! **Only who is in the word releases it**: the id of the thread with the slot of its handle, or that slot with `D`, which the
+//! kernel writes over a living holder when a thread of the same id dies in another PID namespace (`users.rs`). (The copy
+//! of a guard in a forked child does not come so far: it is of another fork generation, see `mutex.rs`.)
 //!
 //! # Limits
 //!
@@ -41,12 +44,13 @@ use std::io;
 use std::mem::offset_of;
 
 use super::atomic::Ordering;
-use super::clear_waiters::clear_waiters;
+use super::node;
 use super::poison::Poison;
 use super::reservation;
 use super::spin::SpinPolicy;
+use super::users::Users;
 use super::waiting::{self, Failure, Wait};
-use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS, holder_in};
+use super::word::{HEIR, LOCKER, OWNER_DIED, WAITERS, high, is_owned, low, names, pair};
 use crate::fault::point;
 use crate::layout::{LockBytes, LockLine};
 use crate::os::futex;
@@ -69,23 +73,21 @@ pub(super) enum Linked {
 }
 
 /// Takes the lock if it is free, nobody has slept on it, and the thread holds no other: the fast path of [`lock`], with
-/// one exit for all that is not so.
+/// one exit for all that is not so. `owner`: the thread with the slot of its handle.
 #[inline(always)]
-pub(super) fn lock_fast(line: &LockLine, me: &Thread) -> bool {
-    if !me.list.is_idle() {
+pub(super) fn lock_fast(line: &LockLine, owner: u64, list: RobustList) -> bool {
+    if !list.is_idle() {
         return false;
     }
     let node = RobustList::node(&line.word);
-    me.list.begin(node);
+    list.begin(node, high(owner));
     // Acquire pairs with the Release of `unlock_fast`, `unlock_slow`, `unlock_and_wake` and the kernel's marking of a dead owner.
-    if line.word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        me.list.end();
+    if line.word.compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        list.end();
         return false;
     }
     point!("lock: acquired");
-    line.node.store(node as u64, Ordering::Relaxed); // read by this process only, to know itself again
-    point!("lock: node noted");
-    me.list.link_alone(node);
+    list.link_alone(node);
     true
 }
 
@@ -94,6 +96,7 @@ pub(super) fn lock_fast(line: &LockLine, me: &Thread) -> bool {
 pub(super) fn lock_slow(
     line: &LockLine,
     me: &Thread,
+    users: &Users,
     wait: Wait,
     spin: &SpinPolicy,
     poison: Poison,
@@ -102,9 +105,10 @@ pub(super) fn lock_slow(
         return Err(too_many());
     }
     let node = RobustList::node(&line.word);
-    let interrupted = me.list.interrupt(me.tid);
-    me.list.begin(node);
-    match waiting::acquire(line, me, wait, spin, poison, &interrupted) {
+    let interrupted = me.list.interrupt(me.tid, node::is_in_segment);
+    users.enter();
+    me.list.begin(node, users.slot());
+    match waiting::acquire(line, me, users, wait, spin, poison) {
         Ok(()) => {}
         // The list is the child's now, and the fork has emptied it.
         Err(Failure::Forked) => return Err(Failure::Forked),
@@ -113,8 +117,6 @@ pub(super) fn lock_slow(
             return Err(failure);
         }
     }
-    line.node.store(node as u64, Ordering::Relaxed); // as above
-    point!("lock slowly: node noted");
     if interrupted.is_nothing() && me.list.is_empty() {
         me.list.link_alone(node);
         return Ok(Linked::Alone);
@@ -131,34 +133,33 @@ fn too_many() -> Failure {
     Failure::Os(io::Error::other(message))
 }
 
-/// Does the word say that `tid` holds the lock?
-#[inline(always)]
-pub(super) fn is_held_by(line: &LockLine, tid: u32) -> bool {
-    line.word.load(Ordering::Relaxed) & !WAITERS == tid
+/// Does the word say that the owner holds the lock? (If it says that he died, then another one of the same id has.)
+pub(super) fn is_held_by(line: &LockLine, owner: u64) -> bool {
+    names(line.word.load(Ordering::Relaxed), owner)
 }
 
-/// Does the word say that `tid` holds the lock, with nobody waiting, and is it, having been linked [`Linked::Alone`],
+/// Does the word say that the owner holds the lock, with nobody waiting, and is it, having been linked [`Linked::Alone`],
 /// still the only one in the list? Then [`unlock_fast`] releases it.
 #[inline(always)]
-pub(super) fn is_held_alone(line: &LockLine, tid: u32, list: RobustList) -> bool {
+pub(super) fn is_held_alone(line: &LockLine, owner: u64, list: RobustList) -> bool {
     // One branch and not two: both are true all but always.
-    (line.word.load(Ordering::Relaxed) == tid) & is_linked_alone(line, list)
+    (line.word.load(Ordering::Relaxed) == owner) & is_linked_alone(line, list)
 }
 
 /// Is the lock, having been linked [`Linked::Alone`], still the only one in the list? Then [`unlock_fast`] releases it
-/// if its holder is `tid`.
+/// if it is its holder's.
 #[inline(always)]
 pub(super) fn is_linked_alone(line: &LockLine, list: RobustList) -> bool {
     list.is_alone(RobustList::node(&line.word))
 }
 
-/// The fast path of [`unlock_slow`]. `false`: somebody waits, or the lock is not `tid`'s any more, and [`wake_after`] must
-/// follow.
+/// The fast path of [`unlock_slow`]. `false`: somebody waits, or the lock is not the owner's any more, and [`wake_after`]
+/// must follow.
 #[inline(always)]
-pub(super) fn unlock_fast(line: &LockLine, tid: u32, list: RobustList) -> bool {
+pub(super) fn unlock_fast(line: &LockLine, owner: u64, list: RobustList) -> bool {
     list.unlink_alone();
     // Release pairs with the Acquire of `lock_fast` and `acquire`.
-    let released = line.word.compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed).is_ok();
+    let released = line.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_ok();
     if released {
         point!("unlock: released");
         list.end();
@@ -168,39 +169,49 @@ pub(super) fn unlock_fast(line: &LockLine, tid: u32, list: RobustList) -> bool {
 
 /// The end of an [`unlock_fast`] that did not find the word as it is when nobody waits.
 #[cold]
-pub(super) fn wake_after(line: &LockLine, me: &Thread) {
-    unlock_and_wake(line, me.tid);
-    me.list.end();
+pub(super) fn wake_after(line: &LockLine, owner: u64, list: RobustList) {
+    unlock_and_wake(line, owner);
+    list.end();
 }
 
-/// Releases the lock, which `me` holds.
-pub(super) fn unlock_slow(line: &LockLine, me: &Thread, linked: Linked) {
+/// Releases the lock, which `owner` holds, who is this thread.
+pub(super) fn unlock_slow(line: &LockLine, owner: u64, list: RobustList, linked: Linked) {
     let node = RobustList::node(&line.word);
     // Alone, what is pending is this very node, or what a libc has left there: nothing was when it was linked.
     let interrupted = match linked {
         Linked::Alone => Interrupted::NOTHING,
-        Linked::AmongOthers => me.list.interrupt(me.tid),
+        Linked::AmongOthers => list.interrupt(low(owner), node::is_in_segment),
     };
-    me.list.begin(node);
-    me.list.unlink(node);
+    list.begin(node, high(owner));
+    list.unlink(node);
     // Release: as in `unlock_fast`.
-    if line.word.compare_exchange(me.tid, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
+    if line.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
         point!("unlock slowly: released");
     } else {
-        unlock_and_wake(line, me.tid);
+        unlock_and_wake(line, owner);
     }
-    me.list.resume(interrupted);
+    list.resume(interrupted);
 }
 
 #[cold]
 #[inline(never)]
-fn unlock_and_wake(line: &LockLine, tid: u32) {
-    // Read while holding: afterwards it counts the acquisitions that others make.
-    let epoch = line.epoch.load(Ordering::Relaxed);
-    // Release: as in `unlock_slow`. Nobody else changes a held word that has the waiters bit. A failure means that it is not
-    // held any more: a signal handler forked after the last look at it, and the child has gone this way, too.
-    if line.word.compare_exchange(tid | WAITERS, WAITERS, Ordering::Release, Ordering::Relaxed).is_err() {
+fn unlock_and_wake(line: &LockLine, owner: u64) {
+    let mut seen = line.word.load(Ordering::Relaxed);
+    // Else it is not held any more: a signal handler forked after the last look at it, and the child has gone this way, too.
+    if !names(seen, owner) {
         return;
+    }
+    // Only holders write it. Whoever dies behind this has counted in vain.
+    let epoch = line.epoch.load(Ordering::Relaxed).wrapping_add(1);
+    line.epoch.store(epoch, Ordering::Relaxed);
+    point!("wake: counted");
+    let free = pair(WAITERS, epoch);
+    // Release: as in `unlock_slow`. Others set `W`, and the kernel sets `D`, once each.
+    while let Err(found) = line.word.compare_exchange(seen, free, Ordering::Release, Ordering::Relaxed) {
+        if !names(found, owner) {
+            return;
+        }
+        seen = found;
     }
     point!("wake: released");
     if let Some(reserved) = reservation::after_release(line) {
@@ -217,32 +228,24 @@ fn unlock_and_wake(line: &LockLine, tid: u32) {
         point!("wake: woke one");
     } else {
         point!("wake: nobody there");
-        clear_waiters(line, epoch);
+        // Relaxed: who acquires from 0 still synchronises with the release above, of which this goes on.
+        let _ = line.word.compare_exchange(free, 0, Ordering::Relaxed, Ordering::Relaxed);
         point!("wake: waiters bit cleared");
     }
 }
 
-/// Does the word say that the holder died and nobody has taken the lock since?
-pub(super) fn owner_died(line: &LockLine) -> bool {
-    line.word.load(Ordering::Relaxed) & OWNER_DIED != 0
-}
-
-/// Does the word name a holder?
-pub(super) fn is_locked(line: &LockLine) -> bool {
-    holder_in(line.word.load(Ordering::Relaxed)).is_some()
-}
-
 /// The word in a line that is not mapped.
-pub(super) fn word_in(line: &LockBytes) -> u32 {
-    u32::from_ne_bytes(std::array::from_fn(|i| line[offset_of!(LockLine, word) + i]))
+pub(super) fn word_in(line: &LockBytes) -> u64 {
+    u64::from_ne_bytes(std::array::from_fn(|i| line[offset_of!(LockLine, word) + i]))
 }
 
 /// See `mutex/outside.rs`.
 pub(super) fn after_all_users_left(line: &LockBytes) -> LockBytes {
     let (word, reservation) = (offset_of!(LockLine, word), offset_of!(LockLine, reservation));
     let mut next = *line;
-    if word_in(line) & TID != 0 {
-        next[word..word + 4].copy_from_slice(&(WAITERS | OWNER_DIED).to_ne_bytes());
+    if is_owned(word_in(line)) {
+        let dead = pair(WAITERS | OWNER_DIED, high(word_in(line)));
+        next[word..word + 8].copy_from_slice(&dead.to_ne_bytes());
     }
     next[reservation..reservation + 4].fill(0);
     next

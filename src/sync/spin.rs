@@ -24,8 +24,8 @@
 
 use std::time::Duration;
 
-use super::atomic::{AtomicU32, Ordering};
-use super::word::TID;
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
+use super::word::is_owned;
 use crate::os::Deadline;
 
 /// Before the first look at the word.
@@ -48,14 +48,14 @@ const MOST_PAUSES: u32 = 400;
 pub(super) struct SpinPolicy {
     budget: SpinBudget,
     /// The last holder that was found alive.
-    last_seen_alive: AtomicU32,
+    last_seen_alive: AtomicU64,
 }
 
 impl SpinPolicy {
     /// Waits awake, for some 10 µs and whatever a yield takes, until nobody owns the lock or the end has come. Returns the
     /// word as last seen. `has_slept`: it was woken, and found the lock taken again.
     #[cold]
-    pub(super) fn watch(&self, word: &AtomicU32, end: Option<Deadline>, has_slept: bool) -> u32 {
+    pub(super) fn watch(&self, word: &AtomicU64, end: Option<Deadline>, has_slept: bool) -> u64 {
         let spins = self.budget.is_worth_it();
         let mut seen =
             if spins { probe(word, PROBES_BEFORE_YIELD, FIRST_PROBE, end) } else { word.load(Ordering::Relaxed) };
@@ -76,21 +76,17 @@ impl SpinPolicy {
     }
 
     /// Is this the holder that was last seen alive?
-    pub(super) fn was_seen_alive(&self, holder: u32) -> bool {
+    pub(super) fn was_seen_alive(&self, holder: u64) -> bool {
         self.last_seen_alive.load(Ordering::Relaxed) == holder
     }
 
-    pub(super) fn note_alive(&self, holder: u32) {
+    pub(super) fn note_alive(&self, holder: u64) {
         self.last_seen_alive.store(holder, Ordering::Relaxed);
     }
 }
 
-fn is_owned(word: u32) -> bool {
-    word & TID != 0
-}
-
 /// Looks at the word so many times, or until nobody owns it, or until the end.
-fn probe(word: &AtomicU32, most: u32, mut gap: Duration, end: Option<Deadline>) -> u32 {
+fn probe(word: &AtomicU64, most: u32, mut gap: Duration, end: Option<Deadline>) -> u64 {
     let mut seen = word.load(Ordering::Relaxed);
     for _ in 0..most {
         if !is_owned(seen) || end.is_some_and(Deadline::has_passed) {
@@ -186,7 +182,7 @@ mod tests {
     #[test]
     fn an_end_that_has_come_proves_nothing() {
         let spin = SpinPolicy::default();
-        assert_eq!(spin.watch(&AtomicU32::new(7), Some(Deadline::now()), false), 7);
+        assert_eq!(spin.watch(&AtomicU64::new(7), Some(Deadline::now()), false), 7);
         assert_eq!(spin.budget.futile.load(Ordering::Relaxed), 0);
         assert!(!may_yield(Some(Deadline::now())));
         assert!(may_yield(Deadline::after(Duration::from_secs(60))) && may_yield(None));
@@ -195,14 +191,14 @@ mod tests {
     #[test]
     fn a_free_word_is_not_waited_for() {
         let spin = SpinPolicy::default();
-        assert_eq!(spin.watch(&AtomicU32::new(0), None, false), 0);
+        assert_eq!(spin.watch(&AtomicU64::new(0), None, false), 0);
         assert_eq!(spin.budget.futile.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn a_word_that_stays_owned_is_given_up() {
         let spin = SpinPolicy::default();
-        assert_eq!(spin.watch(&AtomicU32::new(7), None, false), 7);
+        assert_eq!(spin.watch(&AtomicU64::new(7), None, false), 7);
         assert_eq!(spin.budget.futile.load(Ordering::Relaxed), 1);
     }
 }

@@ -4,32 +4,41 @@
 //! was pending, its token. A signal handler may fork in the middle. So after all that takes time, and before anything is
 //! done, it asks whether it still is that process, and if not, gives up ([`Failure::Forked`]): the child begins anew.
 //!
-//! # Deaths that the kernel does not report
+//! # Deaths
 //!
-//! An `exec` by another thread than the main one changes the id before the list is walked; a list longer than 2,048 is
-//! not walked to its end; a process whose memory the OOM reaper takes may lose its list, and stays a zombie until somebody
-//! waits for it. A waiter then does what the kernel would have done. It looks at the holder
+//! **That the kernel does not report.** An `exec` by another thread than the main one changes the id before the list is
+//! walked; a list longer than 2,048 is not walked to its end; a process whose memory the OOM reaper takes may lose its
+//! list. A waiter then does what the kernel would have done. It looks at the holder (`users.rs`)
 //!
-//! * before it sleeps behind another one than the last that its handle met: is there a thread of this id at all?
-//! * whenever [`HEARTBEAT`] has passed, and before it says that the time is up: is it certainly gone, zombies included
-//!   (`os::linux::death`)? So also those notice who wait again and again, each time for a moment only. A try never looks.
+//! * before it sleeps behind another one than the last that its handle met: is his process there?
+//! * whenever [`HEARTBEAT`] has passed, and before it says that the time is up: is his thread there, too? So also those
+//!   notice who wait again and again, each time for a moment only. A try never looks.
+//!
+//! **That the kernel reports, and that are not so**, or not yet, in a segment with users in several PID namespaces: the word
+//! says `D`, and the holder lives, or its files are not closed. A waiter looks again soon, and then less soon
+//! ([`DOUBT`]). A wake-up that it has got meanwhile it passes on when it gives up.
 
 use std::io;
 use std::time::Duration;
 
 use super::atomic::{Ordering, fence};
+use super::node::segment_of;
 use super::poison::Poison;
 use super::reservation::{self, Free, Token};
 use super::spin::SpinPolicy;
-use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS};
+use super::users::Users;
+use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS, high, is_owned, low, pair, says_owner_died};
 use crate::fault::point;
 use crate::layout::LockLine;
-use crate::os::robust_list::{Interrupted, RobustList};
+use crate::os::robust_list::RobustList;
 use crate::os::thread::Thread;
-use crate::os::{Deadline, death, futex, process};
+use crate::os::{Deadline, futex};
 
 /// How long a waiter waits before it asks again whether the holder exists. A safety net, not the mechanism.
 const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// How long a waiter waits at first, and at most, before it looks again whether a death is one.
+const DOUBT: std::ops::RangeInclusive<Duration> = Duration::from_micros(20)..=Duration::from_millis(2);
 
 /// How long to wait for a lock.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +61,7 @@ impl Wait {
 #[derive(Debug)]
 pub(super) enum Failure {
     WouldBlock,
-    /// The holder's thread id; 0: the lock is free, and kept for another.
+    /// The holder's thread id; 0: the lock is free, and kept for another, or the holder's id is not known any more.
     TimedOut {
         holder: u32,
     },
@@ -63,25 +72,27 @@ pub(super) enum Failure {
     Os(io::Error),
 }
 
-/// Makes the word name `me`, with everything that depends on its being free: poison, epoch, reservation. The caller has
-/// named the lock as pending; `interrupted` is what was pending before.
+/// Makes the word name `me`, with everything that depends on its being free: poison, reservation. The caller has
+/// named the lock as pending.
 #[cold]
 pub(super) fn acquire(
     line: &LockLine,
     me: &Thread,
+    users: &Users,
     wait: Wait,
     spin: &SpinPolicy,
     poison: Poison,
-    interrupted: &Interrupted,
 ) -> Result<(), Failure> {
-    let token = Token::of(me.tid);
+    let owner = pair(me.tid, users.slot());
+    let token = Token::of(owner);
     let mut waiter = Waiter {
         line,
         me,
+        users,
+        owner,
         wait,
         spin,
         poison,
-        interrupted,
         token,
         has_slept: false,
         was_woken: false,
@@ -89,6 +100,7 @@ pub(super) fn acquire(
         starved_at: None,
         heartbeat: None,
         looks_up: false,
+        doubt: *DOUBT.start(),
     };
     let result = waiter.acquire();
     // In the child, the claim is the parent's.
@@ -101,10 +113,12 @@ pub(super) fn acquire(
 struct Waiter<'a> {
     line: &'a LockLine,
     me: &'a Thread,
+    users: &'a Users,
+    /// This thread with its handle's slot.
+    owner: u64,
     wait: Wait,
     spin: &'a SpinPolicy,
     poison: Poison,
-    interrupted: &'a Interrupted,
     token: Token,
     has_slept: bool,
     /// Has the last sleep been ended by a wake-up? Then this thread must act on it, or pass it on.
@@ -116,38 +130,48 @@ struct Waiter<'a> {
     heartbeat: Option<Deadline>,
     /// The heartbeat has come.
     looks_up: bool,
+    /// How long it waits before it looks at a death again.
+    doubt: Duration,
 }
 
 impl Waiter<'_> {
     fn acquire(&mut self) -> Result<(), Failure> {
         loop {
             let seen = self.look()?;
-            if seen & TID != 0 {
+            if is_owned(seen) {
                 self.wait_behind(seen)?;
                 continue;
             }
+            if says_owner_died(seen) && !self.users.is_dead(seen) {
+                self.doubt(seen)?;
+                continue;
+            }
             // A death is handed over at once. And who has been woken and has no time left takes it, kept or not.
-            if seen == WAITERS
+            if low(seen) == WAITERS
                 && !(self.time_is_up && self.was_woken)
                 && let Free::KeptUntil(end) = reservation::look(self.line, self.token)
             {
                 self.stand_back(end)?;
                 continue;
             }
-            if take(self.line, seen, self.me.tid, self.poison) {
+            // All this may have taken time.
+            if !self.me.is_current() {
+                return Err(Failure::Forked);
+            }
+            if take(self.line, seen, self.owner, self.poison) {
                 return Ok(());
             }
         }
     }
 
     /// The word, after a wait awake if it is held by another.
-    fn look(&self) -> Result<u32, Failure> {
+    fn look(&self) -> Result<u64, Failure> {
         let mut seen = self.line.word.load(Ordering::Relaxed);
-        if seen & TID != 0 {
+        if is_owned(seen) {
             if matches!(self.wait, Wait::No) {
                 return Err(Failure::WouldBlock);
             }
-            if !self.time_is_up && seen & TID != self.me.tid {
+            if !self.time_is_up && low(seen) & TID != self.me.tid {
                 seen = self.spin.watch(&self.line.word, self.wait.deadline(), self.has_slept);
             }
         }
@@ -155,29 +179,31 @@ impl Waiter<'_> {
             return Err(Failure::Forked);
         }
         // Again: a signal handler that used a robust mutex of libc's has overwritten it.
-        self.me.list.begin(RobustList::node(&self.line.word));
+        self.me.list.begin(RobustList::node(&self.line.word), high(self.owner));
         Ok(seen)
     }
 
     /// One sleep behind a holder; less if the holder is gone, or the word changes.
-    fn wait_behind(&mut self, seen: u32) -> Result<(), Failure> {
-        let holder = seen & TID;
+    fn wait_behind(&mut self, seen: u64) -> Result<(), Failure> {
+        let holder = low(seen) & TID;
         if holder == self.me.tid {
             if self.is_own() {
                 return Err(Failure::WouldDeadlock);
             }
-            // A word with our id that is not in our list is a dead namesake's: ids are given out again.
-            mark_dead(self.line, seen);
-            return Ok(());
+            if self.users.are_in_one_namespace() {
+                // A word with our id that is not in our list is a dead namesake's: ids are given out again.
+                mark_dead(self.line, seen);
+                return Ok(());
+            }
         }
-        if self.is_gone(holder) {
+        if self.is_gone(seen) {
             mark_dead(self.line, seen);
             return Ok(());
         }
         if self.time_is_up {
             return Err(Failure::TimedOut { holder });
         }
-        if seen & WAITERS == 0 && !announce_waiter(self.line, seen) {
+        if low(seen) & WAITERS == 0 && !announce_waiter(self.line, seen) {
             return Ok(());
         }
         let starved_at = *self.starved_at.get_or_insert_with(|| soon(reservation::STARVED));
@@ -185,13 +211,33 @@ impl Waiter<'_> {
         let classes = if is_heir { LOCKER | HEIR } else { LOCKER };
         let next_beat = *self.heartbeat.get_or_insert_with(|| soon(HEARTBEAT));
         point!("wait: about to sleep");
-        let now = self.sleep(seen | WAITERS, classes, next_beat)?;
+        let now = self.sleep(low(seen) | WAITERS, classes, next_beat)?;
         point!("wait: awake");
         // By the clock, and not by what ended the sleep: signals that come again and again must not put it off.
         if next_beat <= now {
             (self.heartbeat, self.looks_up) = (None, true);
         }
         Ok(())
+    }
+
+    /// One short sleep behind a holder who is said to have died, and has not, or not yet.
+    #[cold]
+    fn doubt(&mut self, seen: u64) -> Result<(), Failure> {
+        if matches!(self.wait, Wait::No) {
+            return Err(Failure::WouldBlock);
+        }
+        // The word does not name a thread any more.
+        if self.is_own() {
+            return Err(Failure::WouldDeadlock);
+        }
+        if self.time_is_up {
+            // The kernel has woken one for this death, and that may have been this thread: the next one must look.
+            let _ = futex::wake_one(&self.line.word, LOCKER);
+            return Err(Failure::TimedOut { holder: 0 });
+        }
+        let until = soon(self.doubt);
+        self.doubt = (self.doubt * 2).min(*DOUBT.end());
+        self.sleep(low(seen), LOCKER, until).map(drop)
     }
 
     /// Leaves the free lock to the one that it is kept for, until then at the latest.
@@ -227,26 +273,27 @@ impl Waiter<'_> {
     }
 
     /// Is the holder certainly gone? Says no without a look when there has been one.
-    fn is_gone(&mut self, holder: u32) -> bool {
-        let is_gone = if self.looks_up || self.time_is_up {
-            death::is_gone(holder)
-        } else if self.spin.was_seen_alive(holder) {
+    fn is_gone(&mut self, seen: u64) -> bool {
+        let holder = pair(low(seen) & TID, high(seen));
+        let closely = self.looks_up || self.time_is_up;
+        if !closely && self.spin.was_seen_alive(holder) {
             return false;
-        } else {
-            !process::thread_exists(holder)
-        };
+        }
         self.looks_up = false;
+        let is_gone = self.users.is_gone(holder, closely);
         if !is_gone {
             self.spin.note_alive(holder);
         }
         is_gone
     }
 
-    /// Is the lock, whose word has our id, one that this thread holds or is taking?
+    /// Does this thread hold the lock, be it through another mapping of the segment? Also if a signal handler has interrupted it in the middle of taking or releasing it:
+    /// then it is in the list, too. (In two PID namespaces the same id, and the same address, are others'.)
     #[cold]
     fn is_own(&self) -> bool {
-        // A signal handler has interrupted an operation on a lock that this thread holds: maybe this one.
-        self.interrupted.is_held() || self.me.list.contains(self.line.node.load(Ordering::Relaxed) as usize)
+        let node = RobustList::node(&self.line.word);
+        let segment = segment_of(node);
+        self.me.list.has_one(|listed| listed == node || segment.is_some() && segment_of(listed) == segment)
     }
 }
 
@@ -255,42 +302,38 @@ fn soon(wait: Duration) -> Deadline {
     Deadline::after(wait).unwrap_or_else(Deadline::now)
 }
 
-/// Takes a word without an owner. From `W` and `D` the waiters bit is set, and the epoch counts; from `D`, poison comes
-/// before anything else: if this thread dies too, the kernel writes `D` again and the next one sets it.
+/// Takes a word without an owner. From `W` and `D` the waiters bit is set; from `D`, poison comes before anything else: if
+/// this thread dies too, the kernel writes `D` again and the next one sets it.
 #[inline]
-fn take(line: &LockLine, seen: u32, tid: u32, poison: Poison) -> bool {
-    let marked = seen & (WAITERS | OWNER_DIED) != 0;
-    let held = if marked { tid | WAITERS } else { tid };
+fn take(line: &LockLine, seen: u64, owner: u64, poison: Poison) -> bool {
+    let marked = low(seen) & (WAITERS | OWNER_DIED) != 0;
+    let held = if marked { owner | u64::from(WAITERS) } else { owner };
     // Acquire: as in `lock_fast`; also pairs with the Release of `mark_dead`.
     if line.word.compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed).is_err() {
         return false;
     }
     point!("lock slowly: acquired");
-    if seen & OWNER_DIED != 0 {
+    if low(seen) & OWNER_DIED != 0 {
         poison.inherit(line);
-    }
-    if marked {
-        // Only the holder writes the epoch; published by the Release of whichever unlock follows.
-        line.epoch.store(line.epoch.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        point!("lock slowly: counted");
     }
     true
 }
 
 /// Sets the waiters bit of a held word.
 #[inline]
-fn announce_waiter(line: &LockLine, seen: u32) -> bool {
-    line.word.compare_exchange(seen, seen | WAITERS, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+fn announce_waiter(line: &LockLine, seen: u64) -> bool {
+    let announced = seen | u64::from(WAITERS);
+    line.word.compare_exchange(seen, announced, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 /// Does what the kernel does when a holder dies: the next one must see all that the dead one wrote.
 #[cold]
-fn mark_dead(line: &LockLine, seen: u32) {
+fn mark_dead(line: &LockLine, seen: u64) {
     // What it wrote comes before its end, in the kernel's order; its end before the look that told of it; and that, by
     // this fence and the Release, which `take` acquires, before everything that the next one does.
     fence(Ordering::SeqCst);
     // A failure means that somebody else did, or that the holder lives after all: look again in either case.
-    let dead = WAITERS | OWNER_DIED;
+    let dead = pair(WAITERS | OWNER_DIED, high(seen));
     let _ = line.word.compare_exchange(seen, dead, Ordering::Release, Ordering::Relaxed);
     point!("wait: dead holder marked");
 }

@@ -14,12 +14,44 @@ pub(super) const LOCKER: u32 = 1;
 /// The class of the waiter that has reserved the lock.
 pub(super) const HEIR: u32 = 32;
 
-/// The holder's thread id in a word.
-pub(super) fn holder_in(word: u32) -> Option<u32> {
-    Some(word & TID).filter(|tid| *tid != 0)
+/// A word; or, of a thread id and a slot, an owner.
+#[inline(always)]
+pub(crate) const fn pair(low: u32, high: u32) -> u64 {
+    (high as u64) << 32 | low as u64
 }
 
-/// Does a word with this content stand for a holder that died?
-pub(super) fn says_owner_died(word: u32) -> bool {
-    word & OWNER_DIED != 0
+/// The half that the kernel knows.
+#[inline(always)]
+pub(super) const fn low(word: u64) -> u32 {
+    word as u32
+}
+
+/// The slot of the holder, or of the dead one; the epoch while the lock is free.
+#[inline(always)]
+pub(super) const fn high(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+/// Does the word name a holder?
+#[inline(always)]
+pub(super) fn is_owned(word: u64) -> bool {
+    low(word) & TID != 0
+}
+
+/// The holder's thread id in a word.
+pub(super) fn holder_in(word: u64) -> Option<u32> {
+    Some(low(word) & TID).filter(|tid| *tid != 0)
+}
+
+/// Does the word say that the holder died?
+pub(super) fn says_owner_died(word: u64) -> bool {
+    !is_owned(word) && low(word) & OWNER_DIED != 0
+}
+
+/// Does the word name this owner? Also if the kernel has put `D` in the place of the thread id, because a thread of the
+/// same id has died in another PID namespace.
+#[inline(always)]
+pub(super) fn names(word: u64, owner: u64) -> bool {
+    let is_his = low(word) & TID == low(owner) || says_owner_died(word);
+    high(word) == high(owner) && is_his
 }

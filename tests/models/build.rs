@@ -22,7 +22,7 @@ const FILES: [File; 11] = [
     File::Waiting,
     File::Reservation,
     File::Poison,
-    File::ClearWaiters,
+    File::Users,
     File::RobustList,
     File::Find,
     File::Nested,
@@ -35,7 +35,7 @@ fn source(file: File) -> &'static str {
         File::Word => "sync/word.rs",
         File::RobustFutex => "sync/robust_futex.rs",
         File::Waiting => "sync/waiting.rs",
-        File::ClearWaiters => "sync/clear_waiters.rs",
+        File::Users => "sync/users.rs",
         File::Reservation => "sync/reservation.rs",
         File::Poison => "sync/poison.rs",
         File::RobustList => "os/linux/robust_list.rs",
@@ -86,8 +86,7 @@ fn main() {
             fs::create_dir_all(path.parent().expect("a directory")).expect("writable");
             fs::write(path, text).expect("writable");
         }
-        let lists =
-            [File::Word, File::RobustList, File::Find, File::Nested, File::Proof, File::Poison, File::ClearWaiters];
+        let lists = [File::Word, File::RobustList, File::Find, File::Nested, File::Proof, File::Poison];
         let is_like_real = name != "real" && edits.iter().all(|edit| !lists.contains(&edit.file));
         subjects += &module(name, is_like_real, &directory, &root);
         writeln!(table, "Ok({name}::sync::entry::subject({name:?})),").expect("a string");
@@ -104,6 +103,11 @@ fn adapted(file: File, text: &str, root: &str) -> String {
     let text = text.split("\n#[cfg(test)]\nmod tests").next().expect("a first part");
     let mut text =
         text.replace("crate::", &format!("crate::{root}::")).replace("std::sync::atomic", "crate::memory::atomic");
+    if file == File::Users {
+        // Of a search that is broken off, nothing is dropped.
+        text =
+            text.replace("pub(super) fn enter", "pub(crate) fn enter").replace("std::sync::Arc", "crate::stubs::Arc");
+    }
     if file == File::Poison {
         text = text.replace("pub(super) fn inherit", "pub(crate) fn inherit");
     }
@@ -111,6 +115,7 @@ fn adapted(file: File, text: &str, root: &str) -> String {
         for (from, to) in [
             ("ptr::read_unaligned(link)", "crate::memory::read(link)"),
             ("ptr::write_unaligned(link, value)", "crate::memory::write(link, value)"),
+            ("\nmod came_by;", "\nuse crate::stubs::came_by;"),
             ("\nmod find;", "\n#[path = \"robust_list/find.rs\"]\nmod find;"),
             ("\nmod nested;", "\n#[path = \"robust_list/nested.rs\"]\nmod nested;"),
             ("\nmod proof;", "\n#[path = \"robust_list/proof.rs\"]\nmod proof;"),
@@ -151,24 +156,12 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         }}",
         robust_list = at(File::RobustList)
     );
-    let rest = format!(
-        "{poison} pub(crate) mod poison;
-        pub(crate) mod clear_waiters {{
-            use super::word;
-            {clear_waiters} mod real;
-            use super::super::layout::LockLine;
-            pub(crate) fn clear_waiters(line: &LockLine, epoch: u32) {{
-                crate::memory::pair(&line.word, || real::clear_waiters(line, epoch));
-            }}
-        }}",
-        poison = at(File::Poison),
-        clear_waiters = at(File::ClearWaiters)
-    );
+    let rest = format!("{poison} pub(crate) mod poison;", poison = at(File::Poison));
     let (kind, os, rest) = if is_like_real {
         (
             "pub(crate) use crate::real::kind;".to_owned(),
             "pub(crate) use crate::real::os;".to_owned(),
-            "pub(crate) use crate::real::sync::{clear_waiters, poison};".to_owned(),
+            "pub(crate) use crate::real::sync::poison;".to_owned(),
         )
     } else {
         (format!("{} pub(crate) mod kind;", at(File::Kind)), os, rest)
@@ -181,9 +174,10 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
             {os}
             pub(crate) mod sync {{
                 pub(crate) use crate::memory::atomic;
-                pub(crate) use crate::stubs::spin;
+                pub(crate) use crate::stubs::{{node, spin}};
                 {rest}
                 {word} pub(crate) mod word;
+                {users} pub(crate) mod users;
                 {robust_futex} pub(crate) mod robust_futex;
                 {reservation} pub(crate) mod reservation;
                 {waiting} pub(crate) mod waiting;
@@ -191,6 +185,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
             }}
         }}\n",
         word = at(File::Word),
+        users = at(File::Users),
         robust_futex = at(File::RobustFutex),
         reservation = at(File::Reservation),
         waiting = at(File::Waiting),

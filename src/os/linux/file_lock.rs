@@ -59,8 +59,12 @@ struct LockRange {
 
 /// Who removes the name holds this one.
 const NAME_GUARD: LockRange = LockRange { start: 0, len: 1 };
-/// The presence bytes: each user holds one of them.
-const PRESENCE: LockRange = LockRange { start: 1, len: 1 << 62 };
+/// The presence bytes: each user holds one of them, for writing. Its number is the user's slot: 32 bits, not 0.
+const PRESENCE: LockRange = LockRange { start: 1, len: u32::MAX as libc::off_t };
+
+fn byte_of(slot: u32) -> LockRange {
+    LockRange { start: slot.into(), len: 1 }
+}
 
 /// Takes the lock that guards the name of this file, without waiting; `false` when another description has it. It goes
 /// when the description is closed, or by [`release_name`].
@@ -72,17 +76,37 @@ pub(crate) fn release_name(file: &File) -> io::Result<()> {
     set_description_lock(file, libc::F_UNLCK, NAME_GUARD)
 }
 
-/// Gives the description a presence byte: one at random, for itself alone. `false` when a stranger seems to have locked
-/// all of them.
-pub(crate) fn mark_present(file: &File) -> io::Result<bool> {
+/// Gives the description a presence byte, at random, for itself alone: one that no lock word names. `None` when a stranger
+/// seems to have locked all of them.
+pub(crate) fn mark_present(file: &File, is_named: impl Fn(u32) -> io::Result<bool>) -> io::Result<Option<u32>> {
     const ATTEMPTS: usize = 16;
     for _ in 0..ATTEMPTS {
-        let start = PRESENCE.start + (super::random_place() % (1 << 62)).cast_signed();
-        if try_lock_range(file, LockRange { start, len: 1 })? {
-            return Ok(true);
+        let slot = (super::random_place() >> 32) as u32;
+        if slot == 0 || !try_mark(file, slot)? {
+            continue;
         }
+        // Asked when the byte is taken: from now on only who has it can give the word this slot. If a dead holder had it
+        // before, he would look alive.
+        if !is_named(slot)? {
+            return Ok(Some(slot));
+        }
+        release_mark(file, slot)?;
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// Gives the description the presence byte of this slot; `false` when another one has it.
+pub(crate) fn try_mark(file: &File, slot: u32) -> io::Result<bool> {
+    try_lock_range(file, byte_of(slot))
+}
+
+pub(crate) fn release_mark(file: &File, slot: u32) -> io::Result<()> {
+    set_description_lock(file, libc::F_UNLCK, byte_of(slot))
+}
+
+/// Does another description have the presence byte of this slot? Takes no lock.
+pub(crate) fn is_present(file: &File, slot: u32) -> io::Result<bool> {
+    someone_in(file, byte_of(slot)).map(|found| found.is_some())
 }
 
 /// Gives the presence byte back. Closing the description does the same, unless a forked child has it, too.
@@ -110,9 +134,12 @@ pub(crate) fn is_anyone_present(file: &File) -> io::Result<bool> {
     Ok(someone_in(file, PRESENCE)?.is_some())
 }
 
-/// One of the locks that other descriptions hold in this range.
+/// One of the locks that other descriptions hold in this range, for writing.
+///
+/// It is asked what would be in the way of a lock for *reading*. Locks for reading are not: those anybody can have who may
+/// read the file, and could make the dead look alive.
 fn someone_in(file: &File, range: LockRange) -> io::Result<Option<LockRange>> {
-    let mut lock = description_lock(libc::F_WRLCK, range);
+    let mut lock = description_lock(libc::F_RDLCK, range);
     // SAFETY: the descriptor is open, and the structure outlives the call, which writes its answer there.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
     if result != 0 {
@@ -197,12 +224,53 @@ mod tests {
     #[test]
     fn a_name_may_be_guarded_again_when_it_has_been_released() {
         let one = new_file();
-        let same = format!("/proc/self/fd/{}", one.as_raw_fd());
-        let other = OpenOptions::new().read(true).write(true).open(same).unwrap();
+        let other = another(&one);
         assert!(try_guard_name(&one).unwrap());
         assert!(!try_guard_name(&other).unwrap());
         release_name(&one).unwrap();
         assert!(try_guard_name(&other).unwrap());
+    }
+
+    fn reading(file: &File) -> File {
+        OpenOptions::new().read(true).open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
+    }
+
+    fn another(file: &File) -> File {
+        OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
+    }
+
+    /// Else a dead holder of whom the lock word tells would look alive for as long as the newcomer is there.
+    #[test]
+    fn a_slot_that_is_named_is_not_taken() {
+        let file = new_file();
+        let refused = std::cell::RefCell::new(Vec::new());
+        let is_named = |slot| {
+            let mut refused = refused.borrow_mut();
+            refused.push(slot);
+            Ok(refused.len() < 4)
+        };
+        let slot = mark_present(&file, is_named).unwrap().unwrap();
+        let refused = refused.into_inner();
+        assert_eq!((refused.len(), refused[3]), (4, slot));
+        assert!(!refused.contains(&0));
+        let asker = another(&file);
+        assert!(is_present(&asker, slot).unwrap());
+        assert!(refused[..3].iter().all(|slot| !is_present(&asker, *slot).unwrap()), "given back");
+        assert_eq!(count_present(&asker).unwrap(), 1);
+        assert!(!try_mark(&asker, slot).unwrap());
+        drop(file);
+        assert!(try_mark(&asker, slot).unwrap());
+    }
+
+    /// Who may only read a segment can lock all of it for reading.
+    #[test]
+    fn a_reader_cannot_make_the_dead_look_alive() {
+        let file = new_file();
+        let reader = reading(&file);
+        set_description_lock(&reader, libc::F_RDLCK, LockRange { start: 0, len: 0 }).unwrap();
+        assert!(!is_present(&file, 7).unwrap());
+        assert_eq!(count_present(&file).unwrap(), 0);
+        assert!(!is_present(&reader, 7).unwrap(), "and can ask");
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The two futex calls. Never `FUTEX_PRIVATE_FLAG`: the word is shared between processes.
+//! The two futex calls, on the lower half of a word of 64 bits. Never `FUTEX_PRIVATE_FLAG`: the word is shared between
+//! processes.
 
 use std::io;
 use std::ptr;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 
 use super::Deadline;
 
@@ -13,16 +14,16 @@ pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
 /// The owner's thread id.
 pub(crate) const TID: u32 = libc::FUTEX_TID_MASK;
 
-/// Sleeps, as one of these classes (a bit set), while `word` holds `expected`, until woken, interrupted by a signal, or
+/// Sleeps, as one of these classes (a bit set), while the lower half of `word` is `expected`, until woken, interrupted by a signal, or
 /// until `deadline` (absolute, `CLOCK_MONOTONIC`). Was it woken? Then it has consumed a wake-up, and otherwise none.
-pub(crate) fn wait(word: &AtomicU32, expected: u32, classes: u32, deadline: Deadline) -> io::Result<bool> {
+pub(crate) fn wait(word: &AtomicU64, expected: u32, classes: u32, deadline: Deadline) -> io::Result<bool> {
     let timeout = deadline.timespec();
     // futex(2): with FUTEX_WAIT_BITSET "timeout specifies an absolute time" on CLOCK_MONOTONIC.
-    // SAFETY: `word` is a live, aligned u32, and `timeout` a timespec that outlives the call.
+    // SAFETY: the lower half of `word` is a live, aligned u32, and `timeout` a timespec that outlives the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex,
-            word.as_ptr(),
+            word.as_ptr().cast::<u32>(), // the lower half: little-endian
             libc::FUTEX_WAIT_BITSET,
             expected,
             &raw const timeout,
@@ -41,12 +42,12 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, classes: u32, deadline: Dead
 }
 
 /// Wakes the one that has slept longest of those that are of any of these classes. Was there one?
-pub(crate) fn wake_one(word: &AtomicU32, classes: u32) -> io::Result<bool> {
-    // SAFETY: `word` is a live, aligned u32; waking touches no memory.
+pub(crate) fn wake_one(word: &AtomicU64, classes: u32) -> io::Result<bool> {
+    // SAFETY: the lower half of `word` is a live, aligned u32; waking touches no memory.
     let woken = unsafe {
         libc::syscall(
             libc::SYS_futex,
-            word.as_ptr(),
+            word.as_ptr().cast::<u32>(), // the lower half: little-endian
             libc::FUTEX_WAKE_BITSET,
             1,
             ptr::null::<libc::timespec>(),

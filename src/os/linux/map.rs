@@ -115,10 +115,6 @@ impl Map {
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
 }
 
 impl Drop for Map {

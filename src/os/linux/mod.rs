@@ -16,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod pthread;
 mod random;
 pub(crate) mod robust_list;
+pub(crate) mod seat;
 pub(crate) mod thread;
 mod time;
 

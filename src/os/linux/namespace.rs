@@ -25,10 +25,12 @@ static KNOWN_IN: AtomicU32 = AtomicU32::new(0);
 /// The inode of this process's PID namespace, or a number that stands for one that cannot be found out. Looked up once in
 /// each generation.
 pub(crate) fn pid_namespace() -> u64 {
-    let generation = generation::generation();
-    if KNOWN_IN.load(Ordering::Acquire) == generation {
+    // By whoever has found it out, this process was numbered.
+    let known = generation::generation_if_numbered();
+    if known != 0 && KNOWN_IN.load(Ordering::Acquire) == known {
         return KNOWN.load(Ordering::Relaxed);
     }
+    let generation = generation::generation();
     let found = from_link().or_else(from_descriptor).unwrap_or_else(|| made_up(generation));
     KNOWN.store(found, Ordering::Relaxed);
     KNOWN_IN.store(generation, Ordering::Release); // pairs with the Acquire above: the number is seen first

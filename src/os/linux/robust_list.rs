@@ -38,10 +38,11 @@
 use std::mem::size_of;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use crate::fault::point;
 
+mod came_by;
 mod find;
 mod nested;
 mod proof;
@@ -90,9 +91,9 @@ impl RobustList {
     /// Where a futex word's node and the back pointer in front of it lie, in bytes from the word.
     pub(crate) const NODE: Range<isize> = -FUTEX_OFFSET - WORD as isize..-FUTEX_OFFSET + WORD as isize;
 
-    /// Where the node of a futex word lies.
+    /// Where the node of a word lies, of which the lower half is the futex.
     #[inline(always)]
-    pub(crate) fn node(word: &AtomicU32) -> Node {
+    pub(crate) fn node(word: &AtomicU64) -> Node {
         ptr::from_ref(word).addr().wrapping_add_signed(-FUTEX_OFFSET)
     }
 
@@ -112,10 +113,13 @@ impl RobustList {
         unsafe { &raw mut (*self.head).first }
     }
 
-    /// Step 1 of taking or releasing: names the node as pending.
+    /// Step 1 of taking or releasing: names the node as pending, and remembers in whose name (`robust_list/nested.rs`).
     #[inline(always)]
-    pub(crate) fn begin(self, node: Node) {
+    pub(crate) fn begin(self, node: Node, slot: u32) {
         store(self.pending().addr(), node);
+        compiler_fence(Ordering::SeqCst);
+        // In this order: a handler in between finds something pending, and so puts back what was remembered.
+        came_by::remember(slot);
         compiler_fence(Ordering::SeqCst);
         point!("list: named as pending");
     }
@@ -216,9 +220,9 @@ impl RobustList {
         self.nodes().any(|listed| listed == node)
     }
 
-    /// Does a node in the list lie between these addresses?
-    pub(crate) fn has_one_within(self, addresses: &Range<usize>) -> bool {
-        self.nodes().any(|listed| addresses.contains(&listed))
+    /// Is there such a node in the list? Listed nodes are in mapped memory.
+    pub(crate) fn has_one(self, such: impl Fn(Node) -> bool) -> bool {
+        self.nodes().any(such)
     }
 
     /// Are there so many nodes in the list that the kernel might not come to the end of it?
@@ -252,10 +256,18 @@ fn load(address: usize) -> usize {
 
 /// The thread id in the futex word that belongs to a node. Callers have found out that the word is there.
 fn owner(node: Node) -> u32 {
-    let word = ptr::with_exposed_provenance::<u32>(node.wrapping_add_signed(FUTEX_OFFSET));
+    half(node, 0) & libc::FUTEX_TID_MASK
+}
+
+/// The slot in the lock word that belongs to a node of a segment.
+fn slot(node: Node) -> u32 {
+    half(node, size_of::<u32>())
+}
+
+fn half(node: Node, offset: usize) -> u32 {
+    let half = ptr::with_exposed_provenance::<u32>(node.wrapping_add_signed(FUTEX_OFFSET) + offset);
     // SAFETY: the word is mapped and aligned, by the rule above.
-    let word = unsafe { ptr::read_volatile(word) };
-    word & libc::FUTEX_TID_MASK
+    unsafe { ptr::read_volatile(half) }
 }
 
 #[inline(always)]

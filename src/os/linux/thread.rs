@@ -32,7 +32,6 @@ struct Cache {
     looked_up: Cell<u32>,
     tid: Cell<u32>,
     list: Cell<RobustList>,
-    pid_namespace: Cell<u64>,
 }
 
 /// A generation that no process has: before the first look-up.
@@ -46,14 +45,13 @@ thread_local! {
             looked_up: Cell::new(NEVER),
             tid: Cell::new(0),
             list: Cell::new(RobustList::NONE),
-            pid_namespace: Cell::new(0),
         }
     };
 }
 
 /// The calling thread, if it may take the fast path: it has been looked up in this fork generation, and the process is
 /// in the PID namespace that it, or its first forebear, began in. So whatever it has opened may be locked without
-/// another look at the namespace.
+/// another look at the namespace: the others must say first that there are several.
 #[inline(always)]
 pub(crate) fn cached_at_home() -> Option<Thread> {
     let generation = generation::known_generation();
@@ -64,11 +62,6 @@ pub(crate) fn cached_at_home() -> Option<Thread> {
 pub(crate) fn cached() -> Option<Thread> {
     let generation = generation::generation_if_numbered();
     CACHE.with(|cache| (generation == cache.looked_up.get()).then(|| cache.thread(generation)))
-}
-
-/// The inode of the PID namespace that the thread was in when it was looked up.
-pub(crate) fn pid_namespace() -> u64 {
-    CACHE.with(|cache| cache.pid_namespace.get())
 }
 
 /// The calling thread.
@@ -116,7 +109,6 @@ fn look_up(cache: &Cache) -> io::Result<u32> {
     }
     cache.list.set(list);
     cache.tid.set(tid);
-    cache.pid_namespace.set(namespace::pid_namespace());
     cache.looked_up.set(generation);
     cache.fast.set(if namespace::is_at_home() { generation } else { NEVER });
     Ok(generation)

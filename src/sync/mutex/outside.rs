@@ -5,7 +5,7 @@ use std::mem::offset_of;
 
 use super::super::poison::Poison;
 use super::super::{os_mutex, robust_futex, word};
-use crate::layout::{LockBytes, LockLine};
+use crate::layout::{LockBytes, LockLine, SEVERAL_NAMESPACES};
 use crate::options::LockKind;
 use crate::os::{kernel, namespace, thread};
 
@@ -27,12 +27,9 @@ pub(crate) fn new(kind: LockKind) -> io::Result<LockBytes> {
     }
 }
 
-/// May the users be in several PID namespaces?
-pub(crate) fn may_cross_namespaces(kind: LockKind) -> bool {
-    match kind {
-        LockKind::Futex => false,
-        LockKind::OsMutex => true,
-    }
+/// Does the lock line name this slot, as that of its holder, or of a dead one?
+pub(crate) fn names(line: &LockBytes, slot: u32) -> bool {
+    word::high(robust_futex::word_in(line)) == slot
 }
 
 /// What the lock line of a segment that nobody uses any more must say, given what it says: a holder in it is gone, and so
@@ -55,8 +52,14 @@ pub(crate) struct LockState {
 }
 
 impl LockState {
-    /// `created_in`: the PID namespace that the header names.
-    pub(crate) fn of(kind: LockKind, line: &LockBytes, created_in: u64, rule: Poison) -> Self {
+    /// `used_in`: the PID namespace that the header names. `is_present`: does a user have this slot?
+    pub(crate) fn of(
+        kind: LockKind,
+        line: &LockBytes,
+        used_in: u64,
+        rule: Poison,
+        is_present: impl FnOnce(u32) -> bool,
+    ) -> Self {
         let poisoned = |owner_died| {
             rule.is_told_by(owner_died, line[offset_of!(LockLine, poison)], line[offset_of!(LockLine, dirty)])
         };
@@ -64,8 +67,11 @@ impl LockState {
             LockKind::Futex => {
                 let seen = robust_futex::word_in(line);
                 let holder = word::holder_in(seen);
-                let holder_here = holder.filter(|_| created_in == namespace::pid_namespace());
-                Self { holder, holder_here, poisoned: poisoned(word::says_owner_died(seen)) }
+                let holder_here = holder.filter(|_| used_in == namespace::pid_namespace());
+                // As in `users.rs`.
+                let owner_died =
+                    word::says_owner_died(seen) && (used_in != SEVERAL_NAMESPACES || !is_present(word::high(seen)));
+                Self { holder, holder_here, poisoned: poisoned(owner_died) }
             }
             LockKind::OsMutex => {
                 let record = os_mutex::Record::in_bytes(line);

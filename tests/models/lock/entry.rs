@@ -4,23 +4,37 @@ use super::super::os::robust_list::RobustList;
 use super::super::os::thread::Thread;
 use super::poison::Poison;
 use super::robust_futex::{self, Linked};
+use super::users::Users;
 use super::waiting::{Failure, Wait};
+use super::word::pair;
 use crate::layout::LockLine;
+use crate::memory::atomic::AtomicU64;
 use crate::stubs::os::Deadline;
+use crate::stubs::os::seat::Seat;
 use crate::stubs::spin::SpinPolicy;
-use crate::world::{How, Outcome, Subject};
+use crate::world::{How, Outcome, Subject, Who};
 
 pub(crate) const fn subject(name: &'static str) -> Subject {
-    Subject { name, lock, unlock, token: |tid| super::reservation::Token::of(tid).bits() }
+    Subject { name, enter, lock, unlock, token: |owner| super::reservation::Token::of(owner).bits() }
 }
 
-fn thread(tid: u32, head: usize) -> Thread {
-    Thread { tid, generation: 1, list: RobustList::of(head) }
+fn thread(me: Who) -> Thread {
+    Thread { tid: me.tid, generation: 1, list: RobustList::of(me.head) }
 }
 
-fn lock(line: &LockLine, tid: u32, head: usize, how: How) -> Outcome {
-    let me = thread(tid, head);
-    if robust_futex::lock_fast(line, &me) {
+fn users(me: Who, namespace: &AtomicU64) -> Users {
+    // SAFETY: lives as long as the search.
+    unsafe { Users::new(Seat::of(me.slot).into(), namespace.into()) }
+}
+
+/// As when a segment is opened.
+fn enter(me: Who, namespace: &AtomicU64) {
+    users(me, namespace).enter();
+}
+
+fn lock(line: &LockLine, namespace: &AtomicU64, me: Who, how: How) -> Outcome {
+    let thread = thread(me);
+    if robust_futex::lock_fast(line, pair(me.tid, me.slot), thread.list) {
         return Outcome::Locked { alone: true };
     }
     let wait = match how {
@@ -28,7 +42,7 @@ fn lock(line: &LockLine, tid: u32, head: usize, how: How) -> Outcome {
         How::Until(deadline) => Wait::Until(Deadline(deadline)),
         How::Forever => Wait::Forever,
     };
-    match robust_futex::lock_slow(line, &me, wait, &SpinPolicy, Poison::OfHolders) {
+    match robust_futex::lock_slow(line, &thread, &users(me, namespace), wait, &SpinPolicy, Poison::OfHolders) {
         Ok(linked) => Outcome::Locked { alone: linked == Linked::Alone },
         Err(Failure::WouldBlock) => Outcome::WouldBlock,
         Err(Failure::TimedOut { .. }) => Outcome::TimedOut,
@@ -39,19 +53,15 @@ fn lock(line: &LockLine, tid: u32, head: usize, how: How) -> Outcome {
 }
 
 /// The two ways in which guards release: `looks`: the word is looked at before the release itself.
-fn unlock(line: &LockLine, tid: u32, head: usize, alone: bool, looks: bool) {
-    let me = thread(tid, head);
+fn unlock(line: &LockLine, me: Who, alone: bool, looks: bool) {
+    let (list, owner) = (thread(me).list, pair(me.tid, me.slot));
     let is_simple = alone
-        && if looks {
-            robust_futex::is_held_alone(line, tid, me.list)
-        } else {
-            robust_futex::is_linked_alone(line, me.list)
-        };
+        && if looks { robust_futex::is_held_alone(line, owner, list) } else { robust_futex::is_linked_alone(line, list) };
     if is_simple {
-        if !robust_futex::unlock_fast(line, tid, me.list) {
-            robust_futex::wake_after(line, &me);
+        if !robust_futex::unlock_fast(line, owner, list) {
+            robust_futex::wake_after(line, owner, list);
         }
-    } else if robust_futex::is_held_by(line, tid) {
-        robust_futex::unlock_slow(line, &me, if alone { Linked::Alone } else { Linked::AmongOthers });
+    } else if robust_futex::is_held_by(line, owner) {
+        robust_futex::unlock_slow(line, owner, list, if alone { Linked::Alone } else { Linked::AmongOthers });
     }
 }

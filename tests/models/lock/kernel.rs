@@ -25,8 +25,14 @@ pub(crate) struct Sleeper {
 
 /// The longest that a free lock is kept.
 const KEPT: u64 = 1_000_000;
+/// The longest that a waiter waits before it looks at a death again.
+const DOUBT: u64 = 2_000_000;
 
 impl Sleeper {
+    pub(crate) fn thread(&self) -> usize {
+        self.thread
+    }
+
     pub(crate) fn hash(&self) -> u64 {
         let place = mixed(self.thread as u64, self.line as u64);
         mixed(mixed(place, u64::from(self.class) << 32 | u64::from(self.expected)), self.until)
@@ -34,7 +40,8 @@ impl Sleeper {
 
     /// Does it sleep on a free word, and look again by itself?
     fn is_kept_away(&self) -> bool {
-        self.expected & TID == 0 && self.until <= self.since + KEPT
+        let most = if self.expected & OWNER_DIED == 0 { KEPT } else { DOUBT };
+        self.expected & TID == 0 && self.until <= self.since + most
     }
 }
 
@@ -140,7 +147,7 @@ pub(crate) fn interrupt(run: &mut Run, sleeper: usize) {
 
 pub(crate) fn kill_sleeper(run: &mut Run, sleeper: usize) {
     let sleeper = end_sleep(run, sleeper, "DIES asleep");
-    run.threads[sleeper.thread].state = State::Killed { noticed: true };
+    world::die(run, sleeper.thread, true);
 }
 
 /// All who are alive sleep: is that right? Then the first timer ends a sleep.
@@ -149,19 +156,20 @@ pub(crate) fn nobody_can_go_on(run: &mut Run) {
     let all = if run.ghost.is_lossy { 0 } else { run.sleepers.len() };
     for i in 0..all {
         let sleeper = run.sleepers[i];
-        let word = run.last(sleeper.line * Run::PLACES).value as u32;
-        let holder = word & TID;
-        if holder == 0 {
+        let word = run.last(sleeper.line * Run::PLACES).value;
+        let names = |thread: &crate::run::Thread| thread.tid == word as u32 & TID && thread.slot == (word >> 32) as u32;
+        if word as u32 & TID == 0 {
             let others = run.sleepers.iter().filter(|other| other.line == sleeper.line);
             if !others.clone().any(Sleeper::is_kept_away) {
                 run.fail("LOST WAKE-UP: asleep, the lock free, and nobody will wake anybody".to_owned());
                 return;
             }
-            if run.ghost.waits_as_heir[sleeper.thread] && run.is_heir(sleeper.thread, sleeper.line) {
+            let is_dead = word as u32 & OWNER_DIED != 0; // and kept for nobody
+            if !is_dead && run.ghost.waits_as_heir[sleeper.thread] && run.is_heir(sleeper.thread, sleeper.line) {
                 run.fail("STALL: the lock is free and kept, and the heir sleeps".to_owned());
                 return;
             }
-        } else if run.threads.iter().any(|thread| thread.tid == holder && thread.state == State::Asleep) {
+        } else if run.threads.iter().any(|thread| names(thread) && thread.state == State::Asleep) {
             run.fail("DEADLOCK: the holder sleeps".to_owned());
             return;
         } else if !run.world.unnoticed {
@@ -177,18 +185,35 @@ pub(crate) fn nobody_can_go_on(run: &mut Run) {
 pub(crate) fn thread_exists(tid: u32) -> bool {
     step();
     with(|run| {
-        let exists = run.threads.iter().any(|thread| thread.tid == tid && thread.state != State::Gone);
-        if !exists {
-            let mut last = View::default();
-            for thread in run.threads.iter().filter(|thread| thread.tid == tid) {
-                last.join(&thread.view);
-            }
-            run.me().view.join(&last);
-        }
-        run.me().learns(u64::from(exists));
+        let here = run.me().namespace;
+        let exists = !has_ended(run, |thread| thread.tid == tid && thread.namespace == here);
         run.say(|_| format!("asks for thread {tid}: {exists}"));
         exists
     })
+}
+
+/// Does nobody have this presence byte? "Yes" comes after all that its process did.
+pub(crate) fn is_free(slot: u32) -> bool {
+    step();
+    with(|run| {
+        let is_free = has_ended(run, |thread| thread.slot == slot);
+        run.say(|_| format!("asks for slot {slot}: {}", if is_free { "free" } else { "taken" }));
+        is_free
+    })
+}
+
+/// Have all these threads ended? If so, all that they did is seen.
+fn has_ended(run: &mut Run, is_meant: impl Fn(&crate::run::Thread) -> bool) -> bool {
+    let has_ended = !run.threads.iter().any(|thread| is_meant(thread) && thread.state != State::Gone);
+    if has_ended {
+        let mut last = View::default();
+        for thread in run.threads.iter().filter(|thread| is_meant(thread)) {
+            last.join(&thread.view);
+        }
+        run.me().view.join(&last);
+    }
+    run.me().learns(u64::from(has_ended));
+    has_ended
 }
 
 /// The end of a thread of which the kernel does not walk the list.
@@ -219,11 +244,14 @@ pub(crate) fn exit_walk(thread: usize) {
     if pending != 0 {
         handle_death(pending, true);
     }
+    if with(|run| run.world.several) {
+        step(); // its files are closed later
+    }
     with(|run| {
         run.say(|_| "is gone".to_owned());
         run.threads[thread].state = State::Gone;
         for line in 0..run.world.lines {
-            if run.last(line * Run::PLACES).value as u32 & TID == run.threads[thread].tid {
+            if run.names(line, thread) {
                 run.fail("a death was not handed over".to_owned());
             }
         }
@@ -240,8 +268,8 @@ fn handle_death(node: usize, pending: bool) {
         };
         let tid = run.me().tid;
         let mark = |value: u64| {
-            let value = value as u32;
-            (value & TID == tid).then_some(u64::from(value & WAITERS | OWNER_DIED))
+            let (low, high) = (value as u32, value >> 32 << 32);
+            (low & TID == tid).then_some(high | u64::from(low & WAITERS | OWNER_DIED))
         };
         match run.modify(place, mark, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(before) => before as u32 & WAITERS != 0,

@@ -1,6 +1,6 @@
 //! The real source of the lock word and of the robust list under a model checker, with deaths at every step.
 //!
-//! `build.rs` copies the source (`sync/robust_futex.rs`, `waiting.rs`, `reservation.rs`, `poison.rs`, `clear_waiters.rs`,
+//! `build.rs` copies the source (`sync/robust_futex.rs`, `waiting.rs`, `users.rs`, `reservation.rs`, `poison.rs`,
 //! `os/linux/robust_list.rs` and what belongs to it) and puts the checker's atomics in the place of std's. Here are
 //!
 //! * `run`: every order of the steps of some threads, by trying again and again; or many by chance;
@@ -44,6 +44,7 @@ mod layout {
     use crate::memory::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
     const CACHE_LINE: usize = 64;
+    pub(crate) const SEVERAL_NAMESPACES: u64 = u64::MAX;
 
     include!(concat!(env!("OUT_DIR"), "/lock_line.rs"));
 }
@@ -101,6 +102,35 @@ fn worlds() -> Vec<World> {
             is_nesting: true,
             ..world("nested_waits", 3, 1, Budget { deaths: 1, handlers: 1, ..few(1) })
         },
+        World { several: true, ..world("several", 3, 1, Budget { deaths: 2, ..few(2) }) },
+        World { several: true, ..world("several_deaths", 3, 1, Budget { deaths: 2, ..few(4) }) },
+        World { several: true, ..world("several_rounds", 3, 2, Budget { deaths: 2, ..few(2) }) },
+        World { several: true, shares: true, ..world("several_threads", 3, 2, Budget { deaths: 1, ..few(3) }) },
+        World {
+            several: true,
+            all_forms: true,
+            ..world("several_timed", 3, 1, Budget { deaths: 1, timeouts: 1, ..few(2) })
+        },
+        World { several: true, ..world("several_fair", 3, 2, Budget { deaths: 1, jumps: 1, ..few(2) }) },
+        World { several: true, unnoticed: true, ..world("several_unnoticed", 3, 1, Budget { deaths: 1, ..few(3) }) },
+        World { several: true, shares: true, unnoticed: true, ..world("several_strangers", 3, 1, few(3)) },
+        World { several: true, ..world("several_stale", 3, 2, Budget { deaths: 1, stale: 2, ..few(2) }) },
+        World { several: true, all_forms: true, walks: 60_000, ..world("several_walks", 5, 3, many) },
+        World {
+            several: true,
+            shares: true,
+            all_forms: true,
+            walks: 1_000_000,
+            ..world("several_long_walks", 5, 3, many)
+        },
+        World { several: true, is_late: true, ..world("several_late", 3, 2, Budget { deaths: 1, ..few(3) }) },
+        World { several: true, reuses_slots: true, ..world("several_reused", 2, 1, Budget { deaths: 1, ..budget }) },
+        World {
+            lines: 4,
+            several: true,
+            is_nesting: true,
+            ..world("several_nested", 2, 1, Budget { handlers: 1, ..few(2) })
+        },
         world("stale", 2, 2, Budget { stale: 2, ..budget }),
         world("stale_fair", 3, 2, Budget { jumps: 1, stale: 1, ..few(2) }),
     ]
@@ -149,6 +179,15 @@ holds! {
     deaths_that_the_kernel_does_not_report: "unnoticed";
     ids_that_are_given_out_again: "namesakes";
     handlers_that_empty_the_slot: "libc";
+    namesakes_in_several_namespaces: "several";
+    namesakes_and_threads_of_one_process: "several_threads";
+    namesakes_and_deadlines: "several_timed";
+    namesakes_and_heirs: "several_fair";
+    namesakes_whose_deaths_are_not_reported: "several_unnoticed";
+    strangers_in_several_namespaces: "several_strangers";
+    namesakes_and_loads_that_are_late: "several_stale";
+    namesakes_and_handlers: "several_nested";
+    namesakes_by_chance: "several_walks";
     a_lock_among_others: "among_others";
     handlers_at_every_step_and_in_handlers_and_a_death: "nested";
     handlers_while_others_wait_and_a_death: "nested_wakes";
@@ -159,6 +198,12 @@ holds! {
     timed_locks_and_heirs: "timed_fair";
     #[ignore = "takes minutes"]
     three_threads_two_rounds_and_two_deaths: "three_deaths";
+    #[ignore = "takes minutes"]
+    namesakes_and_two_deaths: "several_deaths";
+    #[ignore = "takes minutes"]
+    namesakes_two_rounds_and_two_deaths: "several_rounds";
+    #[ignore = "takes minutes"]
+    very_many_namesakes_by_chance: "several_long_walks";
     #[ignore = "takes minutes"]
     handlers_amid_a_wait: "nested_waits";
     #[ignore = "takes minutes"]

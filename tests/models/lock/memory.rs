@@ -12,7 +12,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::run::{Run, Thread, step, with};
+use crate::run::{Run, Thread, with};
 use crate::stubs::Lines;
 
 /// How many locations and threads there may be.
@@ -193,20 +193,6 @@ impl Run {
             self.fail("RACE: the last holder's changes need not be seen".to_owned());
         }
     }
-}
-
-/// Runs the pair's real instruction and takes note of what it did to the word.
-pub(crate) fn pair(word: &atomic::AtomicU32, instruction: impl FnOnce()) {
-    step();
-    let place = with(|run| run.place(word.as_ptr().addr())).expect("a lock line");
-    let before = with(|run| run.last(place).value);
-    instruction();
-    with(|run| {
-        let after = run.read_real(place);
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
-        let change = |_| (after != before).then_some(after);
-        let _ = run.modify(place, change, success, failure);
-    });
 }
 
 /// A load from the robust list.

@@ -9,14 +9,14 @@ pub(crate) enum File {
     Waiting,
     Reservation,
     Poison,
-    ClearWaiters,
+    Users,
     RobustList,
     Find,
     Nested,
     Proof,
 }
 
-use File::{Nested, Reservation, RobustFutex, RobustList, Waiting};
+use File::{Nested, Reservation, RobustFutex, RobustList, Users, Waiting};
 
 #[derive(Debug)]
 pub(crate) struct Edit {
@@ -36,12 +36,12 @@ pub(crate) struct Mutant {
 }
 
 macro_rules! mutants {
-    ($($name:ident in $world:ident: $found:literal { $($file:ident: $from:literal => $to:literal;)+ })*) => {
+    ($($name:ident in $world:ident: $found:literal { $($file:ident: $from:literal => $to:literal;)* })*) => {
         &[$(Mutant {
             name: stringify!($name),
             world: stringify!($world),
             found: $found,
-            edits: &[$(Edit { file: $file, from: $from, to: $to }),+],
+            edits: &[$(Edit { file: $file, from: $from, to: $to }),*],
         }),*]
     };
 }
@@ -49,21 +49,17 @@ macro_rules! mutants {
 pub(crate) const MUTANTS: &[Mutant] = mutants! {
     // The waiters bit and its epoch.
     epoch_is_not_counted in four: "LOST" {
-        Waiting: "line.epoch.store(line.epoch.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);" => "";
-    }
-    epoch_is_read_too_late in four: "LOST" {
-        RobustFutex: "    let epoch = line.epoch.load(Ordering::Relaxed);\n" => "";
-        RobustFutex: "        clear_waiters(line, epoch);" => "        clear_waiters(line, line.epoch.load(Ordering::Relaxed));";
+        RobustFutex: "line.epoch.load(Ordering::Relaxed).wrapping_add(1);" => "line.epoch.load(Ordering::Relaxed);";
     }
     epoch_is_ignored in four: "LOST" {
-        RobustFutex: "        clear_waiters(line, epoch);" =>
-            "let _ = line.word.compare_exchange(WAITERS, 0, Ordering::AcqRel, Ordering::Relaxed);";
+        RobustFutex: "        let _ = line.word.compare_exchange(free, 0, Ordering::Relaxed, Ordering::Relaxed);" =>
+            "        let now = line.word.load(Ordering::Relaxed); if low(now) == WAITERS { let _ = line.word.compare_exchange(now, 0, Ordering::Relaxed, Ordering::Relaxed); }";
     }
     bit_is_dropped_by_who_acquires in three: "LOST" {
-        Waiting: "let held = if marked { tid | WAITERS } else { tid };" => "let held = tid;";
+        Waiting: "let held = if marked { owner | u64::from(WAITERS) } else { owner };" => "let held = owner;";
     }
     release_swaps_to_zero in three: "LOST" {
-        RobustFutex: "compare_exchange(tid | WAITERS, WAITERS, Ordering::Release" => "compare_exchange(tid | WAITERS, 0, Ordering::Release";
+        RobustFutex: "let free = pair(WAITERS, epoch);" => "let free = 0;";
     }
     release_wakes_nobody in three: "LOST" {
         RobustFutex: "if !matches!(futex::wake_one(&line.word, LOCKER), Ok(false)) {" => "if true {";
@@ -75,8 +71,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
             "let _ = seen; line.word.store(dead, Ordering::Release);";
     }
     dead_holder_is_marked_without_the_bit_and_acquired_so in unnoticed: "LOST" {
-        Waiting: "let dead = WAITERS | OWNER_DIED;" => "let dead = OWNER_DIED;";
-        Waiting: "let marked = seen & (WAITERS | OWNER_DIED) != 0;" => "let marked = seen & WAITERS != 0;";
+        Waiting: "let dead = pair(WAITERS | OWNER_DIED, high(seen));" => "let dead = pair(OWNER_DIED, high(seen));";
+        Waiting: "let marked = low(seen) & (WAITERS | OWNER_DIED) != 0;" => "let marked = low(seen) & WAITERS != 0;";
     }
     dead_holder_is_marked_relaxed in unnoticed: "RACE" {
         Waiting: "compare_exchange(seen, dead, Ordering::Release, Ordering::Relaxed)" =>
@@ -88,41 +84,40 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
             "compare_exchange(dead, dead, Ordering::Release, Ordering::Relaxed)";
     }
     namesake_is_taken_for_oneself in namesakes: "WouldDeadlock" {
-        Waiting: "self.interrupted.is_held() || self.me.list.contains(self.line.node.load(Ordering::Relaxed) as usize)" =>
+        Waiting: "self.me.list.has_one(|listed| listed == node || segment.is_some() && segment_of(listed) == segment)" =>
             "true";
     }
     death_does_not_poison in two: "POISON" {
-        Waiting: "    if seen & OWNER_DIED != 0 {\n        poison" => "    if false {\n        poison";
+        Waiting: "    if low(seen) & OWNER_DIED != 0 {\n        poison" => "    if false {\n        poison";
     }
     every_wake_up_poisons in three: "POISON" {
-        Waiting: "    if seen & OWNER_DIED != 0 {\n        poison" => "    if marked {\n        poison";
+        Waiting: "    if low(seen) & OWNER_DIED != 0 {\n        poison" => "    if marked {\n        poison";
     }
     node_is_not_pending_after_a_sleep in libc: "handed over" {
-        Waiting: "self.me.list.begin(RobustList::node(&self.line.word));" => "";
+        Waiting: "self.me.list.begin(RobustList::node(&self.line.word), high(self.owner));" => "";
     }
     node_is_not_pending_before_the_fast_acquisition in two: "handed over" {
-        RobustFutex: "    let node = RobustList::node(&line.word);\n    me.list.begin(node);\n" =>
-            "    let node = RobustList::node(&line.word);\n";
+        RobustFutex: "    let node = RobustList::node(&line.word);\n    list.begin(node, high(owner));\n    // Acquire" =>
+            "    let node = RobustList::node(&line.word);\n    // Acquire";
     }
     node_is_not_pending_before_the_slow_acquisition in two: "handed over" {
-        RobustFutex: "    let interrupted = me.list.interrupt(me.tid);\n    me.list.begin(node);" =>
-            "    let interrupted = me.list.interrupt(me.tid);";
-        Waiting: "self.me.list.begin(RobustList::node(&self.line.word));" => "";
+        RobustFutex: "    me.list.begin(node, users.slot());\n" => "";
+        Waiting: "self.me.list.begin(RobustList::node(&self.line.word), high(self.owner));" => "";
     }
     pending_is_cleared_before_the_fast_release in two: "handed over" {
         RobustFutex: "    list.unlink_alone();\n" => "    list.unlink_alone();\n    list.end();\n";
     }
     pending_is_cleared_before_the_slow_release in two: "LOST" {
-        RobustFutex: "    me.list.unlink(node);\n" => "    me.list.unlink(node);\n    me.list.end();\n";
+        RobustFutex: "    list.unlink(node);\n" => "    list.unlink(node);\n    list.end();\n";
     }
     pending_is_cleared_before_the_wake_up in three: "LOST" {
-        RobustFutex: "    unlock_and_wake(line, me.tid);\n    me.list.end();" => "    me.list.end();\n    unlock_and_wake(line, me.tid);";
+        RobustFutex: "    unlock_and_wake(line, owner);\n    list.end();" => "    list.end();\n    unlock_and_wake(line, owner);";
     }
     pending_is_left_by_who_fails in timed: "left" {
         RobustFutex: "            me.list.resume(interrupted);\n" => "";
     }
     pending_is_left_by_the_fast_path in two: "left" {
-        RobustFutex: "        me.list.end();\n        return false;" => "        return false;";
+        RobustFutex: "        list.end();\n        return false;" => "        return false;";
     }
     pending_is_left_by_the_fast_release in two: "left" {
         RobustFutex: "        point!(\"unlock: released\");\n        list.end();" => "        point!(\"unlock: released\");";
@@ -132,12 +127,48 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         RobustFutex: "        point!(\"unlock: released\");\n" => "        list.unlink_alone();\n";
     }
     node_is_unlinked_after_the_slow_release in two: "" {
-        RobustFutex: "    me.list.unlink(node);\n" => "";
-        RobustFutex: "        unlock_and_wake(line, me.tid);\n    }\n    me.list.resume(interrupted);" =>
-            "        unlock_and_wake(line, me.tid);\n    }\n    me.list.unlink(node);\n    me.list.resume(interrupted);";
+        RobustFutex: "    list.unlink(node);\n" => "";
+        RobustFutex: "        unlock_and_wake(line, owner);\n    }\n    list.resume(interrupted);" =>
+            "        unlock_and_wake(line, owner);\n    }\n    list.unlink(node);\n    list.resume(interrupted);";
     }
     node_is_not_linked in two: "" {
         RobustFutex: "        me.list.link_alone(node);\n        return Ok(Linked::Alone);" => "        return Ok(Linked::Alone);";
+    }
+
+    // Several PID namespaces.
+    death_is_believed_without_the_byte in several: "EXCLUSION" {
+        Users: "(self.are_in_one_namespace() || self.is_absent(high(seen)))" => "true";
+    }
+    own_byte_is_asked in several_threads: "EXCLUSION" {
+        Users: "slot != self.seat.slot() && self.seat.is_free(slot)" => "self.seat.is_free(slot)";
+    }
+    others_are_told_too_late_that_there_are_several in several_late: "EXCLUSION" {}
+    newcomer_has_the_slot_of_the_dead in several_reused: "circles" {}
+    live_holder_cannot_release_what_the_kernel_has_marked in several: "" {
+        RobustFutex: "    if !names(seen, owner) {\n        return;\n    }\n    // Only" =>
+            "    if low(seen) & !WAITERS != low(owner) {\n        return;\n    }\n    // Only";
+    }
+    wake_up_is_kept_by_who_gives_up_in_doubt in several_timed: "LOST" {
+        Waiting: "            let _ = futex::wake_one(&self.line.word, LOCKER);\n            return Err(Failure::TimedOut { holder: 0 });" =>
+            "            return Err(Failure::TimedOut { holder: 0 });";
+    }
+    who_doubts_has_no_timer in several: "" {
+        Waiting: "        let until = soon(self.doubt);\n" => "        let until = soon(HEARTBEAT);\n";
+    }
+    namesakes_word_is_ones_own_death in several_unnoticed: "EXCLUSION" {
+        Waiting: "            if self.users.are_in_one_namespace() {\n" => "            if true {\n";
+    }
+    ids_are_asked_across_namespaces in several_strangers: "EXCLUSION" {
+        Users: "closely && here && death::is_dead_thread(tid)" => "death::is_dead_thread(tid)";
+    }
+    flag_is_written_without_a_fence in several_stale: "EXCLUSION" {
+        Users: "        fence(Ordering::SeqCst);\n" => "";
+    }
+    flag_is_looked_at_without_a_fence in several_stale: "EXCLUSION" {
+        Users: "        fence(Ordering::Acquire); // pairs with the fence in `enter`\n" => "";
+    }
+    handler_lends_a_place_to_a_namesakes_lock in several_nested: "" {
+        Nested: "has_slot(node) && slot(node) != came_by" => "false";
     }
 
     // Time.
@@ -155,24 +186,24 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
 
     // Orders.
     fast_acquisition_is_relaxed in two: "RACE" {
-        RobustFutex: "compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed)" =>
-            "compare_exchange(0, me.tid, Ordering::Relaxed, Ordering::Relaxed)";
+        RobustFutex: "compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed)" =>
+            "compare_exchange(0, owner, Ordering::Relaxed, Ordering::Relaxed)";
     }
     slow_acquisition_is_relaxed in two: "RACE" {
         Waiting: "compare_exchange(seen, held, Ordering::Acquire, Ordering::Relaxed)" =>
             "compare_exchange(seen, held, Ordering::Relaxed, Ordering::Relaxed)";
     }
     fast_release_is_relaxed in two: "RACE" {
-        RobustFutex: "compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed)" =>
-            "compare_exchange(tid, 0, Ordering::Relaxed, Ordering::Relaxed)";
+        RobustFutex: "let released = line.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed)" =>
+            "let released = line.word.compare_exchange(owner, 0, Ordering::Relaxed, Ordering::Relaxed)";
     }
     slow_release_is_relaxed in among_others: "RACE" {
-        RobustFutex: "compare_exchange(me.tid, 0, Ordering::Release, Ordering::Relaxed)" =>
-            "compare_exchange(me.tid, 0, Ordering::Relaxed, Ordering::Relaxed)";
+        RobustFutex: "if line.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed)" =>
+            "if line.word.compare_exchange(owner, 0, Ordering::Relaxed, Ordering::Relaxed)";
     }
     waking_release_is_relaxed in three: "RACE" {
-        RobustFutex: "compare_exchange(tid | WAITERS, WAITERS, Ordering::Release, Ordering::Relaxed)" =>
-            "compare_exchange(tid | WAITERS, WAITERS, Ordering::Relaxed, Ordering::Relaxed)";
+        RobustFutex: "compare_exchange(seen, free, Ordering::Release, Ordering::Relaxed)" =>
+            "compare_exchange(seen, free, Ordering::Relaxed, Ordering::Relaxed)";
     }
 
     // The reservation.
@@ -180,8 +211,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Waiting: "self.sleep(WAITERS, LOCKER, end)?;" => "let _ = end; self.sleep(WAITERS, LOCKER, soon(HEARTBEAT))?;";
     }
     reservation_is_read_before_the_release in fair: "" {
-        RobustFutex: "    let epoch = line.epoch.load(Ordering::Relaxed);\n" =>
-            "    let epoch = line.epoch.load(Ordering::Relaxed);\n    let early = line.reservation.load(Ordering::Relaxed);\n";
+        RobustFutex: "    let free = pair(WAITERS, epoch);\n" =>
+            "    let free = pair(WAITERS, epoch);\n    let early = line.reservation.load(Ordering::Relaxed);\n";
         RobustFutex: "if let Some(reserved) = reservation::after_release(line) {" =>
             "if let Some(reserved) = Some(early).filter(|early| *early != 0) {";
     }
@@ -189,16 +220,14 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Waiting: "let _ = futex::wake_one(&self.line.word, HEIR);" => "";
     }
     lock_is_handed_to_the_heir_by_name in fair_deaths: "" {
-        Reservation: "let hash = tid.wrapping_mul(0x9e37_79b9) >> 16;" => "let hash = tid;";
-        RobustFutex: "    let epoch = line.epoch.load(Ordering::Relaxed);\n" =>
-            "    let epoch = line.epoch.load(Ordering::Relaxed);\n    let heir = line.reservation.load(Ordering::Relaxed) >> 16;\n";
-        RobustFutex: "compare_exchange(tid | WAITERS, WAITERS, Ordering::Release" =>
-            "compare_exchange(tid | WAITERS, heir | WAITERS, Ordering::Release";
-        Waiting: "            if seen & TID != 0 {\n                self.wait_behind" =>
-            "            if seen & TID == self.me.tid && self.has_slept { return Ok(()); }\n            if seen & TID != 0 {\n                self.wait_behind";
+        Reservation: "let hash = (owner.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u32;" => "let hash = owner as u32;";
+        RobustFutex: "    let free = pair(WAITERS, epoch);\n" =>
+            "    let heir = line.reservation.load(Ordering::Relaxed) >> 16;\n    let free = pair(heir | WAITERS, if heir == 0 { epoch } else { heir + 99 });\n";
+        Waiting: "            if is_owned(seen) {\n                self.wait_behind" =>
+            "            if low(seen) & TID == self.me.tid && self.has_slept { return Ok(()); }\n            if is_owned(seen) {\n                self.wait_behind";
     }
     nobody_stands_back in fair: "BYPASS" {
-        Waiting: "if seen == WAITERS\n" => "if false\n";
+        Waiting: "if low(seen) == WAITERS\n" => "if false\n";
     }
     reservation_is_left_when_no_heir_sleeps in fair: "BYPASS" {
         RobustFutex: "        reservation::end(line, reserved);\n" => "";
@@ -252,11 +281,11 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
 pub(crate) const EQUIVALENT: &[Mutant] = mutants! {
     // `take` sets the bit for whoever acquires from D, so D alone needs none.
     dead_holder_is_marked_without_the_bit in unnoticed: "" {
-        Waiting: "let dead = WAITERS | OWNER_DIED;" => "let dead = OWNER_DIED;";
+        Waiting: "let dead = pair(WAITERS | OWNER_DIED, high(seen));" => "let dead = pair(OWNER_DIED, high(seen));";
     }
     // The kernel and `mark_dead` leave the bit where it was, so there is a sleeper only if it is there.
     bit_is_only_kept_from_a_dead_holder in three: "" {
-        Waiting: "let held = if marked { tid | WAITERS } else { tid };" => "let held = tid | seen & WAITERS;";
+        Waiting: "let held = if marked { owner | u64::from(WAITERS) } else { owner };" => "let held = owner | seen & u64::from(WAITERS);";
     }
     // The fence before it is a release fence, too; and without that, the Release is enough here: the look that told of the
     // end is taken for ordered after it.

@@ -49,7 +49,12 @@ pub(crate) struct Thread {
     /// What a relaxed store publishes.
     pub(crate) released: View,
     /// The holder that its handle has last seen alive.
-    pub(crate) last_seen_alive: u32,
+    pub(crate) last_seen_alive: u64,
+    /// Threads of one process have one slot.
+    pub(crate) process: usize,
+    pub(crate) slot: u32,
+    pub(crate) namespace: u64,
+    pub(crate) remembered_slot: u32,
     /// Which of its operations it is in.
     pub(crate) round: usize,
     /// It is on its way to the lock, and so is in a loop that begins with a look at the word.
@@ -221,7 +226,8 @@ pub(crate) fn step() {
 fn yield_now() {
     let goes_on = with(|run| {
         run.next = run.decide(Some(run.current));
-        run.next == Some(run.current)
+        // It may have been killed with another thread of its process.
+        run.next == Some(run.current) && !matches!(run.me().state, State::Killed { .. })
     });
     if !goes_on {
         suspend();
@@ -236,7 +242,7 @@ pub(crate) fn private_step() {
     if let Some(noticed) = with(Run::dies) {
         with(|run| {
             run.say(|_| format!("DIES{}", if noticed { "" } else { " unnoticed" }));
-            run.me().state = State::Killed { noticed };
+            world::die(run, run.current, noticed);
             run.next = None;
         });
         loop {
@@ -365,7 +371,7 @@ impl Run {
             return None;
         }
         self.budget.deaths -= 1;
-        let is_holder = self.last(0).value as u32 & world::TID == self.me().tid;
+        let is_holder = self.ghost.owner[0] == Some(self.current);
         self.ghost.is_lossy |= choice == 2 && !is_holder;
         Some(choice == 1)
     }
@@ -460,7 +466,9 @@ impl Run {
             State::Fresh => {
                 i == 0
                     || (self.threads[i - 1].state != State::Fresh
-                        && (self.threads[i].tid != self.threads[i - 1].tid || self.threads[i - 1].state == State::Gone))
+                        && (!(self.world.namesakes || self.world.reuses_slots)
+                            || self.threads[i].tid != self.threads[i - 1].tid
+                            || self.threads[i - 1].state == State::Gone))
             }
             State::Ready | State::Walked | State::Killed { .. } => true,
             State::Asleep | State::Gone => false,
@@ -510,7 +518,8 @@ impl Run {
             State::Fresh => {
                 self.threads[i].state = State::Ready;
                 // An id is given out again after all that its last owner did.
-                if let Some(last) = (0..i).find(|last| self.threads[*last].tid == self.threads[i].tid) {
+                let is_namesake = |last: &usize| self.world.namesakes && self.threads[*last].tid == self.threads[i].tid;
+                if let Some(last) = (0..i).find(is_namesake) {
                     let view = self.threads[last].view;
                     self.threads[i].view.join(&view);
                 }
@@ -589,12 +598,22 @@ impl Run {
             place.clear();
             place.push(Message { value: 0, view: View::default(), author: usize::MAX });
         }
+        // All lines are the first one's.
+        for line in 0..self.world.lines {
+            let place = line * Self::PLACES + Self::NAMESPACE;
+            self.places[place][0].value = 1;
+            self.write_real(place, 1);
+        }
         self.changes = Default::default();
         self.fences = View::default();
         self.threads.clear();
-        for tid in self.world.tids() {
+        for (tid, process) in self.world.tids().zip(self.world.processes()) {
             self.threads.push(Thread {
                 tid,
+                process,
+                slot: self.world.slot(process),
+                namespace: if self.world.several { process as u64 + 1 } else { 1 },
+                remembered_slot: 0,
                 state: State::Fresh,
                 history: 0,
                 view: View::default(),
@@ -665,7 +684,8 @@ impl Run {
                 State::Walked => 5,
                 State::Gone => 6,
             };
-            hash = mixed(hash, state << 48 | (thread.depth as u64) << 32 | u64::from(thread.last_seen_alive));
+            hash = mixed(hash, state << 48 | (thread.depth as u64) << 32);
+            hash = mixed(hash, thread.last_seen_alive);
             if thread.state == State::Gone {
                 continue;
             }

@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 
 use crate::layout::LockLine;
+use crate::memory::atomic::AtomicU64;
 
 /// The lock lines and list heads of a world.
 #[repr(C, align(64))]
@@ -10,6 +11,52 @@ pub(crate) struct Lines {
     pub(crate) lines: [MaybeUninit<LockLine>; Self::MOST],
     /// `struct robust_list_head` of each thread.
     pub(crate) heads: [[usize; 3]; Self::THREADS],
+    /// The field of each line's header.
+    pub(crate) namespaces: [MaybeUninit<AtomicU64>; Self::MOST],
+}
+
+/// What is shared, and never dropped.
+#[derive(Debug)]
+pub(crate) struct Arc<T>(T);
+
+impl<T> From<T> for Arc<T> {
+    fn from(value: T) -> Self {
+        Self(value)
+    }
+}
+
+impl<T> std::ops::Deref for Arc<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// As `robust_list/came_by.rs`, for coroutines.
+pub(crate) mod came_by {
+    use crate::run::with;
+
+    pub(crate) fn remember(slot: u32) {
+        with(|run| run.me().remembered_slot = slot);
+    }
+
+    pub(crate) fn remembered() -> u32 {
+        with(|run| run.me().remembered_slot)
+    }
+}
+
+/// As `sync/node.rs`: here every node is a segment's.
+pub(crate) mod node {
+    use crate::run::with;
+
+    pub(crate) fn segment_of(node: usize) -> Option<[u64; 2]> {
+        with(|run| run.line_of(node)).map(|(line, _)| [line as u64, 0])
+    }
+
+    pub(crate) fn is_in_segment(node: usize) -> bool {
+        segment_of(node).is_some()
+    }
 }
 
 impl Lines {
@@ -23,6 +70,11 @@ impl Lines {
     pub(crate) fn line(&self, which: usize) -> &LockLine {
         // SAFETY: zeroed when a run begins; all bytes zero are a lock line.
         unsafe { self.lines[which].assume_init_ref() }
+    }
+
+    pub(crate) fn namespace(&self, which: usize) -> &AtomicU64 {
+        // SAFETY: as above.
+        unsafe { self.namespaces[which].assume_init_ref() }
     }
 }
 
@@ -72,19 +124,19 @@ pub(crate) mod os {
 
         use super::Deadline;
         use crate::kernel;
-        use crate::memory::atomic::AtomicU32;
+        use crate::memory::atomic::AtomicU64;
 
         pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
         pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
         pub(crate) const TID: u32 = libc::FUTEX_TID_MASK;
 
         #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
-        pub(crate) fn wait(word: &AtomicU32, expected: u32, classes: u32, until: Deadline) -> io::Result<bool> {
+        pub(crate) fn wait(word: &AtomicU64, expected: u32, classes: u32, until: Deadline) -> io::Result<bool> {
             Ok(kernel::wait(word.as_ptr().addr(), expected, classes, until.0))
         }
 
         #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
-        pub(crate) fn wake_one(word: &AtomicU32, classes: u32) -> io::Result<bool> {
+        pub(crate) fn wake_one(word: &AtomicU64, classes: u32) -> io::Result<bool> {
             Ok(kernel::wake(word.as_ptr().addr(), classes))
         }
 
@@ -97,22 +149,49 @@ pub(crate) mod os {
     pub(crate) mod death {
         use crate::kernel;
 
-        pub(crate) fn is_gone(tid: u32) -> bool {
+        pub(crate) fn is_dead_thread(tid: u32) -> bool {
             !kernel::thread_exists(tid)
         }
     }
 
-    pub(crate) mod process {
+    pub(crate) mod namespace {
+        use crate::run::with;
+
+        pub(crate) fn pid_namespace() -> u64 {
+            with(|run| run.me().namespace)
+        }
+    }
+
+    pub(crate) mod seat {
         use crate::kernel;
 
-        pub(crate) fn thread_exists(tid: u32) -> bool {
-            kernel::thread_exists(tid)
+        #[derive(Debug)]
+        pub(crate) struct Seat(u32);
+
+        impl Seat {
+            pub(crate) fn of(slot: u32) -> Self {
+                Self(slot)
+            }
+
+            pub(crate) fn slot(&self) -> u32 {
+                self.0
+            }
+
+            /// As the kernel answers: the own description is in nobody's way.
+            pub(crate) fn is_free(&self, slot: u32) -> bool {
+                slot == self.0 || kernel::is_free(slot)
+            }
+
+            /// Everybody keeps his descriptors.
+            pub(crate) fn is_mapped_by(&self, _tid: u32) -> bool {
+                false
+            }
         }
     }
 }
 
 pub(crate) mod spin {
-    use crate::memory::atomic::{AtomicU32, Ordering};
+    use crate::memory::atomic::{AtomicU64, Ordering};
     use crate::run::with;
     use crate::stubs::os::Deadline;
 
@@ -120,17 +199,17 @@ pub(crate) mod spin {
     pub(crate) struct SpinPolicy;
 
     impl SpinPolicy {
-        pub(crate) fn watch(&self, word: &AtomicU32, _end: Option<Deadline>, _has_slept: bool) -> u32 {
+        pub(crate) fn watch(&self, word: &AtomicU64, _end: Option<Deadline>, _has_slept: bool) -> u64 {
             // Between this look and the one before, others may do what they may also do before that one.
             word.look_again(Ordering::Relaxed)
         }
 
         /// Looking holders up shows nothing where the kernel reports every death.
-        pub(crate) fn was_seen_alive(&self, holder: u32) -> bool {
+        pub(crate) fn was_seen_alive(&self, holder: u64) -> bool {
             with(|run| !run.world.unnoticed || run.me().last_seen_alive == holder)
         }
 
-        pub(crate) fn note_alive(&self, holder: u32) {
+        pub(crate) fn note_alive(&self, holder: u64) {
             with(|run| run.me().last_seen_alive = holder);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::kernel;
 use crate::layout::LockLine;
-use crate::memory::atomic::Ordering;
+use crate::memory::atomic::{AtomicU64, Ordering};
 use crate::run::{Budget, Run, State, mixed, private_step, with};
 use crate::stubs::Lines;
 
@@ -18,9 +18,18 @@ const TOKEN: u32 = !0 << 16;
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
-    pub(crate) lock: fn(&LockLine, u32, usize, How) -> Outcome,
-    pub(crate) unlock: fn(&LockLine, u32, usize, bool, bool),
-    pub(crate) token: fn(u32) -> u32,
+    pub(crate) enter: fn(Who, &AtomicU64),
+    pub(crate) lock: fn(&LockLine, &AtomicU64, Who, How) -> Outcome,
+    pub(crate) unlock: fn(&LockLine, Who, bool, bool),
+    pub(crate) token: fn(u64) -> u32,
+}
+
+/// A thread, by its id, its handle's slot, and its robust list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Who {
+    pub(crate) tid: u32,
+    pub(crate) slot: u32,
+    pub(crate) head: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +64,14 @@ pub(crate) struct World {
     pub(crate) unnoticed: bool,
     /// The second thread has the first one's id, and begins when that one is gone.
     pub(crate) namesakes: bool,
+    /// Each process is in a PID namespace of its own, and their first threads have the same id. A process dies as a whole.
+    pub(crate) several: bool,
+    /// The first two threads are of one process.
+    pub(crate) shares: bool,
+    /// Wrong: a user says that there are several namespaces only after it has locked for the first time.
+    pub(crate) is_late: bool,
+    /// Wrong: the last user takes the slot of the first one, which has died with the lock.
+    pub(crate) reuses_slots: bool,
     /// Signal handlers that interrupt a sleep use a robust mutex of libc's, which leaves nothing pending.
     pub(crate) libc: bool,
     /// Each thread holds a lock of its own meanwhile.
@@ -64,9 +81,25 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn tids(&self) -> impl Iterator<Item = u32> {
-        let namesakes = u32::from(self.namesakes);
-        (1..=self.threads as u32).map(move |tid| if tid == 2 { tid - namesakes } else { tid })
+    pub(crate) fn tids(self) -> impl Iterator<Item = u32> {
+        (1..=self.threads as u32).map(move |number| {
+            if self.several {
+                1 + u32::from(self.shares && number == 2)
+            } else if number == 2 {
+                number - u32::from(self.namesakes)
+            } else {
+                number
+            }
+        })
+    }
+
+    pub(crate) fn processes(self) -> impl Iterator<Item = usize> {
+        (0..self.threads).map(move |thread| thread - usize::from(self.shares && thread > 0))
+    }
+
+    pub(crate) fn slot(self, process: usize) -> u32 {
+        let process = if self.reuses_slots && process == self.threads - 1 { 0 } else { process };
+        101 + process as u32
     }
 }
 
@@ -74,6 +107,8 @@ impl World {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ghost {
     holder: [Option<usize>; Lines::MOST],
+    /// Whom the word names, or named before the kernel took his namesake's death for his.
+    pub(crate) owner: [Option<usize>; Lines::MOST],
     /// An operation on it is under way in a nesting thread.
     is_sought: [bool; Lines::MOST],
     /// A holder died, and nobody has repaired the data.
@@ -94,6 +129,7 @@ impl Ghost {
         let mut hash = u64::from(self.is_lossy);
         for line in 0..Lines::MOST {
             let holder = self.holder[line].map_or(0, |thread| thread as u64 + 1);
+            let holder = self.owner[line].map_or(0, |thread| thread as u64 + 1) << 8 | holder;
             hash = mixed(hash, holder << 2 | u64::from(self.is_sought[line]) << 1 | u64::from(self.died[line]));
             hash = mixed(mixed(hash, self.data[line][0]), self.data[line][1]);
         }
@@ -108,6 +144,8 @@ impl Ghost {
 // Names and places.
 impl Run {
     pub(crate) const PLACES: usize = 6;
+    /// The place of the header's field.
+    pub(crate) const NAMESPACE: usize = 2;
 
     /// Which lock line an address is in, and where.
     pub(crate) fn line_of(&self, address: usize) -> Option<(usize, usize)> {
@@ -123,17 +161,23 @@ impl Run {
 
     /// Do others come to this location now? What only the holder touches belongs to the step before.
     pub(crate) fn is_contended(&mut self, place: usize) -> bool {
-        let word = self.last(place / Self::PLACES * Self::PLACES).value as u32;
-        matches!(place % Self::PLACES, 0 | 5) || word & TID != self.me().tid
+        match place % Self::PLACES {
+            0 | 5 => true,
+            Self::NAMESPACE => self.world.several,
+            _ => self.ghost.owner[place / Self::PLACES] != Some(self.current),
+        }
     }
 
     /// The location at an address.
     pub(crate) fn place(&self, address: usize) -> Option<usize> {
+        let namespaces = self.memory.namespaces.as_ptr().addr();
+        if let Some(offset) = address.checked_sub(namespaces).filter(|offset| *offset < 8 * self.world.lines) {
+            return Some(offset / 8 * Self::PLACES + Self::NAMESPACE);
+        }
         let (line, offset) = self.line_of(address)?;
         let field = match offset {
             8 => 0,
-            12 => 1,
-            48 => 2,
+            0 => 1,
             56 => 3,
             57 => 4,
             60 => 5,
@@ -143,27 +187,18 @@ impl Run {
     }
 
     fn address(&self, place: usize) -> usize {
-        let offset = [8, 12, 48, 56, 57, 60][place % Self::PLACES];
-        std::ptr::from_ref(&*self.memory).addr() + place / Self::PLACES * size_of::<LockLine>() + offset
-    }
-
-    pub(crate) fn read_real(&self, place: usize) -> u64 {
-        let address = self.address(place);
-        match place % Self::PLACES {
-            // SAFETY: an aligned field of a lock line, which is only changed through `UnsafeCell`s.
-            2 => unsafe { std::ptr::with_exposed_provenance::<u64>(address).read() },
-            // SAFETY: as above.
-            3 | 4 => u64::from(unsafe { std::ptr::with_exposed_provenance::<u8>(address).read() }),
-            // SAFETY: as above.
-            _ => u64::from(unsafe { std::ptr::with_exposed_provenance::<u32>(address).read() }),
+        if place % Self::PLACES == Self::NAMESPACE {
+            return self.memory.namespaces.as_ptr().addr() + place / Self::PLACES * 8;
         }
+        let offset = [8, 0, 0, 56, 57, 60][place % Self::PLACES];
+        std::ptr::from_ref(&*self.memory).addr() + place / Self::PLACES * size_of::<LockLine>() + offset
     }
 
     pub(crate) fn write_real(&mut self, place: usize, value: u64) {
         let address = self.address(place);
         match place % Self::PLACES {
             // SAFETY: an aligned field of a lock line, which is only changed through `UnsafeCell`s.
-            2 => unsafe { std::ptr::with_exposed_provenance_mut::<u64>(address).write(value) },
+            0 | Self::NAMESPACE => unsafe { std::ptr::with_exposed_provenance_mut::<u64>(address).write(value) },
             // SAFETY: as above.
             3 | 4 => unsafe { std::ptr::with_exposed_provenance_mut::<u8>(address).write(value as u8) },
             // SAFETY: as above.
@@ -200,7 +235,7 @@ impl Run {
     }
 
     pub(crate) fn place_name(&self, place: usize) -> String {
-        let name = ["word", "epoch", "node", "poison", "dirty", "reservation"][place % Self::PLACES];
+        let name = ["word", "epoch", "namespace", "poison", "dirty", "reservation"][place % Self::PLACES];
         if self.world.lines == 1 { name.to_owned() } else { format!("{name} {}", place / Self::PLACES) }
     }
 
@@ -208,15 +243,16 @@ impl Run {
         if !place.is_multiple_of(Self::PLACES) {
             return format!("{value:#x}");
         }
-        let value = value as u32;
+        let (value, high) = (value as u32, value >> 32);
         let owner = match value & TID {
             0 => "0".to_owned(),
-            tid => format!("T{tid}"),
+            tid => format!("id {tid}"),
         };
-        [("|W", WAITERS), ("|D", OWNER_DIED)]
+        let low = [("|W", WAITERS), ("|D", OWNER_DIED)]
             .iter()
             .filter(|(_, bit)| value & bit != 0)
-            .fold(owner, |text, (name, _)| text + name)
+            .fold(owner, |text, (name, _)| text + name);
+        format!("{{{low}, {high}}}")
     }
 
     pub(crate) fn address_name(&self, address: usize) -> String {
@@ -236,7 +272,19 @@ impl Run {
     /// Is the lock reserved for the thread?
     pub(crate) fn is_heir(&self, thread: usize, line: usize) -> bool {
         let reservation = self.last(line * Self::PLACES + 5).value as u32;
-        reservation != 0 && reservation & TOKEN == (self.subject.token)(self.threads[thread].tid) & TOKEN
+        reservation != 0 && reservation & TOKEN == (self.subject.token)(self.id(thread)) & TOKEN
+    }
+
+    /// As the word names the thread.
+    fn id(&self, thread: usize) -> u64 {
+        let thread = &self.threads[thread];
+        u64::from(thread.slot) << 32 | u64::from(thread.tid)
+    }
+
+    /// Does the word name the thread as its holder?
+    pub(crate) fn names(&self, line: usize, thread: usize) -> bool {
+        let word = self.last(line * Self::PLACES).value;
+        word & !u64::from(WAITERS | OWNER_DIED) == self.id(thread)
     }
 
     pub(crate) fn note_read(&mut self, place: usize, index: usize) {
@@ -253,20 +301,26 @@ impl Run {
         if !place.is_multiple_of(Self::PLACES) {
             return;
         }
-        let (line, before, value) = (place / Self::PLACES, before as u32, value as u32);
-        let mine = self.me().tid;
-        let owner = before & TID;
-        if owner != 0 && owner != value & TID && owner != mine {
-            let is_there = |thread: &crate::run::Thread| thread.tid == owner && thread.state != State::Gone;
-            if self.threads.iter().any(is_there) {
+        let line = place / Self::PLACES;
+        let (owner, me) = (self.ghost.owner[line], self.current);
+        let is_kernel = self.me().state == State::Walked;
+        if let Some(owner) = owner {
+            // In several namespaces, the kernel does not know better.
+            let is_mistake =
+                is_kernel && self.world.several && value == before & !u64::from(TID) | u64::from(OWNER_DIED);
+            if self.names(line, owner) || owner != me && is_mistake {
+                return;
+            }
+            self.ghost.owner[line] = None;
+            let is_dead = matches!(self.threads[owner].state, State::Walked | State::Gone);
+            if owner != me && !is_dead {
                 self.fail("EXCLUSION: the lock was taken from a holder who is there".to_owned());
             }
         }
-        if owner != 0 && value & TID == 0 && value & OWNER_DIED != 0 {
-            self.ghost.died[line] = true;
-        }
-        if owner == 0 && value & TID == mine {
-            self.ghost.waits_as_heir[self.current] = false;
+        if !is_kernel && self.names(line, me) {
+            self.ghost.owner[line] = Some(me);
+            self.ghost.waits_as_heir[me] = false;
+            let before = before as u32;
             if before & OWNER_DIED == 0 {
                 self.check_bypass(line, before);
             }
@@ -283,7 +337,7 @@ impl Run {
             return;
         }
         let place = line * Self::PLACES + 5;
-        let token = (self.subject.token)(self.threads[heir].tid) & TOKEN;
+        let token = (self.subject.token)(self.id(heir)) & TOKEN;
         let is_claim =
             |message: &crate::memory::Message| message.author == heir && message.value as u32 & TOKEN == token;
         let claimed = self.places[place].iter().rposition(is_claim).unwrap_or(0);
@@ -301,6 +355,22 @@ impl Run {
             node = self.word_at(node) & !1;
         }
         nodes
+    }
+}
+
+/// A thread dies; in several namespaces, its process does.
+pub(crate) fn die(run: &mut Run, thread: usize, noticed: bool) {
+    let process = run.threads[thread].process;
+    for i in 0..run.threads.len() {
+        if i != thread && (run.threads[i].process != process || !run.world.several || !run.threads[i].is_alive()) {
+            continue;
+        }
+        run.sleepers.retain(|sleeper| sleeper.thread() != i);
+        run.threads[i].state =
+            if run.threads[i].state == State::Fresh { State::Gone } else { State::Killed { noticed } };
+        for line in 0..run.world.lines {
+            run.ghost.died[line] |= run.ghost.owner[line] == Some(i);
+        }
     }
 }
 
@@ -325,6 +395,19 @@ pub(crate) fn forget(run: &mut Run, thread: usize) {
     run.ghost.may_die[thread] = false;
 }
 
+fn namespace(which: usize) -> &'static AtomicU64 {
+    let namespace: *const AtomicU64 = with(|run| std::ptr::from_ref(run.memory.namespace(which)));
+    // SAFETY: as above.
+    unsafe { &*namespace }
+}
+
+fn enter() {
+    let (subject, me) = who();
+    for which in 0..with(|run| run.world.lines) {
+        (subject.enter)(me, namespace(which));
+    }
+}
+
 fn line(which: usize) -> &'static LockLine {
     let line: *const LockLine = with(|run| std::ptr::from_ref(run.memory.line(which)));
     // SAFETY: in a box that lives as long as the search.
@@ -334,6 +417,9 @@ fn line(which: usize) -> &'static LockLine {
 /// What each thread does.
 pub(crate) fn body(thread: usize) {
     let world = with(|run| run.world);
+    if world.several && !world.is_late {
+        enter();
+    }
     if world.is_nesting && thread == 0 {
         nest();
     } else if world.among_others {
@@ -349,6 +435,9 @@ pub(crate) fn body(thread: usize) {
                 _ => How::Try,
             });
             operation(0, how);
+            if world.is_late && round == 0 {
+                enter();
+            }
         }
     }
     kernel::regular_end(thread);
@@ -413,14 +502,18 @@ pub(crate) fn handle_signal() {
     });
 }
 
-fn who() -> (&'static Subject, u32, usize) {
-    with(|run| (run.subject, run.me().tid, run.memory.heads[run.current].as_ptr().addr()))
+fn who() -> (&'static Subject, Who) {
+    with(|run| {
+        let head = run.memory.heads[run.current].as_ptr().addr();
+        let (tid, slot) = (run.me().tid, run.me().slot);
+        (run.subject, Who { tid, slot, head })
+    })
 }
 
 fn take(which: usize) -> bool {
-    let (subject, tid, head) = who();
+    let (subject, me) = who();
     with(|run| run.ghost.is_sought[which] = true);
-    let outcome = (subject.lock)(line(which), tid, head, How::Forever);
+    let outcome = (subject.lock)(line(which), namespace(which), me, How::Forever);
     with(|run| {
         run.ghost.is_sought[which] = false;
         run.ghost.holder[which] = Some(run.current);
@@ -434,18 +527,17 @@ fn take(which: usize) -> bool {
 }
 
 fn give_back(which: usize, alone: bool) {
-    let (subject, tid, head) = who();
+    let (subject, me) = who();
     with(|run| {
         run.access(which, true);
         run.ghost.holder[which] = None;
         run.ghost.is_sought[which] = true;
     });
-    (subject.unlock)(line(which), tid, head, alone, true);
+    (subject.unlock)(line(which), me, alone, true);
     with(|run| {
         run.ghost.is_sought[which] = false;
         run.say(|_| format!("lock {which} given back"));
-        let word = run.last(which * Run::PLACES).value as u32;
-        if word & TID == tid {
+        if run.names(which, run.current) {
             run.fail("a lock that was given back is still held".to_owned());
         }
     });
@@ -453,14 +545,14 @@ fn give_back(which: usize, alone: bool) {
 
 /// Locks, does something, unlocks.
 fn operation(which: usize, how: How) -> Outcome {
-    let (subject, tid, head) = with(|run| {
+    let (subject, me) = who();
+    with(|run| {
         if let How::Until(deadline) = how {
             run.ghost.deadline[run.current] = Some(deadline);
         }
         run.say(|_| format!("wants the lock: {how:?}"));
-        (run.subject, run.me().tid, run.memory.heads[run.current].as_ptr().addr())
     });
-    let outcome = (subject.lock)(line(which), tid, head, how);
+    let outcome = (subject.lock)(line(which), namespace(which), me, how);
     with(|run| {
         run.say(|_| format!("{outcome:?}"));
         let me = run.me();
@@ -478,7 +570,7 @@ fn operation(which: usize, how: How) -> Outcome {
                 run.ghost.holder[which] = None;
                 run.current % 2 == 0
             });
-            (subject.unlock)(line(which), tid, head, alone, looks);
+            (subject.unlock)(line(which), me, alone, looks);
         }
         Outcome::WouldBlock if how == How::Try => {}
         Outcome::TimedOut if matches!(how, How::Until(deadline) if deadline <= with(|run| run.clock)) => {}

@@ -12,10 +12,14 @@
 //!
 //! The interrupted operation may be libc's: then all this is the same. It may also be none at all: glibc leaves the slot
 //! set when a timed lock times out, and the mutex may be gone since; the wake-up finds that out.
+//!
+//! **Does the thread hold the lock?** Its id in the word says so of libc's mutexes. In the lock of a segment it may be that of
+//! a thread in another PID namespace, in whose node nothing may be written: so the slot must be the one by which this thread
+//! came to the lock, which it has remembered.
 
 use std::sync::atomic::{Ordering, compiler_fence};
 
-use super::{FUTEX_OFFSET, Node, PI, RobustList, WORD, load, owner, store};
+use super::{FUTEX_OFFSET, Node, PI, RobustList, WORD, came_by, load, owner, slot, store};
 use crate::fault::point;
 use crate::os::futex;
 
@@ -23,34 +27,34 @@ use crate::os::futex;
 #[derive(Debug)]
 pub(crate) struct Interrupted {
     pending: usize,
+    /// What the thread had remembered.
+    slot: u32,
     /// What stood in the pending node before it was put into the list.
     links: Option<[usize; 2]>,
 }
 
 impl Interrupted {
-    pub(crate) const NOTHING: Self = Self { pending: 0, links: None };
+    pub(crate) const NOTHING: Self = Self { pending: 0, slot: 0, links: None };
 
     pub(crate) fn is_nothing(&self) -> bool {
         self.pending == 0
-    }
-
-    /// Is it an operation on a lock that this thread holds, and that is not in its list by itself?
-    pub(crate) fn is_held(&self) -> bool {
-        self.links.is_some()
     }
 }
 
 impl RobustList {
     /// Before [`begin`](Self::begin), where the slot may be in use: by a lock that stands alone in the list, or by an
-    /// operation that is interrupted.
-    pub(crate) fn interrupt(self, tid: u32) -> Interrupted {
+    /// operation that is interrupted. `has_slot`: is the node one of ours, with a slot beside the thread id in its word?
+    pub(crate) fn interrupt(self, tid: u32, has_slot: fn(Node) -> bool) -> Interrupted {
         let pending = load(self.pending().addr());
+        let slot = came_by::remembered();
         let is_amid = pending != 0 && !self.contains(pending & !PI);
-        Interrupted { pending, links: if is_amid { self.lend_place(pending, tid) } else { None } }
+        let links = if is_amid { self.lend_place(pending, tid, has_slot, slot) } else { None };
+        Interrupted { pending, slot, links }
     }
 
     /// In the place of [`end`](Self::end).
     pub(crate) fn resume(self, interrupted: Interrupted) {
+        came_by::remember(interrupted.slot);
         self.name(interrupted.pending);
         point!("list: as it was pending");
         if let Some(links) = interrupted.links {
@@ -60,15 +64,14 @@ impl RobustList {
 
     /// Puts what is pending into the list if this thread holds it; gives what the node held.
     #[cold]
-    fn lend_place(self, pending: usize, tid: u32) -> Option<[usize; 2]> {
+    fn lend_place(self, pending: usize, tid: u32, has_slot: fn(Node) -> bool, came_by: u32) -> Option<[usize; 2]> {
         let node = pending & !PI;
         if !futex::wake_one_at(node.wrapping_add_signed(FUTEX_OFFSET)) {
             return None;
         }
         point!("list: interrupted, woke one");
-        // Where the word has this thread's id, nobody else writes the node: so the thread may do so before it is known
-        // to hold the lock.
-        if owner(node) != tid {
+        // Then nobody else writes the node: so the thread may do so before it is known to hold the lock.
+        if owner(node) != tid || has_slot(node) && slot(node) != came_by {
             return None;
         }
         let links = [load(node), load(node - WORD)];

@@ -1,0 +1,57 @@
+//! A handle's place among the users of a file: its open file description, and the presence byte that the description locks.
+//!
+//! The number of the byte is the handle's *slot*, by which the lock word names it. While the process lives, and has the
+//! handle, nobody else has the slot; when it dies, the kernel forgets the byte, and everybody can see that.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::descriptor::Descriptor;
+use super::file::Status;
+use super::{file_lock, process};
+
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) file: Descriptor,
+    /// 0: none yet.
+    slot: AtomicU32,
+}
+
+impl Seat {
+    pub(crate) fn new(file: File, status: Status) -> io::Result<Self> {
+        Ok(Self { file: Descriptor::new(file, status)?, slot: AtomicU32::new(0) })
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot.load(Ordering::Relaxed) // changed only before there is a handle, and in a child that has one thread
+    }
+
+    /// Takes a slot that nobody has, and that does not stand for a dead holder either. `false`: a stranger seems to have all.
+    pub(crate) fn take(&self, is_named: impl Fn(u32) -> io::Result<bool>) -> io::Result<bool> {
+        let slot = file_lock::mark_present(self.file.known(), is_named)?;
+        self.slot.store(slot.unwrap_or(0), Ordering::Relaxed);
+        Ok(slot.is_some())
+    }
+
+    /// Puts another description of the file, which has the byte of this slot, in the place of its own.
+    pub(crate) fn replace_by(&self, other: File, slot: u32) -> bool {
+        // In this order: what asks in between, from a signal handler, asks for its own slot no more than before.
+        let replaced = self.file.replace_by(other);
+        if replaced {
+            self.slot.store(slot, Ordering::Relaxed);
+        }
+        replaced
+    }
+
+    /// Does no other description have this byte? `false` if it cannot be asked any more. Not to be asked for the own one.
+    pub(crate) fn is_free(&self, slot: u32) -> bool {
+        self.file.get().is_some_and(|file| file_lock::is_present(file, slot).is_ok_and(|is_present| !is_present))
+    }
+
+    /// Is a thread of this id seen to have the file mapped?
+    pub(crate) fn is_mapped_by(&self, tid: u32) -> bool {
+        process::maps(tid, self.file.opened())
+    }
+}
