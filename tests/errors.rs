@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::time::Duration;
 
 use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, remove};
-use support::{Scratch, exists, is_root, path, play, ready_to_die, say, spawn};
+use support::{Scratch, assert_error, check, exists, is_root, path, play, ready_to_die, say, spawn};
 
 #[test]
 fn child() {
@@ -26,34 +26,6 @@ fn hold(name: &str) {
     let value = SharedValue::<u32>::open(name).unwrap();
     let _guard = value.lock().unwrap();
     ready_to_die();
-}
-
-/// Checks what every message must have, that `Debug` shows it as well, and that a report of the whole chain, as `anyhow`
-/// prints it, says nothing twice.
-#[track_caller]
-fn check(error: &Error, name: &str, words: &[&str]) {
-    let message = error.to_string();
-    assert!(message.contains(&format!("{name:?}")), "no name: {message}");
-    assert_eq!(error.name(), name);
-    for word in words {
-        assert!(message.contains(word), "no {word:?}: {message}");
-    }
-    let shown = format!("{error:?}");
-    assert!(shown.contains(&message));
-    let mut source = std::error::Error::source(error);
-    while let Some(below) = source {
-        assert!(!message.contains(&below.to_string()), "twice: {message}, and {below}");
-        assert!(shown.contains(&below.to_string()), "no {below}: {shown}");
-        source = below.source();
-    }
-}
-
-macro_rules! assert_error {
-    ($result:expr, $variant:ident, $name:expr, $words:expr) => {{
-        let error = $result.err().expect("an error");
-        assert!(matches!(error, Error::$variant { .. }), "{error:?}");
-        check(&error, $name, &$words);
-    }};
 }
 
 #[test]
@@ -161,110 +133,6 @@ fn strangers_files_are_neither_adopted_nor_removed() {
     fs::create_dir(path(&name)).unwrap();
     all(&["directory"]);
     fs::remove_dir(path(&name)).unwrap();
-}
-
-/// A persistent segment without users, as bytes to be damaged.
-fn damaged(damage: impl FnOnce(&fs::File)) -> Scratch {
-    let name = Scratch::new("damaged");
-    drop(SharedValue::options().persistent(true).create(&name, 7u64).unwrap());
-    damage(&fs::OpenOptions::new().write(true).open(path(&name)).unwrap());
-    name
-}
-
-#[test]
-fn a_truncated_segment_says_how_long_it_should_be() {
-    for len in [8, 100, 511, 512, 600, 640, 703] {
-        let name = damaged(|file| file.set_len(len).unwrap());
-        assert_error!(SharedValue::<u64>::open(&name), Truncated, &name, [&format!("found {len}")]);
-        remove(&name).unwrap(); // asked for by name, a damaged segment of ours goes
-    }
-}
-
-#[test]
-fn every_damaged_header_field_has_its_own_message() {
-    for (offset, bytes, word) in [
-        (8, vec![9, 0, 0, 0], "version 9"),
-        (12, vec![1, 2, 3, 4], "byte order"),
-        (16, vec![32, 0, 0, 0], "32-bit"),
-        (20, vec![1, 2, 0, 0], "header of"),
-        (24, vec![0; 8], "in 0 bytes"),
-        (48, vec![4, 0, 0, 0], "kind 4 (an event), which needs a version"),
-        (48, vec![5, 0, 0, 0], "kind 5 (a read-write lock), which needs a version"),
-        (48, vec![6, 0, 0, 0], "kind 6 (a semaphore), which needs a version"),
-        (48, vec![9, 0, 0, 0], "3: SharedLock), found kind 9;"),
-        (52, vec![9, 0, 0, 0], "lock kind 9"),
-        (56, vec![0xf0, 0, 0, 0], "flags"),
-        (60, vec![0xff, 0, 0, 0], "type name of 255"),
-        (64, vec![0xff; 8], "size"),
-        (72, vec![3, 0, 0, 0], "alignment 3"),
-        (80, vec![2, 0, 0, 0], "2 elements"),
-        (88, vec![1, 0, 0, 0], "at 1 in"),
-        (120, vec![0xff], "not UTF-8"),
-        (130, vec![1], "behind the type name"),
-        (248, vec![32, 0, 0, 0], "no reader slots, found 32 reader slots, which need a version"),
-        (252, vec![3, 0, 0, 0], "no permits, found 3 permits, which need a version"),
-        (256, vec![1, 2, 0, 0], "found 513 bytes of a schema behind the data, which need a version"),
-        (260, vec![1, 0, 0, 0], "C library 1 for lock kind Futex"),
-        (264, vec![1], "reserved"),
-        (511, vec![0x80], "reserved"),
-    ] {
-        let name = damaged(|file| file.write_all_at(&bytes, offset).unwrap());
-        let error = SharedValue::<u64>::open(&name).unwrap_err();
-        assert!(matches!(error, Error::NotASegment { .. } | Error::UnsupportedFormat { .. }), "{error:?}");
-        check(&error, &name, &[word]);
-        // Whatever is wrong with it, it is ours.
-        remove(&name).unwrap();
-        assert!(!exists(&name));
-    }
-}
-
-/// They are kept for those who wait for more than the lock, and for readers side by side: this build would not tell them
-/// anything.
-#[test]
-fn lines_that_nobody_fills_are_refused_when_somebody_does() {
-    for at in [576, 600, 639] {
-        let name = damaged(|file| file.write_all_at(&[1], at).unwrap());
-        let words = ["a wait line of zeros, found one that is in use, which needs a version of robust-shm"];
-        assert_error!(SharedValue::<u64>::open(&name), UnsupportedFormat, &name, words);
-        assert_error!(SharedValue::create(&name, 1u64), UnsupportedFormat, &name, words);
-        assert_error!(SegmentInfo::of(&name), UnsupportedFormat, &name, words);
-        remove(&name).unwrap();
-    }
-    let name = Scratch::new("readers");
-    drop(SharedArray::<u8, 4>::options().persistent(true).create(&name).unwrap());
-    fs::OpenOptions::new().write(true).open(path(&name)).unwrap().write_all_at(&[1], 640).unwrap();
-    assert_error!(SharedArray::<u8, 4>::open(&name), UnsupportedFormat, &name, ["a reader line of zeros"]);
-    remove(&name).unwrap();
-}
-
-/// Also when that other version's header is shorter than ours, or this one was cut short: then the version comes first.
-#[test]
-fn a_file_of_another_format_version_is_told_both_versions() {
-    for version in [0u32, 1, 3, u32::MAX] {
-        for len in [704, 511, 16] {
-            let name = damaged(|file| {
-                file.write_all_at(&version.to_ne_bytes(), 8).unwrap();
-                file.set_len(len).unwrap();
-            });
-            let both = [
-                "format version 2, which is this program's".to_owned(),
-                format!("format version {version}, which is the file's"),
-            ];
-            let both = both.each_ref().map(String::as_str);
-            assert_error!(SharedValue::<u64>::open(&name), UnsupportedFormat, &name, both);
-            assert_error!(SharedLock::create(&name), UnsupportedFormat, &name, both);
-            assert_error!(SegmentInfo::of(&name), UnsupportedFormat, &name, both);
-        }
-    }
-}
-
-#[test]
-fn a_segment_of_another_version_is_removed_by_request_and_the_error_says_so() {
-    let name = damaged(|file| file.write_all_at(&99u32.to_ne_bytes(), 8).unwrap());
-    assert_error!(SharedValue::create(&name, 1u64), UnsupportedFormat, &name, ["version 99", "call remove"]);
-    assert!(exists(&name));
-    remove(&name).unwrap();
-    drop(SharedValue::create(&name, 1u64).unwrap());
 }
 
 fn set_limit_on_files(to: u64) {

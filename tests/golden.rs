@@ -214,7 +214,7 @@ fn made_anew(golden: &Golden) -> Option<Vec<u8>> {
     set(104, &1_767_225_600_000_000_000u64.to_le_bytes()); // created when 2026 began
     set(112, &4242u32.to_le_bytes()); // by this process
     set(116, &1000u32.to_le_bytes()); // of this user
-    set(528, &[0; 40]); // where the last holder had its list
+    set(528, &[0; 32]); // where the last holder had its list
     Some(bytes)
 }
 

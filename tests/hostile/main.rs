@@ -8,6 +8,7 @@ mod bytes;
 mod contents;
 mod faces;
 mod files;
+mod headers;
 mod lockers;
 mod model;
 mod mutation;

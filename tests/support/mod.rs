@@ -11,9 +11,12 @@ use std::time::Duration;
 use robust_shm::LockKind;
 
 mod forked;
+mod messages;
 mod patience;
 
 pub use forked::{Forked, end_with, fork};
+pub(crate) use messages::assert_error;
+pub use messages::check;
 use patience::Patience;
 pub use patience::Stopwatch;
 
