@@ -1,4 +1,4 @@
-//! The guide: pages for users, and one for whoever works on this crate.
+//! The guide: pages for users, and two for whoever works on this crate or beside it.
 //!
 //! | page | for the question |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | [`performance`] | what does it cost? |
 //! | [`python`] | I know `multiprocessing`: what is what? |
 //! | [`errors`] | what does this message mean? |
+//! | [`format`](mod@format) | which byte is where, for a program in another language? |
 //! | [`internals`] | how does it work, and where do I change it? |
 
 macro_rules! page {
@@ -31,4 +32,5 @@ page!(limits, "guide/limits.md");
 page!(performance, "guide/performance.md");
 page!(python, "guide/python.md");
 page!(errors, "guide/errors.md");
+page!(format, "guide/format.md");
 page!(internals, "guide/internals.md");

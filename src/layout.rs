@@ -18,6 +18,8 @@ use std::mem::{offset_of, size_of};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 mod body;
+#[cfg(test)]
+mod documented;
 mod header;
 
 pub(crate) use body::{BODY_OFFSET, CommitLine, FRONT, MAX_VALUE, elements_offset, is_small, slot_offsets, words};
@@ -102,4 +104,16 @@ impl LockLine {
         let start = offset_of!(LockLine, links) as isize - offset_of!(LockLine, word) as isize;
         start..start + size_of::<[u8; 32]>() as isize
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::documented::{assert_describes, fields};
+    use super::*;
+
+    #[test]
+    fn the_documentation_describes_each_byte_of_the_lock_line() {
+        let fields = fields!(LockLine: epoch process_shared word links record poison dirty _zero reservation);
+        assert_describes("LockLine", size_of::<LockLine>(), &format!(" at {LOCK_OFFSET}"), &fields);
+    }
 }

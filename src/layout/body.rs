@@ -135,3 +135,37 @@ pub(super) fn extent(shape: Shape) -> Option<(u64, u64)> {
         Body::Nothing => Some((BODY_OFFSET as u64, BODY_OFFSET as u64)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::documented::{assert_describes, fields, table};
+    use super::*;
+    use crate::kind::Kind;
+
+    #[test]
+    fn the_documentation_describes_each_byte_of_what_stands_behind_the_lock_line() {
+        let place = |at: usize, of: &str| format!(" at {at}{of}");
+        let fields = fields!(WaitLine: gate at_gate watchers owed _zero lockers conditions);
+        assert_describes("WaitLine", size_of::<WaitLine>(), &place(WAIT_OFFSET, ""), &fields);
+        let fields = fields!(Condition: notified credit waiting);
+        assert_describes("Condition", size_of::<Condition>(), "", &fields);
+        let fields = fields!(ReaderLine: mask drain _zero);
+        assert_describes("ReaderLine", size_of::<ReaderLine>(), &place(BODY_OFFSET, ", of an array"), &fields);
+        let fields = fields!(CommitLine: commits begun small);
+        assert_describes("CommitLine", size_of::<CommitLine>(), &place(BODY_OFFSET, ", of a value"), &fields);
+    }
+
+    #[test]
+    fn the_examples_of_the_documentation_are_so() {
+        let examples = table("Data", "type");
+        assert!(examples.len() > 5);
+        for row in examples {
+            let [kind, elem_size, elem_align, len, data_offset, total_len] =
+                [1, 2, 3, 4, 5, 6].map(|cell| row[cell].parse::<u64>().expect("a number"));
+            let kind = Kind::from_stored(kind as u32).expect("a kind");
+            let shape = Shape { kind, elem_size, elem_align, len: Some(len) };
+            assert!(shape.is_plausible(), "{row:?}");
+            assert_eq!(extent(shape), Some((data_offset, total_len)), "{row:?}");
+        }
+    }
+}

@@ -359,3 +359,60 @@ fn unsupported(name: &Name, expected: impl Into<String>, found: impl Into<String
 pub(crate) fn truncated(name: &Name, expected: u64, found: u64) -> Error {
     Error::Truncated { name: name.shared(), expected, found }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::documented::{assert_describes, fields, table};
+    use super::*;
+
+    #[test]
+    fn the_documentation_describes_each_byte_of_the_header() {
+        let fields = fields!(Header:
+            magic version byte_order pointer_width header_len total_len id kind lock_kind flags type_name_len elem_size
+            elem_align len data_offset pid_namespace created creator_pid creator_uid type_name readers permits schema_len
+            c_library reserved);
+        assert_describes("Header", HEADER_LEN, " at 0", &fields);
+    }
+
+    #[test]
+    fn the_documentation_tells_the_numbers_in_the_header() {
+        let rows = table("`Header`", "at");
+        let what = |field: &str| rows.iter().find(|row| row[2] == field).expect("a field")[3].clone();
+        let magic = MAGIC.map(|byte| format!("{byte:02x}")).join(" ");
+        for (field, words) in [
+            ("magic", magic),
+            ("version", format!("{FORMAT_VERSION}. ")),
+            ("byte_order", format!("{BYTE_ORDER:#010x}")),
+            ("pointer_width", usize::BITS.to_string()),
+            ("header_len", HEADER_LEN.to_string()),
+            ("flags", format!("{PERSISTENT}: persistent. {TAGGED}: type_name is a tag. {POISON_OFF}: without poison")),
+            ("flags", format!("{:#x}", Header::UNFINISHED)),
+            ("elem_align", format!("to {},{:03}", PAGE / 1000, PAGE % 1000)),
+            ("type_name_len", format!("0 to {TYPE_NAME_LEN}")),
+        ] {
+            assert!(what(field).contains(&words), "not {words}: {}", what(field));
+        }
+        let lock_kinds = what("lock_kind");
+        for number in 0..10 {
+            assert_eq!(
+                LockKind::from_stored(number).is_some(),
+                lock_kinds.contains(&format!("{number}: ")),
+                "{number}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_documentation_numbers_the_kinds() {
+        for row in table("`Header`", "kind") {
+            let number = row[1].parse().expect("a number");
+            match Kind::from_stored(number) {
+                Some(kind) => assert_eq!(kind.name(), row[0]),
+                None => assert_eq!(
+                    format!("kind {number} ({}), which needs a version of robust-shm that has it", row[0]),
+                    kind::describe_unknown(number)
+                ),
+            }
+        }
+    }
+}
