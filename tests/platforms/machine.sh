@@ -32,7 +32,7 @@ boot() { # ARCHITECTURE
     done
     cp "$programs/busybox-static/bin/busybox" "$programs/util-linux/usr/bin/unshare" "$root/bin/"
     cp -L "$result"/tests/* "$here/run-tests.sh" "$root/tests/"
-    cp -r src "$root$repository/" # a test reads it
+    cp -r src tests "$root$repository/" # read by tests
     sed "s/@SECONDS@/$seconds/" "$here/init.sh" >"$root/init"
     chmod +x "$root/init"
     (cd "$root" && find . | cpio -o -H newc --quiet -R 0:0 | gzip -1) >"$result/initrd.gz"
