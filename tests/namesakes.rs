@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use robust_shm::{LockError, SharedArray, SharedLock, SharedValue};
 use support::{
-    Family, Heard, Random, Role, Scratch, can_unshare, member, own_tid, path, pause, play, say, spawn_through, until,
-    within_limit,
+    Family, Heard, Random, Role, Scratch, can_unshare, fork, member, own_tid, path, pause, play, say, spawn_through,
+    until, within_limit,
 };
 
 #[test]
 fn child() {
-    play(&[("holds", holds), ("waits", waits), ("locks two", locks_two), ("storms", storms)]);
+    play(&[("holds", holds), ("waits", waits), ("locks two", locks_two), ("siblings", siblings), ("storms", storms)]);
 }
 
 /// A shell's way into a new PID namespace. Without a `/proc` of its own, because what is told of it is not the same then.
@@ -171,6 +171,43 @@ fn another_ones_lock_at_the_same_address_is_not_ones_own() {
     for mut child in children {
         child.go_on();
         child.join();
+    }
+}
+
+const SIBLINGS: usize = 20;
+
+/// Forks children, each of which has a child of its own that is the first of a PID namespace.
+fn siblings(name: &str) {
+    let lock = SharedLock::create(name).unwrap();
+    drop(lock.lock().unwrap());
+    let (mut stay, go) = std::io::pipe().unwrap();
+    let mut go = Some(go);
+    let children: Vec<_> = (0..SIBLINGS)
+        .map(|_| {
+            fork(|| {
+                drop(go.take());
+                // SAFETY: takes an integer; this process makes no threads.
+                assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
+                fork(|| {
+                    assert_eq!(std::process::id(), 1);
+                    let _ = std::io::Read::read(&mut stay, &mut [0]);
+                })
+                .join();
+            })
+        })
+        .collect();
+    let wanted = 1 + 2 * SIBLINGS;
+    until("a place of its own for each", || (lock.info().unwrap().attached() == wanted).then_some(()));
+    drop(go.take());
+    children.into_iter().for_each(support::Forked::join);
+}
+
+/// Once they drew the same numbers, one after the other, because only their process ids set them apart; and the last ones
+/// went on with their parent's place.
+#[test]
+fn siblings_that_are_each_the_first_of_a_namespace_have_places_of_their_own() {
+    if can_contain() {
+        support::spawn("siblings", &Scratch::new("siblings")).join();
     }
 }
 

@@ -35,8 +35,7 @@ const RESERVED: usize = 248;
 /// In the place of a PID namespace: the segment has, or has had, users in several.
 pub(crate) const SEVERAL_NAMESPACES: u64 = u64::MAX;
 
-/// What a segment is. Only `pid_namespace` ever changes: a user in another one writes [`SEVERAL_NAMESPACES`]; whoever takes
-/// over a persistent segment without users, its own.
+/// What a segment is. Only `pid_namespace` ever changes: a user in another one writes [`SEVERAL_NAMESPACES`], for good.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {

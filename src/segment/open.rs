@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::mem::offset_of;
 
 use super::found::{self, Excluded, Found, Open, Valid, check_owner, os_error, read_header};
 use super::orphan::Orphan;
@@ -192,8 +191,7 @@ fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
 }
 
 /// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock is dead,
-/// whatever namespace it was in, and from now on ours counts. Unless somebody is left who is no user any more, and has it
-/// mapped yet: a process that is exiting.
+/// whatever namespace it was in. (The namespace stays: in another one, somebody may be left who has lost his descriptors.)
 ///
 /// But one that lives here and has the file mapped is a user whose descriptors its program has closed, and its lock is
 /// its own.
@@ -213,11 +211,6 @@ fn take_over(file: &File, status: &Status, valid: &Valid) -> io::Result<()> {
     if next != line {
         file::write_at(file, &next, LOCK_OFFSET as u64)?;
         point!("take over: lock written");
-    }
-    let namespace = os::namespace::pid_namespace();
-    if valid.header.pid_namespace != namespace && file_lock::count_present(file)? == 0 {
-        file::write_at(file, &namespace.to_ne_bytes(), offset_of!(Header, pid_namespace) as u64)?;
-        point!("take over: namespace written");
     }
     Ok(())
 }

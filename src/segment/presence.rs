@@ -64,7 +64,7 @@ impl Presence {
     /// Of a file that was opened when `forks` forks had begun.
     pub(super) fn new(file: File, status: Status, name: &Name, persistent: bool, forks: u32) -> io::Result<Self> {
         Ok(Self {
-            seat: Arc::new(Seat::new(file, status)?),
+            seat: Arc::new(Seat::new(file, status, name)?),
             name: name.clone(),
             keeps_name: AtomicBool::new(persistent),
             is_retracted: AtomicBool::new(false),
@@ -162,8 +162,10 @@ impl Presence {
         }
         let Some((stage, file)) = self.begin_leaving() else { return };
         let slot = self.seat.slot();
-        // To close the description would let the holder look dead. The name is left to who uses it next.
-        if self.may_be_shared() && stage != ANNOUNCED && is_named(file, slot).unwrap_or(true) {
+        // To close the description would let a holder look dead: here, for a moment only, and to those who do not see what
+        // this process has mapped. The name is left to who uses it next.
+        let may_matter = || is_named(file, slot).unwrap_or(true) || !is_used_here_only(file);
+        if stage != ANNOUNCED && self.may_be_shared() && may_matter() {
             return;
         }
         let mut interim = None;
@@ -285,6 +287,12 @@ impl Presence {
         point!("fork: own description shared");
         Ok(is_shared && self.seat.replace_by(own, slot))
     }
+}
+
+/// Are all users in this PID namespace?
+fn is_used_here_only(file: &File) -> bool {
+    let header = found::read_header(file).ok().flatten();
+    header.is_some_and(|header| header.pid_namespace == os::namespace::pid_namespace())
 }
 
 /// Does the lock name this slot, as that of its holder or of a dead one?

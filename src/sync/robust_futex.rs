@@ -108,7 +108,7 @@ pub(super) fn lock_slow(
     let interrupted = me.list.interrupt(me.tid, node::is_in_segment);
     users.enter();
     me.list.begin(node, users.slot());
-    match waiting::acquire(line, me, users, wait, spin, poison) {
+    match waiting::acquire(line, me, users, wait, spin, poison, interrupted.is_of(node)) {
         Ok(()) => {}
         // The list is the child's now, and the fork has emptied it.
         Err(Failure::Forked) => return Err(Failure::Forked),

@@ -73,7 +73,7 @@ pub(super) enum Failure {
 }
 
 /// Makes the word name `me`, with everything that depends on its being free: poison, reservation. The caller has
-/// named the lock as pending.
+/// named the lock as pending; `has_interrupted`: it was already.
 #[cold]
 pub(super) fn acquire(
     line: &LockLine,
@@ -82,6 +82,7 @@ pub(super) fn acquire(
     wait: Wait,
     spin: &SpinPolicy,
     poison: Poison,
+    has_interrupted: bool,
 ) -> Result<(), Failure> {
     let owner = pair(me.tid, users.slot());
     let token = Token::of(owner);
@@ -93,6 +94,7 @@ pub(super) fn acquire(
         wait,
         spin,
         poison,
+        has_interrupted,
         token,
         has_slept: false,
         was_woken: false,
@@ -119,6 +121,7 @@ struct Waiter<'a> {
     wait: Wait,
     spin: &'a SpinPolicy,
     poison: Poison,
+    has_interrupted: bool,
     token: Token,
     has_slept: bool,
     /// Has the last sleep been ended by a wake-up? Then this thread must act on it, or pass it on.
@@ -190,13 +193,18 @@ impl Waiter<'_> {
             if self.is_own() {
                 return Err(Failure::WouldDeadlock);
             }
-            if self.users.are_in_one_namespace() {
+            if self.users.are_in_one_namespace() && self.me.is_current() {
                 // A word with our id that is not in our list is a dead namesake's: ids are given out again.
                 mark_dead(self.line, seen);
                 return Ok(());
             }
         }
-        if self.is_gone(seen) {
+        let is_gone = self.is_gone(seen);
+        // The look may have taken time.
+        if !self.me.is_current() {
+            return Err(Failure::Forked);
+        }
+        if is_gone {
             mark_dead(self.line, seen);
             return Ok(());
         }
@@ -226,8 +234,9 @@ impl Waiter<'_> {
         if matches!(self.wait, Wait::No) {
             return Err(Failure::WouldBlock);
         }
-        // The word does not name a thread any more.
-        if self.is_own() {
+        // The word does not name a thread any more. A handler that has interrupted an operation on this very lock cannot know
+        // whether its thread holds it; if that is not so, another thread of the handle does.
+        if self.is_own() || self.has_interrupted && high(seen) == high(self.owner) {
             return Err(Failure::WouldDeadlock);
         }
         if self.time_is_up {

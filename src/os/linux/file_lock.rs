@@ -80,8 +80,9 @@ pub(crate) fn release_name(file: &File) -> io::Result<()> {
 /// seems to have locked all of them.
 pub(crate) fn mark_present(file: &File, is_named: impl Fn(u32) -> io::Result<bool>) -> io::Result<Option<u32>> {
     const ATTEMPTS: usize = 16;
-    for _ in 0..ATTEMPTS {
-        let slot = (super::random_place() >> 32) as u32;
+    // From the kernel: children of one process that are each the first of a PID namespace would else draw the same.
+    let ids = std::iter::repeat_with(super::random_id).flatten();
+    for slot in ids.flat_map(|id| [id as u32, (id >> 32) as u32]).take(ATTEMPTS) {
         if slot == 0 || !try_mark(file, slot)? {
             continue;
         }

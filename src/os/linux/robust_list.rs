@@ -256,18 +256,18 @@ fn load(address: usize) -> usize {
 
 /// The thread id in the futex word that belongs to a node. Callers have found out that the word is there.
 fn owner(node: Node) -> u32 {
-    half(node, 0) & libc::FUTEX_TID_MASK
-}
-
-/// The slot in the lock word that belongs to a node of a segment.
-fn slot(node: Node) -> u32 {
-    half(node, size_of::<u32>())
-}
-
-fn half(node: Node, offset: usize) -> u32 {
-    let half = ptr::with_exposed_provenance::<u32>(node.wrapping_add_signed(FUTEX_OFFSET) + offset);
+    let word = ptr::with_exposed_provenance::<u32>(node.wrapping_add_signed(FUTEX_OFFSET));
     // SAFETY: the word is mapped and aligned, by the rule above.
-    unsafe { ptr::read_volatile(half) }
+    let word = unsafe { ptr::read_volatile(word) };
+    word & libc::FUTEX_TID_MASK
+}
+
+/// The thread id and the slot in the word that belongs to a node of a segment, read at once: in between, others come and go.
+fn whole(node: Node) -> u64 {
+    let word = ptr::with_exposed_provenance::<u64>(node.wrapping_add_signed(FUTEX_OFFSET));
+    // SAFETY: as above; such a word has 64 bits, and is aligned to them.
+    let word = unsafe { ptr::read_volatile(word) };
+    word & !u64::from(libc::FUTEX_WAITERS | libc::FUTEX_OWNER_DIED)
 }
 
 #[inline(always)]

@@ -8,19 +8,22 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::descriptor::Descriptor;
-use super::file::Status;
+use super::file::{self, Status};
 use super::{file_lock, process};
+use crate::name::Name;
 
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) file: Descriptor,
+    name: Name,
     /// 0: none yet.
     slot: AtomicU32,
 }
 
 impl Seat {
-    pub(crate) fn new(file: File, status: Status) -> io::Result<Self> {
-        Ok(Self { file: Descriptor::new(file, status)?, slot: AtomicU32::new(0) })
+    /// Of a file that was opened by this name.
+    pub(crate) fn new(file: File, status: Status, name: &Name) -> io::Result<Self> {
+        Ok(Self { file: Descriptor::new(file, status)?, name: name.clone(), slot: AtomicU32::new(0) })
     }
 
     #[inline(always)]
@@ -47,7 +50,17 @@ impl Seat {
 
     /// Does no other description have this byte? `false` if it cannot be asked any more. Not to be asked for the own one.
     pub(crate) fn is_free(&self, slot: u32) -> bool {
-        self.file.get().is_some_and(|file| file_lock::is_present(file, slot).is_ok_and(|is_present| !is_present))
+        let is_free_by = |file: &File| file_lock::is_present(file, slot).is_ok_and(|is_present| !is_present);
+        let own = self.file.get();
+        if own.is_some_and(|own| !is_free_by(own)) {
+            return false;
+        }
+        // By another description, too. In a program that closes what it did not open, this number may be that of its next
+        // handle by now, which has a byte that its own description does not see; or of no file any more.
+        match file::open(self.name.as_str(), false) {
+            Ok(fresh) if self.file.is_same_file(&fresh) => is_free_by(&fresh),
+            _ => own.is_some(), // the name is gone
+        }
     }
 
     /// Is a thread of this id seen to have the file mapped?

@@ -168,7 +168,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Users: "        fence(Ordering::Acquire); // pairs with the fence in `enter`\n" => "";
     }
     handler_lends_a_place_to_a_namesakes_lock in several_nested: "" {
-        Nested: "has_slot(node) && slot(node) != came_by" => "false";
+        Nested: "if has_slot(node) { whole(node)" => "if false { whole(node)";
     }
 
     // Time.

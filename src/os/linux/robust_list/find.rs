@@ -4,7 +4,7 @@ use std::io;
 use std::mem::size_of;
 use std::ptr;
 
-use super::{FUTEX_OFFSET, Head, RobustList, proof, store};
+use super::{FUTEX_OFFSET, Head, RobustList, came_by, proof, store};
 
 /// Finds the list of the calling thread, whose id is `tid`, and makes sure that it is as described above.
 pub(crate) fn of_this_thread(tid: u32) -> io::Result<RobustList> {
@@ -46,6 +46,7 @@ fn registered() -> io::Result<Option<RobustList>> {
 /// next lock would write into lock lines that the parent still holds. The kernel forgets the registration in a child;
 /// the list that the parent's thread had cached stands in for it.
 pub(crate) fn empty_inherited(cached: Option<RobustList>) {
+    came_by::remember(0);
     if let Some(list) = registered().ok().flatten().or(cached) {
         store(list.pending().addr(), 0);
         if cfg!(target_env = "musl") {

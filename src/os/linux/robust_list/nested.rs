@@ -19,7 +19,7 @@
 
 use std::sync::atomic::{Ordering, compiler_fence};
 
-use super::{FUTEX_OFFSET, Node, PI, RobustList, WORD, came_by, load, owner, slot, store};
+use super::{FUTEX_OFFSET, Node, PI, RobustList, WORD, came_by, load, owner, store, whole};
 use crate::fault::point;
 use crate::os::futex;
 
@@ -38,6 +38,11 @@ impl Interrupted {
 
     pub(crate) fn is_nothing(&self) -> bool {
         self.pending == 0
+    }
+
+    /// Was an operation on the lock of this node under way?
+    pub(crate) fn is_of(&self, node: Node) -> bool {
+        self.pending == node
     }
 }
 
@@ -71,7 +76,9 @@ impl RobustList {
         }
         point!("list: interrupted, woke one");
         // Then nobody else writes the node: so the thread may do so before it is known to hold the lock.
-        if owner(node) != tid || has_slot(node) && slot(node) != came_by {
+        let holds =
+            if has_slot(node) { whole(node) == u64::from(came_by) << 32 | u64::from(tid) } else { owner(node) == tid };
+        if !holds {
             return None;
         }
         let links = [load(node), load(node - WORD)];
