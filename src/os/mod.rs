@@ -22,6 +22,7 @@
 //! | | `read_at`, `write_at`, `set_len` | coherent with every mapping of the file. `read_at` ends at the end of the file only, `write_at` writes all |
 //! | | `ensure_mode` | who may open it; whether that had to be changed |
 //! | | `check_limit`, `reserve` | a file of that length may be written; its pages are there, so that no access to them fails. `is_out_of_space` and `available_space` are for the message when they are not |
+//! | | `reopen` | another description of an open file, if it can be had; without an allocation |
 //! | `file_lock` | `try_share`, `try_exclude`, `try_exclude_others`, `unlock` | whole-file locks that belong to the description, go when it is closed (by whatever death), never wait, and replace one another; losing the shared lock in a failed `try_exclude` is allowed, granting both is not. Of two who share and `try_exclude_others` at once, the later one succeeds |
 //! | | `try_guard_name`, `release_name` | one more exclusive lock of the description, apart from the others |
 //! | | `mark_present`, `try_mark`, `release_mark`, `mark_absent` | a mark of the description that goes with it, with a number, the *slot*, that no other has at the same time. It goes after the kernel has walked the lists of the process's threads |
@@ -43,7 +44,6 @@
 //! | | `effective_uid`, `process_of`, `thread_exists`, `is_own_thread`, `maps`, `describe` | of processes and threads: "no" and "gone" are certain, else it says so |
 //! | `namespace` | `pid_namespace`, `is_unknown` | a number for the set of processes that have ids in common |
 //! | `thread` | `current`, `cached`, `cached_at_home`, `self_address` | the calling thread's id and its list of locks; the cached forms without a system call |
-//! | `kernel` | `check` | whether this is a system that keeps what these files promise; else an error that says why not |
 //! | `kernel` | `check` | that this is a system on which what is promised here is so, or the error that says why not |
 //! | `time` | `Deadline`, `monotonic_nanos` | a clock that nobody sets |
 //! | `random` | `random_id`, `random_place` | numbers that no other process has |

@@ -193,8 +193,8 @@ fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
 /// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock is dead,
 /// whatever namespace it was in. (The namespace stays: in another one, somebody may be left who has lost his descriptors.)
 ///
-/// But one that lives here and has the file mapped is a user whose descriptors its program has closed, and its lock is
-/// its own.
+/// But one that lives here and is seen to have the file mapped is a user whose descriptors its program has closed, and its
+/// lock is its own. (Whose mappings are not shown is nearly always a stranger that was given a dead thread's id.)
 fn take_over(file: &File, status: &Status, valid: &Valid) -> io::Result<()> {
     file::check_limit(BODY_OFFSET as u64)?; // all writes are in front of it
     let mut line = [0; size_of::<LockLine>()];
@@ -204,7 +204,7 @@ fn take_over(file: &File, status: &Status, valid: &Valid) -> io::Result<()> {
     point!("take over: lock read");
     let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
     let holder = LockState::of(valid.lock_kind, &line, valid.header.pid_namespace, rule, |_| false).holder_here;
-    if holder.is_some_and(|holder| os::process::maps(holder, status)) {
+    if holder.is_some_and(|holder| os::process::maps(holder, status) == Some(true)) {
         return Ok(());
     }
     let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;

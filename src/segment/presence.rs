@@ -279,7 +279,12 @@ impl Presence {
     }
 
     fn take_own_description(&self) -> io::Result<bool> {
-        let Ok(Some(own)) = self.reopen() else { return Ok(false) };
+        let own = match (self.reopen(), self.seat.file.get()) {
+            (Ok(Some(own)), _) => own,
+            // The name is gone, or somebody else's by now.
+            (_, Some(inherited)) => file::reopen(inherited)?,
+            (_, None) => return Ok(false),
+        };
         point!("fork: own description opened");
         let Some(slot) = file_lock::mark_present(&own, |slot| is_named(&own, slot))? else { return Ok(false) };
         point!("fork: own description present");

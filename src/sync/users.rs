@@ -10,7 +10,8 @@
 //!   when the thread is done with user code for good. This tells of a main thread that has ended before the others.
 //! * **The slot's presence byte is free**, so that the whole process has ended, or called `exec`; whether or not somebody has
 //!   waited for it, or has got its id since. But a program may have closed descriptors that it did not open, and still
-//!   use what it has mapped: a thread whose process is seen to have the file mapped is left alone.
+//!   use what it has mapped: a thread whose process has the file mapped is left alone, and one of which that
+//!   cannot be seen.
 //!
 //! # In several
 //!
@@ -100,8 +101,8 @@ impl Users {
     pub(super) fn is_gone(&self, seen: u64, closely: bool) -> bool {
         let tid = low(seen) & TID;
         let here = self.are_in_one_namespace();
-        let is_absent = self.is_absent(high(seen)) && !(here && self.seat.is_mapped_by(tid));
-        is_absent || closely && here && death::is_dead_thread(tid)
+        let may_have_lost_its_file = || here && self.seat.may_be_mapped_by(tid);
+        self.is_absent(high(seen)) && !may_have_lost_its_file() || closely && here && death::is_dead_thread(tid)
     }
 
     /// Does no description have the slot's byte?

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -102,6 +102,16 @@ pub(crate) fn ensure_mode(file: &File, status: &Status, mode: u32) -> io::Result
         file.set_permissions(PermissionsExt::from_mode(mode))?;
     }
     Ok(differs)
+}
+
+/// Another description of an open file, whether or not it has a name yet. Needs `/proc`, and allocates nothing.
+pub(crate) fn reopen(file: &File) -> io::Result<File> {
+    let mut path = [0; 32];
+    let mut rest = &mut path[..];
+    write!(rest, "/proc/self/fd/{}", file.as_raw_fd())?;
+    let left = rest.len();
+    let path = OsStr::from_bytes(&path[..path.len() - left]);
+    OpenOptions::new().read(true).write(true).open(path)
 }
 
 /// Why a name could not be opened.

@@ -43,15 +43,12 @@ fn proc_is_ours() -> bool {
     me.and_then(|me| me.to_str()?.parse().ok()) == Some(std::process::id())
 }
 
-/// Does a thread of this id have the file mapped, as far as that can be seen? Whose mappings `/proc` does not show does not:
-/// nearly always it is a stranger that was given a dead thread's id, and would hold the lock for as long as it lives.
-pub(crate) fn maps(tid: u32, file: &Status) -> bool {
-    let Some(maps) = proc_is_ours().then(|| std::fs::read(format!("/proc/{tid}/maps"))).and_then(Result::ok) else {
-        return false;
-    };
+/// Does a thread of this id have the file mapped? `None` where `/proc` does not show it, or there is no such thread.
+pub(crate) fn maps(tid: u32, file: &Status) -> Option<bool> {
+    let maps = proc_is_ours().then(|| std::fs::read(format!("/proc/{tid}/maps"))).and_then(Result::ok)?;
     // proc_pid_maps(5): "7f5e2000-7f5e3000 rw-s 00000000 00:1a 4711  /dev/shm/name": the device in hexadecimal.
     let id = format!(" {:02x}:{:02x} {} ", libc::major(file.device), libc::minor(file.device), file.inode);
-    String::from_utf8_lossy(&maps).lines().any(|line| line.contains(&id))
+    Some(String::from_utf8_lossy(&maps).lines().any(|line| line.contains(&id)))
 }
 
 /// The process that a thread belongs to, from `/proc`; `None` where that shows another PID namespace than ours.

@@ -63,8 +63,8 @@ impl Seat {
         }
     }
 
-    /// Is a thread of this id seen to have the file mapped?
-    pub(crate) fn is_mapped_by(&self, tid: u32) -> bool {
-        process::maps(tid, self.file.opened())
+    /// May a thread of this id have the file mapped? Where `/proc` does not show it: is there one?
+    pub(crate) fn may_be_mapped_by(&self, tid: u32) -> bool {
+        process::maps(tid, self.file.opened()).unwrap_or_else(|| process::thread_exists(tid))
     }
 }

@@ -183,7 +183,7 @@ pub(crate) mod os {
             }
 
             /// Everybody keeps his descriptors.
-            pub(crate) fn is_mapped_by(&self, _tid: u32) -> bool {
+            pub(crate) fn may_be_mapped_by(&self, _tid: u32) -> bool {
                 false
             }
         }
