@@ -200,7 +200,7 @@ fn forks_while_other_threads_open_and_close_leave_nobody_who_counts() {
     spawn("while-opening", &name).join();
     until("all names to go", || {
         robust_shm::remove_orphans().unwrap();
-        let names = std::fs::read_dir("/dev/shm").unwrap().flatten();
+        let names = std::fs::read_dir(support::directory()).unwrap().flatten();
         let left = names.filter(|entry| entry.file_name().to_string_lossy().starts_with(&*name.0)).count();
         (left == 0).then_some(())
     });

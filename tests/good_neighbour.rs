@@ -35,8 +35,9 @@ impl Watch {
         // SAFETY: fresh, and nobody else's.
         let file = unsafe { File::from_raw_fd(descriptor) };
         let all = libc::IN_OPEN | libc::IN_CLOSE_WRITE | libc::IN_MODIFY | libc::IN_ATTRIB;
+        let directory = std::ffi::CString::new(support::directory().into_os_string().into_encoded_bytes()).unwrap();
         // SAFETY: a path that ends with NUL.
-        assert!(unsafe { libc::inotify_add_watch(descriptor, c"/dev/shm".as_ptr(), all) } >= 0);
+        assert!(unsafe { libc::inotify_add_watch(descriptor, directory.as_ptr(), all) } >= 0);
         Self(file)
     }
 

@@ -137,6 +137,9 @@ fn a_living_holder_is_not_taken_for_a_zombie() {
 /// The kernel does not show the list of another user's thread, and does not let it be signalled.
 #[test]
 fn to_another_user_a_zombie_is_gone_and_the_living_are_not() {
+    if !support::has_shared_memory_objects("another user opens") {
+        return;
+    }
     if !is_root("to become another user") {
         return;
     }

@@ -4,6 +4,10 @@
 //! segment is, and nothing above names a system: no `libc`, no `std::os`, no directory (`tests/floors.rs`). So to support
 //! another one is to write these files; what they promise stands here, how they keep it stands in them.
 //!
+//! `unix` has what any Unix can have: regular files in a directory of one user instead of shared memory objects, private
+//! names instead of files without one, and mappings by `memmap2`. Here `RUSTFLAGS="--cfg robust_shm_unix" cargo test` has
+//! Linux do with these, so that the suite runs on them. (Locks are Linux's own then.)
+//!
 //! A file that is open is a [`std::fs::File`] everywhere: an open file description with locks of its own. What is asked
 //! of a file by descriptor goes through `file` and `file_lock` even where std has a method for it, because on another
 //! system that method means something else.
@@ -16,8 +20,8 @@
 //! | | `place`, `HOW_TO_ENLARGE` | words for messages: where, and what to do when it is full |
 //! | `file` | `open` | what the name leads to, nothing else: no link is followed, no FIFO waited for, no terminal acquired; not inherited by `exec`; an [`OpenError`](file::OpenError) that tells "nothing there" and "no file" from failures. Without an allocation: forked children call it |
 //! | | `status`, `status_of` | `Status`: an identity (`is_same_file`) that no other file has while this one is open or mapped, links, length, owner, mode, and what it is when it is no regular file. `status_of` follows no link and opens nothing |
-//! | | `create_unnamed`, `link` | a file that goes with its creator until `link` gives it its name, at once and whole or not at all: `AlreadyExists` when the name is taken. Where there is no such thing, an error that `wants_a_name` knows |
-//! | | `create_private`, `link_private` | the same by way of a private name |
+//! | `unnamed` | `create_unnamed`, `link` | a file that goes with its creator until `link` gives it its name, at once and whole or not at all: `AlreadyExists` when the name is taken. Where there is no such thing, an error that `wants_a_name` knows |
+//! | `file` | `create_private`, `link_private` | the same by way of a private name |
 //! | | `unlink` | the name is free at once, whoever has the file open or mapped |
 //! | | `read_at`, `write_at`, `set_len` | coherent with every mapping of the file. `read_at` ends at the end of the file only, `write_at` writes all |
 //! | | `ensure_mode` | who may open it; whether that had to be changed |
@@ -31,7 +35,7 @@
 //! | `descriptor` | `Descriptor` | a description that is kept for long: no standard descriptor, and never mistaken for another when the program closes it behind our back |
 //! | `seat` | `Seat` | such a description with its slot: a handle's place among the users of a file |
 //! | `map` | `Map` | the first `len` bytes, shared, until it is dropped, of the very file that was validated or created, whatever its name leads to by then; keeps no description of a user alive |
-//! | `owner` | `is_told` | whether an owner's number says who that is |
+//! | `owner` | `effective_uid`, `is_told` | who this process is, and whether an owner's number says who that is |
 //!
 //! # Processes and threads
 //!
@@ -41,7 +45,7 @@
 //! | `fork` | `install`, `begin_child` | a function is called in every forked child before anything of the program's that comes later |
 //! | | `forks_begun`, `forks_begun_and_over` | what was made between two equal counts is in no child that does not know of it |
 //! | `process` | `on_exit` | a function is called at every regular end |
-//! | | `effective_uid`, `process_of`, `thread_exists`, `is_own_thread`, `maps`, `describe` | of processes and threads: "no" and "gone" are certain, else it says so |
+//! | | `process_of`, `thread_exists`, `is_own_thread`, `maps`, `describe` | of processes and threads: "no" and "gone" are certain, else it says so |
 //! | `namespace` | `pid_namespace`, `is_unknown` | a number for the set of processes that have ids in common |
 //! | `thread` | `current`, `cached`, `cached_at_home`, `self_address` | the calling thread's id and its list of locks; the cached forms without a system call |
 //! | `kernel` | `check` | that this is a system on which what is promised here is so, or the error that says why not |

@@ -180,7 +180,7 @@ pub(super) fn open_checked(name: &Name, writable: bool) -> Result<Option<File>, 
 }
 
 pub(super) fn check_owner(name: &Name, Open { file, status, .. }: &Open, allowed: &[u32]) -> Result<(), Error> {
-    let me = os::process::effective_uid();
+    let me = os::owner::effective_uid();
     if status.owner != me && !allowed.contains(&status.owner) {
         return Err(Error::ForeignOwner { name: name.shared(), expected: me, found: status.owner });
     }

@@ -16,7 +16,7 @@ use crate::layout::{BODY_OFFSET, Creation, Header, PAGE};
 use crate::name::Name;
 use crate::options::Settings;
 use crate::os::map::{Map, Mark};
-use crate::os::{self, directory, file};
+use crate::os::{self, directory, file, unnamed};
 use crate::sync::mutex;
 
 /// One attempt; `None` when the name is taken, or when a sweep or `remove` was faster.
@@ -64,7 +64,7 @@ pub(super) fn prepare(
         pid_namespace: os::namespace::pid_namespace(),
         created: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64),
         creator_pid: std::process::id(),
-        creator_uid: os::process::effective_uid(),
+        creator_uid: os::owner::effective_uid(),
     };
     let header = Header::new(identity, creation).ok_or_else(|| out_of_memory(name, u64::MAX))?;
     // What no opener would accept must not be made.
@@ -86,23 +86,23 @@ fn finish(
     settings: &Settings,
     initial: &[u8],
 ) -> io::Result<Option<Registered>> {
-    match announced(name, settings, file::create_unnamed) {
+    match announced(name, settings, unnamed::create_unnamed) {
         Ok(presence) => {
             point!("create: made without a name");
             if !fill(&presence, header, image, settings, initial)? {
                 return Ok(None);
             }
-            match file::link(presence.just_opened(), name.as_c_str()) {
+            match unnamed::link(presence.just_opened(), name.as_c_str()) {
                 Ok(()) => {
                     point!("create: linked");
                     return Ok(Some(presence));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-                Err(error) if file::wants_a_name(&error) => {}
+                Err(error) if unnamed::wants_a_name(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(error) if file::wants_a_name(&error) => {}
+        Err(error) if unnamed::wants_a_name(&error) => {}
         Err(error) => return Err(error),
     }
     let private = PrivateName(private_name(name));

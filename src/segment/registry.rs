@@ -162,6 +162,7 @@ mod tests {
     use crate::name::Name;
     use crate::os::file;
     use crate::os::fork::forks_begun;
+    use crate::os::unnamed;
 
     #[test]
     fn every_index_has_a_place_of_its_own() {
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn a_slot_does_not_keep_the_presence_of_a_handle_that_has_gone() {
         let name = Name::new(&crate::unique_name("gone")).unwrap();
-        let file = file::create_unnamed().or_else(|_| File::open("/dev/null")).unwrap();
+        let file = unnamed::create_unnamed().or_else(|_| File::open("/dev/null")).unwrap();
         let status = file::status(&file).unwrap();
         let listed = Listed::new(Presence::new(file, status, &name, true, forks_begun()).unwrap());
         let presence = Arc::downgrade(&listed.presence);

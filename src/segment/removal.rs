@@ -10,7 +10,7 @@ use crate::fault::point;
 use crate::layout::HEADER_LEN;
 use crate::name::{Name, is_private};
 use crate::os::file::Status;
-use crate::os::{self, directory, file, file_lock, process};
+use crate::os::{self, directory, file, file_lock};
 
 /// Removes the name if it still leads to this very file, which has this status. The caller holds the file exclusively, or was asked to.
 ///
@@ -152,7 +152,7 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
     let name = if is_private(name) { Name::of_file(name)? } else { Name::new(name).ok()? };
     // What cannot be an orphan of ours is not even opened.
     let status = file::status_of(name.as_str()).ok()?;
-    if status.strange.is_some() || status.owner != process::effective_uid() {
+    if status.strange.is_some() || status.owner != os::owner::effective_uid() {
         return Some(false);
     }
     let (file, is_excluded) = if is_private(name.as_str()) {

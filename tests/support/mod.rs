@@ -142,8 +142,31 @@ impl Drop for Scratch {
     }
 }
 
+/// Whether all users have one directory of segments, which are objects of shared memory; else says that the test is
+/// skipped.
+#[track_caller]
+pub fn has_shared_memory_objects(why: &str) -> bool {
+    if cfg!(robust_shm_unix) {
+        skip(Need::System, why);
+    }
+    !cfg!(robust_shm_unix)
+}
+
+/// Where segments are files.
+pub fn directory() -> std::path::PathBuf {
+    if !cfg!(robust_shm_unix) {
+        return "/dev/shm".into();
+    }
+    // SAFETY: takes nothing.
+    #[allow(unsafe_code)]
+    let me = unsafe { libc::geteuid() };
+    let directory = format!("/tmp/robust-shm-{me}");
+    let _ = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&directory);
+    directory.into()
+}
+
 pub fn path(name: &str) -> std::path::PathBuf {
-    std::path::Path::new("/dev/shm").join(name)
+    directory().join(name)
 }
 
 pub fn exists(name: &str) -> bool {
@@ -170,7 +193,7 @@ impl Family {
     /// The members that exist.
     pub fn living(&self) -> Vec<String> {
         let prefix = format!("{}.", self.name());
-        let entries = std::fs::read_dir("/dev/shm").unwrap().flatten();
+        let entries = std::fs::read_dir(directory()).unwrap().flatten();
         entries
             .filter_map(|entry| entry.file_name().into_string().ok())
             .filter(|name| name.starts_with(&prefix))

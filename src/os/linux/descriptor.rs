@@ -125,18 +125,6 @@ fn above_standard(file: File) -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(moved) })
 }
 
-/// Holds descriptor 0 if that is free: for code of others that takes 0 for "none", and would leave it open.
-pub(crate) fn occupy_zero() -> Option<File> {
-    // SAFETY: takes integers.
-    if unsafe { libc::fcntl(0, libc::F_GETFD) } >= 0 {
-        return None;
-    }
-    // SAFETY: takes integers.
-    let lowest = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-    // SAFETY: a descriptor that the call has just made for us, if it has.
-    (lowest >= 0).then(|| unsafe { File::from_raw_fd(lowest) })
-}
-
 /// Makes descriptor `to` refer to the description of `from`, atomically.
 fn put_in_place(from: &File, to: RawFd) -> bool {
     // SAFETY: `to` is a descriptor that is ours and stays so; the call replaces what it refers to.

@@ -6,11 +6,23 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 /// Where POSIX shared memory objects are files on Linux, in glibc and in musl.
-pub(super) const DIRECTORY: &str = "/dev/shm";
+const DIRECTORY: &str = "/dev/shm";
 
 /// The directory's name, for messages.
 pub(crate) fn place() -> &'static str {
     DIRECTORY
+}
+
+/// Is it a directory in which strangers can change nothing that is not theirs? Its sticky bit is the administrator's care.
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+pub(super) fn check() -> io::Result<()> {
+    Ok(())
+}
+
+/// To be called before something is created there.
+#[allow(clippy::unnecessary_wraps, reason = "as above")]
+pub(super) fn prepare() -> io::Result<()> {
+    Ok(())
 }
 
 /// What to do when there is no room in it, for messages.

@@ -4,27 +4,28 @@ use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::directory::{self, DIRECTORY};
+use super::directory;
 
 /// The file that a segment name stands for.
 pub(crate) fn path(name: &str) -> impl AsRef<Path> {
-    let (start, len) = (DIRECTORY.len() + 1, DIRECTORY.len() + 1 + name.len());
-    let mut bytes = [b'/'; LONGEST_PATH];
-    bytes[..DIRECTORY.len()].copy_from_slice(DIRECTORY.as_bytes());
-    match bytes.get_mut(start..len) {
-        Some(rest) => rest.copy_from_slice(name.as_bytes()),
-        None => return FilePath::Long(Path::new(DIRECTORY).join(name)),
+    let directory = directory::place();
+    let (start, len) = (directory.len() + 1, directory.len() + 1 + name.len());
+    if len > LONGEST_PATH {
+        return FilePath::Long(Path::new(directory).join(name));
     }
+    let mut bytes = [b'/'; LONGEST_PATH];
+    bytes[..directory.len()].copy_from_slice(directory.as_bytes());
+    bytes[start..len].copy_from_slice(name.as_bytes());
     FilePath::Short(bytes, len)
 }
 
-/// A file's name has 255 bytes at most.
-const LONGEST_PATH: usize = DIRECTORY.len() + 1 + 255;
+/// A file's name has 255 bytes at most, and the directory's is short.
+const LONGEST_PATH: usize = 300;
 
 /// Without an allocation: a child opens files while it is being forked, maybe by a signal handler that has interrupted
 /// one. (std, too, makes do with the stack for paths of this length.)
@@ -91,6 +92,7 @@ pub(crate) fn status(file: &File) -> io::Result<Status> {
 
 /// What the name leads to now, symbolic links not followed.
 pub(crate) fn status_of(name: &str) -> io::Result<Status> {
+    directory::check()?;
     Ok(Status::new(&fs::symlink_metadata(path(name))?))
 }
 
@@ -139,6 +141,7 @@ impl From<io::Error> for OpenError {
 /// Opens what the name leads to, whatever it is, without following a symbolic link or waiting for a FIFO's other end.
 pub(crate) fn open(name: &str, writable: bool) -> Result<File, OpenError> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    directory::check()?;
     Ok(OpenOptions::new().read(true).write(writable).custom_flags(flags).open(path(name))?)
 }
 
@@ -166,48 +169,11 @@ pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
 }
 
-/// A file without a name, which the kernel forgets when its creator dies.
-pub(crate) fn create_unnamed() -> io::Result<File> {
-    let made = OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(DIRECTORY);
-    made.map_err(directory::explained)
-}
-
-/// Is this how a file without a name is refused, where one with a name may be allowed?
-pub(crate) fn wants_a_name(error: &io::Error) -> bool {
-    // open(2), O_TMPFILE: EOPNOTSUPP from the file system, EISDIR from a kernel that does not know the flag. Linking:
-    // ENOENT without /proc. Either: what sandboxes say, whose rules are about names.
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::EOPNOTSUPP
-                | libc::EISDIR
-                | libc::EINVAL
-                | libc::ENOENT
-                | libc::ENOSYS
-                | libc::EXDEV
-                | libc::EACCES
-                | libc::EPERM
-        )
-    )
-}
-
 /// A file with a private name, where there are no files without one.
 pub(crate) fn create_private(name: &str) -> io::Result<File> {
+    directory::prepare()?;
     let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path(name));
     made.map_err(directory::explained)
-}
-
-/// Gives an unnamed file its name; `AlreadyExists` when somebody was first.
-pub(crate) fn link(file: &File, name: &CStr) -> io::Result<()> {
-    let target = c_path(name)?;
-    // By descriptor, which spares a walk through /proc. Before Linux 6.10 that was a privilege, and NotFound without.
-    match link_to(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH, &target) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        result => return result,
-    }
-    let source = format!("/proc/self/fd/{}\0", file.as_raw_fd());
-    let source = CStr::from_bytes_with_nul(source.as_bytes()).map_err(io::Error::other)?;
-    link_to(libc::AT_FDCWD, source, libc::AT_SYMLINK_FOLLOW, &target)
 }
 
 /// Gives a file with a private name its other name; `AlreadyExists` when somebody was first.
@@ -215,14 +181,8 @@ pub(crate) fn link_private(private: &str, name: &str) -> io::Result<()> {
     fs::hard_link(path(private), path(name))
 }
 
-fn link_to(directory: RawFd, source: &CStr, flags: libc::c_int, target: &CStr) -> io::Result<()> {
-    // SAFETY: both paths end with NUL and outlive the call.
-    let result = unsafe { libc::linkat(directory, source.as_ptr(), libc::AT_FDCWD, target.as_ptr(), flags) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-fn c_path(name: &CStr) -> io::Result<CString> {
-    CString::new([DIRECTORY.as_bytes(), b"/", name.to_bytes()].concat()).map_err(io::Error::other)
+pub(super) fn c_path(name: &CStr) -> io::Result<CString> {
+    CString::new([directory::place().as_bytes(), b"/", name.to_bytes()].concat()).map_err(io::Error::other)
 }
 
 pub(crate) fn unlink(name: &str) -> io::Result<()> {

@@ -208,7 +208,8 @@ pub(crate) struct Locker {
 mod tests {
     use std::fs::OpenOptions;
 
-    use super::super::file::{create_private, create_unnamed, status, unlink};
+    use super::super::file::{create_private, status, unlink};
+    use super::super::unnamed::create_unnamed;
     use super::*;
 
     /// Without a name if that is possible: a sweep of another test would look at it.

@@ -22,12 +22,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::{self, NonNull};
 
 use shared_memory::ShmemConf;
 
-use super::descriptor::occupy_zero;
 use super::file::{self, OpenError, Status};
 use crate::fault::point;
 
@@ -123,6 +122,18 @@ impl Drop for Map {
         // the mapping answers for their ends.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
+}
+
+/// Holds descriptor 0 if that is free: for a crate that takes 0 for "none", and would leave it open.
+fn occupy_zero() -> Option<File> {
+    // SAFETY: takes integers.
+    if unsafe { libc::fcntl(0, libc::F_GETFD) } >= 0 {
+        return None;
+    }
+    // SAFETY: takes integers.
+    let lowest = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    // SAFETY: a descriptor that the call has just made for us, if it has.
+    (lowest >= 0).then(|| unsafe { File::from_raw_fd(lowest) })
 }
 
 #[cfg(test)]

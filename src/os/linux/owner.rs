@@ -7,6 +7,12 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// The effective user id.
+pub(crate) fn effective_uid() -> u32 {
+    // SAFETY: takes nothing, cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// Does this uid, of the owner of that file, say who that is?
 pub(crate) fn is_told(file: &File, owner: u32) -> bool {
     owner != overflow_uid() || is_ours_to_change(file) || has_a_number_for_all()

@@ -68,12 +68,6 @@ pub(crate) fn describe(pid: u32) -> Option<(String, u32)> {
     Some((String::from_utf8_lossy(command.trim_ascii_end()).into_owned(), uid))
 }
 
-/// The effective user id.
-pub(crate) fn effective_uid() -> u32 {
-    // SAFETY: takes nothing, cannot fail.
-    unsafe { libc::geteuid() }
-}
-
 unsafe extern "C" {
     fn at_quick_exit(hook: extern "C" fn()) -> libc::c_int;
 }

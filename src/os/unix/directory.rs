@@ -1,0 +1,100 @@
+//! A directory of regular files, of one user alone, where the system's shared memory objects are not files.
+//!
+//! What is found in it is as safe as what its owner does there: so a directory of that name that belongs to somebody else,
+//! or that others may write to, is refused.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::owner::effective_uid;
+
+/// The directory's name. It is that of the user that this process was when it first asked.
+pub(crate) fn place() -> &'static str {
+    // Not a lazy cell: a fork by another thread would leave it locked in the child.
+    static PLACE: AtomicPtr<String> = AtomicPtr::new(ptr::null_mut());
+    let known = PLACE.load(Ordering::Acquire); // pairs with the Release below
+    // SAFETY: null, or what the exchange below has published, and that is never freed.
+    if let Some(place) = unsafe { known.as_ref() } {
+        return place;
+    }
+    let fresh = Box::into_raw(Box::new(format!("/tmp/robust-shm-{}", effective_uid())));
+    match PLACE.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: just made, published, and never freed.
+        Ok(_) => unsafe { &*fresh },
+        Err(first) => {
+            // SAFETY: just made, and nobody else's.
+            drop(unsafe { Box::from_raw(fresh) });
+            // SAFETY: what another thread has published, and that is never freed.
+            unsafe { &*first }
+        }
+    }
+}
+
+/// Is it a directory in which strangers can change nothing? One that is not there is.
+pub(super) fn check() -> io::Result<()> {
+    let found = match fs::symlink_metadata(place()) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let is_ours = found.is_dir() && found.uid() == effective_uid() && found.mode() & 0o022 == 0;
+    if is_ours { Ok(()) } else { Err(io::Error::other(format!("{} is no directory of this user alone", place()))) }
+}
+
+/// To be called before something is created there.
+pub(super) fn prepare() -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(place()) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    check()
+}
+
+/// What to do when there is no room in it, for messages.
+pub(crate) const HOW_TO_ENLARGE: &str = "make room in its file system";
+
+/// Says what is the matter when the directory itself is not there.
+pub(super) fn explained(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::NotFound {
+        return error;
+    }
+    io::Error::new(error.kind(), format!("somebody has just removed the directory {}", place()))
+}
+
+/// The names of all regular files in the directory that could be segments: none where there is no directory. Names that
+/// are not UTF-8 are no names of ours.
+pub(crate) fn names() -> io::Result<impl Iterator<Item = io::Result<String>>> {
+    check()?;
+    let entries = match fs::read_dir(place()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        entries => Some(entries?),
+    };
+    Ok(entries.into_iter().flatten().filter_map(|entry| match entry {
+        Ok(entry) => {
+            let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
+            entry.file_name().into_string().ok().filter(|_| regular).map(Ok)
+        }
+        Err(error) => Some(Err(error)),
+    }))
+}
+
+/// How many names are a few.
+const FEW: usize = 64;
+
+/// The names of a few regular files: all of them where there are no more, else those behind `position`, which moves on,
+/// and at the end of the directory back to its start. `None` stands for a place at random, so that of many programs that
+/// look once each, everything is looked at by some.
+pub(crate) fn some_names(position: &mut Option<i64>) -> io::Result<Vec<String>> {
+    let all: Vec<String> = names()?.filter_map(Result::ok).collect();
+    let start = match *position {
+        Some(position) => usize::try_from(position).unwrap_or(0),
+        None => super::random_place() as usize % all.len().max(1),
+    };
+    let start = if all.len() <= FEW || start >= all.len() { 0 } else { start };
+    let end = (start + FEW).min(all.len());
+    *position = Some(if end == all.len() { 0 } else { end as i64 });
+    Ok(all[start..end].to_vec())
+}
