@@ -122,7 +122,7 @@ impl<H> Options<H> {
     }
 
     /// The permission bits of a segment that is created; 0600 by default, and the umask does not narrow them. Whoever
-    /// may write **controls this process**: see the trust model in the [crate documentation](crate#trust). The owner
+    /// may write **controls this process**: see the trust model in the [crate documentation](crate::guide::limits#trust). The owner
     /// always keeps read and write permission; bits above 0777 are ignored. An opener that states a mode wants exactly
     /// that one: see [`Error::OptionMismatch`](crate::Error::OptionMismatch).
     ///
@@ -172,7 +172,7 @@ impl<H> Options<H> {
 
     /// Accepts a segment that this user owns, beside those of the process's own effective user. May be called several
     /// times. That user can then **control this process**: see the trust model in the [crate
-    /// documentation](crate#trust).
+    /// documentation](crate::guide::limits#trust).
     ///
     /// # Examples
     ///

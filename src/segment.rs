@@ -8,6 +8,7 @@
 //! | `segment/found.rs` | what stands under a name: opened, validated, whose it is, and how long to try again |
 //! | `segment/open.rs` | what was found is admitted, shared, looked at again and mapped |
 //! | `segment/orphan.rs` | what killed users have left is removed |
+//! | `segment/take_over.rs` | a persistent segment that nobody uses any more becomes usable: a dead holder's lock is freed |
 //! | `segment/reuse.rs` | an orphan that cannot be removed becomes the new segment |
 //! | `segment/inspect.rs` | a look at a segment that changes nothing |
 //! | `segment/mapping.rs` | the mapping of a user, with the lock and the presence |
@@ -66,6 +67,7 @@ mod registered;
 mod registry;
 mod removal;
 mod reuse;
+mod take_over;
 
 pub use fresh_name::unique_name;
 pub(crate) use inspect::{Inspection, inspect};

@@ -1,7 +1,7 @@
 //! Creating a segment, or opening it where there is one already.
 
 use super::open::{self, Attempt};
-use super::orphan::{self, Who};
+use super::orphan::{self, Room};
 use super::registered::in_one_process;
 use super::{Contents, Segment, found, make, removal};
 use crate::error::Error;
@@ -19,11 +19,11 @@ impl<C: Contents> Segment<C> {
             if let Some(mapping) = in_one_process(None, || make::try_make(&name, &identity, settings, initial))? {
                 return Ok(Self::new(mapping));
             }
-            // Somebody has the name. An orphan is removed by looking at it; then there is room.
-            match orphan::who_has(&name, &settings.allowed_owners)? {
-                Who::Users => return Err(Error::AlreadyExists { name: name.shared() }),
-                Who::Nobody => retries.wait(&name, "could not create the segment")?,
-                Who::TheDead(orphan) => {
+            // The name was taken, or the attempt was disturbed.
+            match orphan::make_room(&name, &settings.allowed_owners)? {
+                Room::Taken => return Err(Error::AlreadyExists { name: name.shared() }),
+                Room::TryAgain => retries.wait(&name, "could not create the segment")?,
+                Room::Irremovable(orphan) => {
                     match in_one_process(None, || orphan.reuse(&name, &identity, settings, initial))? {
                         Some(mapping) => return Ok(Self::new(mapping)),
                         None => retries.wait(&name, "could not create the segment")?,

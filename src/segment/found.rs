@@ -15,26 +15,26 @@ use crate::os::{self, Deadline, directory, file_lock};
 
 /// A segment, or what is left of one that was being made anew.
 pub(super) struct Found {
-    pub(super) open: Open,
-    /// What a valid header says; `None` when it is unfinished, and nobody's.
-    pub(super) contents: Option<Valid>,
+    pub(super) open: OpenFile,
+    /// What a valid header says; `None` while it is being made anew, or if whoever did so was killed.
+    pub(super) contents: Option<ValidHeader>,
 }
 
-pub(super) struct Open {
+pub(super) struct OpenFile {
     pub(super) file: File,
     /// How many forks had begun before it was opened.
     pub(super) forks: u32,
     pub(super) status: Status,
 }
 
-pub(super) struct Valid {
+pub(super) struct ValidHeader {
     pub(super) header: Header,
     pub(super) identity: Identity,
     pub(super) lock_kind: LockKind,
 }
 
 /// Opens and validates; `None` when there is no such name.
-pub(super) fn open_any(name: &Name, writable: bool) -> Result<Option<Found>, Error> {
+pub(super) fn open_validated(name: &Name, writable: bool) -> Result<Option<Found>, Error> {
     let forks = os::fork::forks_begun_and_over();
     let mut attempt = 0;
     loop {
@@ -46,7 +46,7 @@ pub(super) fn open_any(name: &Name, writable: bool) -> Result<Option<Found>, Err
         let is_certain = matches!(contents, Ok(Some(_))) || attempt == ATTEMPTS || ours.is_whole(name)?;
         if is_certain {
             let Ours { file, status, .. } = ours;
-            return Ok(Some(Found { open: Open { file, forks, status }, contents: contents? }));
+            return Ok(Some(Found { open: OpenFile { file, forks, status }, contents: contents? }));
         }
     }
 }
@@ -89,12 +89,12 @@ impl Found {
 }
 
 /// What the header says; `None` when it is unfinished.
-fn interpret(name: &Name, Ours { status, start, .. }: &Ours) -> Result<Option<Valid>, Error> {
+fn interpret(name: &Name, Ours { status, start, .. }: &Ours) -> Result<Option<ValidHeader>, Error> {
     if Header::is_unfinished(name, start, status.len)? {
         return Ok(None);
     }
     let (header, identity, lock_kind) = Header::validate(name, start, status.len)?;
-    Ok(Some(Valid { header, identity, lock_kind }))
+    Ok(Some(ValidHeader { header, identity, lock_kind }))
 }
 
 /// How often a file is opened again that changes, or whose name does, in the middle of it. Who does that each time does so
@@ -179,7 +179,7 @@ pub(super) fn open_checked(name: &Name, writable: bool) -> Result<Option<File>, 
     }
 }
 
-pub(super) fn check_owner(name: &Name, Open { file, status, .. }: &Open, allowed: &[u32]) -> Result<(), Error> {
+pub(super) fn check_owner(name: &Name, OpenFile { file, status, .. }: &OpenFile, allowed: &[u32]) -> Result<(), Error> {
     let me = os::owner::effective_uid();
     if status.owner != me && !allowed.contains(&status.owner) {
         return Err(Error::ForeignOwner { name: name.shared(), expected: me, found: status.owner });

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::mem::offset_of;
 
-use super::found::{self, Found, Valid, os_error};
+use super::found::{self, Found, ValidHeader, os_error};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::layout::{BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET};
@@ -28,7 +28,7 @@ pub(crate) struct Inspection {
 
 /// By name; `None` when there is none, or only what a killed program has left half-made.
 pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
-    match found::open_any(name, false)? {
+    match found::open_validated(name, false)? {
         Some(Found { open, contents: Some(contents) }) => look(name, &open.file, open.status, contents, None).map(Some),
         Some(_) | None => Ok(None),
     }
@@ -41,13 +41,19 @@ pub(super) fn inspect_own(name: &Name, file: &File, slot: u32) -> Result<Inspect
     let len =
         file::read_at(file, &mut start, 0).map_err(|error| os_error(name, "could not read the segment", error))?;
     let (header, identity, lock_kind) = Header::validate(name, &start[..len], status.len)?;
-    let found = look(name, file, status, Valid { header, identity, lock_kind }, Some(slot))?;
+    let found = look(name, file, status, ValidHeader { header, identity, lock_kind }, Some(slot))?;
     Ok(Inspection { attached: found.attached + 1, ..found })
 }
 
 /// `own`: the slot that the description has itself.
-fn look(name: &Name, file: &File, status: Status, contents: Valid, own: Option<u32>) -> Result<Inspection, Error> {
-    let Valid { header, identity, lock_kind } = contents;
+fn look(
+    name: &Name,
+    file: &File,
+    status: Status,
+    contents: ValidHeader,
+    own: Option<u32>,
+) -> Result<Inspection, Error> {
+    let ValidHeader { header, identity, lock_kind } = contents;
     let mut start = [0; BODY_OFFSET + size_of::<CommitLine>()];
     file::read_at(file, &mut start, 0).map_err(|error| os_error(name, "could not read the segment", error))?;
     let commits = BODY_OFFSET + offset_of!(CommitLine, commits);

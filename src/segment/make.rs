@@ -28,7 +28,7 @@ pub(super) fn try_make(
 ) -> Result<Option<Mapping>, Error> {
     let (header, image) = prepare(name, identity, settings)?;
     point!("create: prepared");
-    let finished = finish(name, &header, &image, settings, initial);
+    let finished = make_and_name(name, &header, &image, settings, initial);
     let finished = finished.map_err(|error| create_error(name, header.total_len, error))?;
     let Some(presence) = finished else { return Ok(None) };
     let mapped = open::len_of(&header).map_or(Ok(None), |len| {
@@ -47,7 +47,7 @@ pub(super) fn try_make(
     Mapping::new(map, &header, settings.lock_kind(), name.clone(), presence, true).map(Some)
 }
 
-/// What can be known to fail before anything is made: the header, and it with the lock behind it.
+/// Does all that can fail before a file exists. Returns the header, and the image: header and lock line.
 pub(super) fn prepare(
     name: &Name,
     identity: &Identity,
@@ -79,14 +79,14 @@ pub(super) fn prepare(
 /// Without a name the kernel forgets what a dead creator leaves. Where that cannot be, because the file system, the
 /// kernel (before Linux 6.10, without `/proc`) or a sandbox does not let it be made or linked, it has a private name
 /// first.
-fn finish(
+fn make_and_name(
     name: &Name,
     header: &Header,
     image: &[u8],
     settings: &Settings,
     initial: &[u8],
 ) -> io::Result<Option<Registered>> {
-    match announced(name, settings, unnamed::create_unnamed) {
+    match open_announced(name, settings, unnamed::create_unnamed) {
         Ok(presence) => {
             point!("create: made without a name");
             if !fill(&presence, header, image, settings, initial)? {
@@ -106,7 +106,7 @@ fn finish(
         Err(error) => return Err(error),
     }
     let private = PrivateName(private_name(name));
-    let presence = announced(name, settings, || match file::create_private(&private.0) {
+    let presence = open_announced(name, settings, || match file::create_private(&private.0) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             file::unlink(&private.0)?; // of an attempt that a fork has spoilt
             file::create_private(&private.0)
@@ -125,7 +125,7 @@ fn finish(
 }
 
 /// Opens a file, so that every child that is forked from now on knows of it.
-fn announced(name: &Name, settings: &Settings, make: impl Fn() -> io::Result<File>) -> io::Result<Registered> {
+fn open_announced(name: &Name, settings: &Settings, make: impl Fn() -> io::Result<File>) -> io::Result<Registered> {
     loop {
         let forks = os::fork::forks_begun_and_over();
         let file = make().inspect(|_| {
@@ -145,12 +145,12 @@ fn fill(presence: &Registered, header: &Header, image: &[u8], settings: &Setting
     if file::ensure_mode(file, presence.opened(), settings.mode())? {
         point!("create: mode set");
     }
-    write_contents(file, header, image, settings.reserve, initial)?;
+    write_segment(file, header, image, settings.reserve, initial)?;
     point!("create: written");
     presence.share()
 }
 
-pub(super) fn write_contents(
+pub(super) fn write_segment(
     file: &File,
     header: &Header,
     image: &[u8],

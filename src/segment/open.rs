@@ -2,23 +2,21 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
 
-use super::found::{self, Excluded, Found, Open, Valid, check_owner, os_error, read_header};
-use super::orphan::Orphan;
+use super::found::{self, Excluded, Found, OpenFile, ValidHeader, check_owner, os_error, read_header};
+use super::orphan::{self, IrremovableOrphan};
 use super::registered::{self, Registered, in_one_process};
-use super::{Contents, Mapping, Segment};
+use super::{Contents, Mapping, Segment, take_over};
 use crate::error::{Error, LockError};
 use crate::fault::point;
 use crate::identity::{Identity, describe_mismatch};
-use crate::layout::{self, BODY_OFFSET, Header, LOCK_OFFSET, LockLine};
+use crate::layout::{self, Header};
 use crate::name::Name;
 use crate::options::{LockKind, Settings};
 use crate::os::file::Status;
+use crate::os::file_lock;
 use crate::os::map::Map;
-use crate::os::{self, file, file_lock};
-use crate::sync::mutex::{self, LockState};
-use crate::sync::poison::Poison;
+use crate::sync::mutex;
 
 impl<C: Contents> Segment<C> {
     pub(crate) fn open(name: &str, settings: &Settings) -> Result<Self, Error> {
@@ -43,8 +41,8 @@ impl<C: Contents> Segment<C> {
 pub(super) enum Attempt {
     Opened(Box<Mapping>),
     NotThere,
-    /// What killed users have left, and this one cannot remove.
-    Orphan(Orphan),
+    /// What killed users have left, and this process may not remove.
+    Orphan(IrremovableOrphan),
     /// Somebody is removing the segment, or has just replaced it: try again.
     Busy,
 }
@@ -53,10 +51,10 @@ pub(super) enum Attempt {
 pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) -> Result<Attempt, Error> {
     registered::install_hooks()
         .map_err(|error| os_error(name, "could not prepare for forks before opening the segment", error))?;
-    let Some(mut found) = found::open_any(name, true)? else { return Ok(Attempt::NotThere) };
+    let Some(mut found) = found::open_validated(name, true)? else { return Ok(Attempt::NotThere) };
     check_owner(name, &found.open, &settings.allowed_owners)?;
     point!("open: validated");
-    let is_orphan = match found.try_exclude(name)? {
+    let has_no_users = match found.try_exclude(name)? {
         Excluded::No => false,
         Excluded::Yes => true,
         Excluded::Anew => return Ok(Attempt::Busy),
@@ -64,22 +62,23 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
     point!("open: asked whether it is an orphan");
     let Found { open, contents } = found;
     let valid = match contents {
-        Some(valid) if valid.header.persistent() || !is_orphan => valid,
-        None if !is_orphan => return Ok(Attempt::Busy), // somebody is making it
+        Some(valid) if valid.header.persistent() || !has_no_users => valid,
+        None if !has_no_users => return Ok(Attempt::Busy), // somebody is making it
         _ => {
-            let left = Orphan::remove(open, name)?;
-            point!("open: orphan removed");
+            let left = orphan::remove(open, name)?;
+            point!("open: orphan dealt with");
             return Ok(left.map_or(Attempt::Busy, Attempt::Orphan));
         }
     };
     let file = &open.file;
     let take_over = || {
-        take_over(file, &open.status, &valid).map_err(|error| os_error(name, "could not take over the segment", error))
+        take_over::take_over(file, &open.status, &valid)
+            .map_err(|error| os_error(name, "could not take over the segment", error))
     };
     let admitted = admit(name, identity, settings, &open.status, &valid);
-    if let Err(error) = admitted.and_then(|()| if is_orphan { take_over() } else { Ok(()) }) {
+    if let Err(error) = admitted.and_then(|()| if has_no_users { take_over() } else { Ok(()) }) {
         // Explicitly, and not by closing: a child that was forked meanwhile has the description, too.
-        if is_orphan {
+        if has_no_users {
             let _ = file_lock::unlock(file);
             point!("open: orphan given back");
         } else if matches!(file_lock::count_present(file), Ok(0)) || !is_still(file, &valid.header) {
@@ -95,7 +94,13 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
 }
 
 /// Is the segment what this program expects?
-fn admit(name: &Name, identity: &Identity, settings: &Settings, status: &Status, found: &Valid) -> Result<(), Error> {
+fn admit(
+    name: &Name,
+    identity: &Identity,
+    settings: &Settings,
+    status: &Status,
+    found: &ValidHeader,
+) -> Result<(), Error> {
     check_identity(name, identity, &found.identity)?;
     check_options(name, settings, status, found)?;
     found.header.check_c_library(name)?;
@@ -108,15 +113,20 @@ fn is_still(file: &File, header: &Header) -> bool {
 }
 
 /// Announces this user; `None` when a fork has come in between.
-pub(super) fn announce(name: &Name, open: Open, header: &Header) -> Result<Option<Registered>, Error> {
-    let Open { file, forks, status } = open;
+pub(super) fn announce(name: &Name, open: OpenFile, header: &Header) -> Result<Option<Registered>, Error> {
+    let OpenFile { file, forks, status } = open;
     Registered::announce(file, status, name, header.persistent(), forks)
         .map_err(|error| os_error(name, "could not keep open the segment", error))
 }
 
 /// Becomes a user, and only then maps. `creates`: of what it has just made itself.
-pub(super) fn share_and_map(name: &Name, presence: Registered, valid: &Valid, creates: bool) -> Result<Attempt, Error> {
-    let &Valid { ref header, lock_kind, .. } = valid;
+pub(super) fn share_and_map(
+    name: &Name,
+    presence: Registered,
+    valid: &ValidHeader,
+    creates: bool,
+) -> Result<Attempt, Error> {
+    let &ValidHeader { ref header, lock_kind, .. } = valid;
     let first = *presence.opened();
     let shared = presence.share();
     if !shared.map_err(|error| os_error(name, "could not share the segment", error))? {
@@ -155,7 +165,7 @@ fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<
 }
 
 /// What the opener states must be so; what it does not state, it follows.
-fn check_options(name: &Name, settings: &Settings, status: &Status, found: &Valid) -> Result<(), Error> {
+fn check_options(name: &Name, settings: &Settings, status: &Status, found: &ValidHeader) -> Result<(), Error> {
     struct Octal(u32);
     impl fmt::Display for Octal {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,29 +198,4 @@ fn check_options(name: &Name, settings: &Settings, status: &Status, found: &Vali
 
 fn check_lock(name: &Name, kind: LockKind) -> Result<(), Error> {
     mutex::check_available(kind).map_err(|source| LockError::io(name.shared(), "could not use the lock", source).into())
-}
-
-/// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock is dead,
-/// whatever namespace it was in. (The namespace stays: in another one, somebody may be left who has lost his descriptors.)
-///
-/// But one that lives here and is seen to have the file mapped is a user whose descriptors its program has closed, and its
-/// lock is its own. (Whose mappings are not shown is nearly always a stranger that was given a dead thread's id.)
-fn take_over(file: &File, status: &Status, valid: &Valid) -> io::Result<()> {
-    file::check_limit(BODY_OFFSET as u64)?; // all writes are in front of it
-    let mut line = [0; size_of::<LockLine>()];
-    if file::read_at(file, &mut line, LOCK_OFFSET as u64)? < line.len() {
-        return Err(io::ErrorKind::UnexpectedEof.into()); // somebody has shortened it
-    }
-    point!("take over: lock read");
-    let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
-    let holder = LockState::of(valid.lock_kind, &line, valid.header.pid_namespace, rule, |_| false).holder_here;
-    if holder.is_some_and(|holder| os::process::maps(holder, status) == Some(true)) {
-        return Ok(());
-    }
-    let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;
-    if next != line {
-        file::write_at(file, &next, LOCK_OFFSET as u64)?;
-        point!("take over: lock written");
-    }
-    Ok(())
 }

@@ -163,7 +163,7 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
     } else if status.len < HEADER_LEN as u64 || is_in_use(&name)? {
         return Some(false);
     } else {
-        let mut found = found::open_any(&name, true).ok()??;
+        let mut found = found::open_validated(&name, true).ok()??;
         Some(found.open.status).filter(|opened| opened.is_same_file(&status))?;
         if found.contents.as_ref().is_some_and(|valid| valid.header.persistent()) {
             return Some(false);
@@ -185,7 +185,7 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
 
 /// Is it persistent, or has it a user? Nearly all that a sweep meets is: so it is not opened for writing to find that out.
 fn is_in_use(name: &Name) -> Option<bool> {
-    let Found { open, contents } = found::open_any(name, false).ok()??;
+    let Found { open, contents } = found::open_validated(name, false).ok()??;
     let is_persistent = contents.is_some_and(|valid| valid.header.persistent());
     Some(is_persistent || file_lock::is_anyone_present(&open.file).ok()?)
 }

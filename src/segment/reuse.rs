@@ -16,9 +16,9 @@ use std::fs::File;
 use std::io;
 use std::mem::offset_of;
 
-use super::found::Valid;
+use super::found::ValidHeader;
 use super::open::{self, Attempt};
-use super::orphan::Orphan;
+use super::orphan::IrremovableOrphan;
 use super::{Mapping, make};
 use crate::error::Error;
 use crate::fault::point;
@@ -28,7 +28,7 @@ use crate::name::Name;
 use crate::options::Settings;
 use crate::os::file;
 
-impl Orphan {
+impl IrremovableOrphan {
     /// Makes the new segment in its place; `None`: try again, because a fork has come in between, or
     /// somebody else who wanted it exclusively.
     pub(super) fn reuse(
@@ -49,7 +49,7 @@ impl Orphan {
         let Some(presence) = open::announce(name, self.0, &header)? else { return Ok(None) };
         reset(presence.just_opened(), &header, &mut image, settings.reserve, initial)
             .map_err(|error| make::create_error(name, header.total_len, error))?; // dropping the presence gives it back
-        let valid = Valid { header, identity: identity.clone(), lock_kind: settings.lock_kind() };
+        let valid = ValidHeader { header, identity: identity.clone(), lock_kind: settings.lock_kind() };
         match open::share_and_map(name, presence, &valid, true)? {
             Attempt::Opened(mapping) => Ok(Some(*mapping)),
             _ => Ok(None),
@@ -81,7 +81,7 @@ fn reset(file: &File, header: &Header, image: &mut [u8; BODY_OFFSET], reserve: b
     point!("reuse: marked");
     file::set_len(file, HEADER_LEN as u64)?;
     point!("reuse: emptied");
-    make::write_contents(file, header, image, reserve, initial)?;
+    make::write_segment(file, header, image, reserve, initial)?;
     point!("reuse: written");
     file::write_at(file, &header.flags.to_ne_bytes(), FLAGS as u64)?;
     point!("reuse: finished");

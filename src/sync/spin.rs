@@ -4,8 +4,8 @@
 //! this was chosen (virtual, two cores), and cost the unlocking process 1 to 3 µs. Each look at the word takes its cache
 //! line from the holder, some 0.1 µs. And a core that spins does nothing else.
 //!
-//! * **Few looks**: one in 0.33 µs. Throughput with 0.22 µs, for 50 ns of work under the lock and nothing between: 0.88.
-//!   With 1.1 µs, for 0.5 µs of work and as much between: 0.7. But the first one after 0.11 µs: locks that are held for
+//! * **Few looks**: one in 0.33 µs. With one in 0.22 µs, the throughput for 50 ns of work under the lock and nothing between is 0.88 of
+//!   that; with one in 1.1 µs, for 0.5 µs of work and as much between, 0.7. But the first one after 0.11 µs: locks that are held for
 //!   a moment only go to and fro in half the time.
 //! * **About 10 µs in all**, less than the sleep would take. For 5 µs of work and nothing between, two, four and sixteen
 //!   processes did 0.13, 0.13 and 0.12 million sections a second without spinning, 0.14, 0.15 and 0.13 with 4.4 µs of
@@ -28,18 +28,18 @@ use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::word::is_owned;
 use crate::os::Deadline;
 
-/// Before the first look at the word.
+/// From the look that found the word owned to the next.
 const FIRST_PROBE: Duration = Duration::from_nanos(110);
-/// From one look at the word to the next.
+/// From each later look to the next.
 const PROBE_EVERY: Duration = Duration::from_nanos(330);
-/// Looks before the yield.
+/// Pauses, each followed by a look, before the yield.
 const PROBES_BEFORE_YIELD: u32 = 3;
-/// Looks after it.
+/// The same after it.
 const PROBES_AFTER_YIELD: u32 = 30;
 
 /// How long a yield may take, if others are busy.
-const TIME_SLICES: Duration = Duration::from_millis(10);
-/// More than fit into a gap.
+const LONGEST_YIELD: Duration = Duration::from_millis(10);
+/// At most so many processor pauses between two looks, should the clock stand still.
 const MOST_PAUSES: u32 = 400;
 
 /// What a handle has learnt by waiting. Forgetting or mixing up any of it costs time and nothing else, so threads share
@@ -56,21 +56,21 @@ impl SpinPolicy {
     /// word as last seen. `has_slept`: it was woken, and found the lock taken again.
     #[cold]
     pub(super) fn watch(&self, word: &AtomicU64, end: Option<Deadline>, has_slept: bool) -> u64 {
-        let spins = self.budget.is_worth_it();
+        let spins = self.budget.may_spin_now();
         let mut seen =
             if spins { probe(word, PROBES_BEFORE_YIELD, FIRST_PROBE, end) } else { word.load(Ordering::Relaxed) };
-        let mut helped = !is_owned(seen);
-        if !helped && !has_slept && may_yield(end) {
+        let mut spinning_helped = !is_owned(seen);
+        if !spinning_helped && !has_slept && may_yield(end) {
             std::thread::yield_now();
             seen = word.load(Ordering::Relaxed);
         }
         if spins && is_owned(seen) {
             seen = probe(word, PROBES_AFTER_YIELD, PROBE_EVERY, end);
-            helped = !is_owned(seen);
+            spinning_helped = !is_owned(seen);
         }
-        // What had no time to help proves nothing.
+        // What had no time to help proves nothing. What came free during the yield is no merit of spinning.
         if spins && !end.is_some_and(Deadline::has_passed) {
-            self.budget.learn(helped);
+            self.budget.learn(spinning_helped);
         }
         seen
     }
@@ -101,7 +101,7 @@ fn probe(word: &AtomicU64, most: u32, mut gap: Duration, end: Option<Deadline>) 
 
 /// Is the end so far away that others may have the processor until they give it back?
 fn may_yield(end: Option<Deadline>) -> bool {
-    end.is_none_or(|end| Deadline::after(TIME_SLICES).is_some_and(|soon| soon < end))
+    end.is_none_or(|end| Deadline::after(LONGEST_YIELD).is_some_and(|soon| soon < end))
 }
 
 /// Does nothing for so long. By the clock: a processor's pause instruction takes 3 ns on one and 50 on another.
@@ -126,26 +126,27 @@ struct SpinBudget {
 }
 
 /// So many futile attempts in a row mean nothing.
-const FUTILE_BEFORE_PAUSE: u32 = 64;
+const FUTILE_BEFORE_REST: u32 = 64;
 /// The longest rest is 2 to the power of this.
-const MAX_PAUSE_LOG2: u32 = 8;
+const MAX_REST_LOG2: u32 = 8;
 
 impl SpinBudget {
-    fn is_worth_it(&self) -> bool {
+    /// Counts one of those that are left out.
+    fn may_spin_now(&self) -> bool {
         let resting = self.resting.load(Ordering::Relaxed);
         self.resting.store(resting.saturating_sub(1), Ordering::Relaxed);
         resting == 0
     }
 
-    fn learn(&self, helped: bool) {
-        let futile = if helped {
+    fn learn(&self, spinning_helped: bool) {
+        let futile = if spinning_helped {
             0
         } else {
-            (self.futile.load(Ordering::Relaxed) + 1).min(FUTILE_BEFORE_PAUSE + MAX_PAUSE_LOG2)
+            (self.futile.load(Ordering::Relaxed) + 1).min(FUTILE_BEFORE_REST + MAX_REST_LOG2)
         };
         self.futile.store(futile, Ordering::Relaxed);
-        if futile > FUTILE_BEFORE_PAUSE {
-            self.resting.store(1 << (futile - FUTILE_BEFORE_PAUSE), Ordering::Relaxed);
+        if futile > FUTILE_BEFORE_REST {
+            self.resting.store(1 << (futile - FUTILE_BEFORE_REST), Ordering::Relaxed);
         }
     }
 }
@@ -159,23 +160,23 @@ mod tests {
         let budget = SpinBudget::default();
         let mut attempts = 0;
         for _ in 0..10_000 {
-            if budget.is_worth_it() {
+            if budget.may_spin_now() {
                 attempts += 1;
                 budget.learn(false);
             }
         }
-        assert!((FUTILE_BEFORE_PAUSE..2 * FUTILE_BEFORE_PAUSE).contains(&attempts), "{attempts}");
+        assert!((FUTILE_BEFORE_REST..2 * FUTILE_BEFORE_REST).contains(&attempts), "{attempts}");
     }
 
     #[test]
     fn one_success_restores_the_budget() {
         let budget = SpinBudget::default();
-        (0..1_000).filter(|_| budget.is_worth_it()).for_each(|_| budget.learn(false));
-        while !budget.is_worth_it() {}
+        (0..1_000).filter(|_| budget.may_spin_now()).for_each(|_| budget.learn(false));
+        while !budget.may_spin_now() {}
         budget.learn(true);
-        assert!((0..FUTILE_BEFORE_PAUSE).all(|_| {
+        assert!((0..FUTILE_BEFORE_REST).all(|_| {
             budget.learn(false);
-            budget.is_worth_it()
+            budget.may_spin_now()
         }));
     }
 

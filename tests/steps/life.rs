@@ -306,8 +306,9 @@ pub const CREATE_OVER_ONE_THAT_DIES: Scenario =
     Scenario { nudge: the_user_is_killed, ..scenario("create over one that dies", soon_an_orphan, can_be_made_anew) };
 pub const OPEN: Scenario = Scenario { goes_on: true, ..scenario("open", kept, is_still_used) };
 pub const OPEN_OR_CREATE: Scenario = scenario("open or create", nothing, can_be_made_anew);
-pub const OPEN_ORPHAN: Scenario = of_orphan("open an orphan", can_be_made_anew, "open: orphan removed");
-pub const OPEN_OR_CREATE_OVER_ORPHAN: Scenario = of_orphan("open or create", can_be_made_anew, "open: orphan removed");
+pub const OPEN_ORPHAN: Scenario = of_orphan("open an orphan", can_be_made_anew, "open: orphan dealt with");
+pub const OPEN_OR_CREATE_OVER_ORPHAN: Scenario =
+    of_orphan("open or create", can_be_made_anew, "open: orphan dealt with");
 pub const TAKE_OVER: Scenario = scenario("open", held_by_a_dead, has_persisted);
 pub const REFUSE: Scenario = scenario("refuse", held_by_a_dead, has_persisted);
 pub const CLOSE_LAST: Scenario = scenario("close", nothing, can_be_made_anew);

@@ -1,0 +1,37 @@
+//! Taking over a persistent segment that no user has any more.
+
+use std::fs::File;
+use std::io;
+
+use super::found::ValidHeader;
+use crate::fault::point;
+use crate::layout::{BODY_OFFSET, LOCK_OFFSET, LockLine};
+use crate::os::file::{self, Status};
+use crate::os::process;
+use crate::sync::mutex::{self, LockState};
+use crate::sync::poison::Poison;
+
+/// Takes over a persistent segment whose users are all gone, while holding it exclusively: a holder in the lock is dead,
+/// whatever namespace it was in. (The namespace stays: in another one, somebody may be left who has lost his descriptors.)
+///
+/// But one that lives here and is seen to have the file mapped is a user whose descriptors its program has closed, and its
+/// lock is its own. (Whose mappings are not shown is nearly always a stranger that was given a dead thread's id.)
+pub(super) fn take_over(file: &File, status: &Status, valid: &ValidHeader) -> io::Result<()> {
+    file::check_limit(BODY_OFFSET as u64)?; // all writes are in front of it
+    let mut line = [0; size_of::<LockLine>()];
+    if file::read_at(file, &mut line, LOCK_OFFSET as u64)? < line.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into()); // somebody has shortened it
+    }
+    point!("take over: lock read");
+    let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
+    let holder = LockState::of(valid.lock_kind, &line, valid.header.pid_namespace, rule, |_| false).holder_here;
+    if holder.is_some_and(|holder| process::maps(holder, status) == Some(true)) {
+        return Ok(());
+    }
+    let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;
+    if next != line {
+        file::write_at(file, &next, LOCK_OFFSET as u64)?;
+        point!("take over: lock written");
+    }
+    Ok(())
+}
