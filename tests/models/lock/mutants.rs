@@ -156,7 +156,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Waiting: "        let until = soon(self.doubt);\n" => "        let until = soon(HEARTBEAT);\n";
     }
     namesakes_word_is_ones_own_death in several_unnoticed: "EXCLUSION" {
-        Waiting: "            if self.users.are_in_one_namespace() {\n" => "            if true {\n";
+        Waiting: "if self.users.are_in_one_namespace() && self.me.is_current() {" => "if true {";
     }
     ids_are_asked_across_namespaces in several_strangers: "EXCLUSION" {
         Users: "closely && here && death::is_dead_thread(tid)" => "death::is_dead_thread(tid)";
