@@ -151,8 +151,13 @@ fn serves(name: &str) {
     assert_eq!(value.update(|n| *n += 1).unwrap(), 604);
 }
 
+const NO_MOVE: &str = "does not let a process move its children to a new PID namespace";
+
 #[test]
 fn a_forked_family_in_an_unknown_namespace_shares_its_locks() {
+    if !support::is_linux(NO_MOVE) {
+        return;
+    }
     let name = Scratch::new("family");
     if let Some(child) = spawn_in_container("serves-unknown", &name) {
         child.join();
@@ -183,6 +188,9 @@ fn moves(name: &str) {
 
 #[test]
 fn a_child_that_has_moved_out_of_sight_of_proc_counts_as_one_elsewhere() {
+    if !support::is_linux(NO_MOVE) {
+        return;
+    }
     let name = Scratch::new("moves");
     if let Some(child) = spawn_in_container("moves", &name) {
         child.join();
@@ -267,7 +275,7 @@ fn no_stranger_is_named_as_the_holder_of_what_was_made_in_another_namespace() {
     let thread = Some(own_tid().cast_unsigned());
     assert_eq!(holder(), (thread, Some(std::process::id())));
     let file = std::fs::File::options().write(true).open(support::path(&name)).unwrap();
-    file.write_all_at(&1u64.to_ne_bytes(), NAMESPACE).unwrap();
+    file.write_all_at(&0x7fff_fff7u64.to_ne_bytes(), NAMESPACE).unwrap();
     assert_eq!(holder(), (thread, None));
 }
 
