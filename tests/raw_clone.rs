@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use deaths::robust_list_is_empty;
 use robust_shm::{LockError, LockKind, SharedArray, SharedLock, SharedValue};
 use seccomp::{Refused, refuse};
-use support::{Family, Forked, Scratch, end_with, exists, member, play, spawn, until};
+use support::{Family, Forked, Scratch, asleep, end_with, exists, member, own_tid, play, spawn, until};
 
 #[test]
 fn child() {
@@ -24,8 +24,14 @@ fn child() {
     ]);
 }
 
-/// `clone` as `fork` does it, past libc.
+/// `clone` as `fork` does it, past libc; which therefore has not seen to its own locks: what another thread holds just then,
+/// musl's lock of `malloc` above all, stays locked in the clone. So the harness's thread has gone to sleep before.
 fn raw_clone(body: impl FnOnce()) -> Forked {
+    until("the other threads' sleep", || {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let mut ids = threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+        ids.all(|id: libc::pid_t| id == own_tid() || asleep(id).is_some()).then_some(())
+    });
     // SAFETY: SIGCHLD and zeros for all else is a plain fork; the child runs little and ends with `_exit`.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
     assert!(pid >= 0);
