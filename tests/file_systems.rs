@@ -254,7 +254,7 @@ fn live_elsewhere(family: &str) {
         ("tmpfs", "huge=always"),
         ("tmpfs", "size=0"),
     ] {
-        if kind == "overlay" && !support::is_linux("keeps no file locks there") {
+        if (kind == "overlay" || options == "size=0") && !support::is_linux("has no file locks or no room there") {
             continue;
         }
         if let Err(error) = mounts::mount(kind, "/dev/shm", 0, options) {

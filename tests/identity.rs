@@ -165,6 +165,9 @@ fn a_handle_knows_whether_its_name_is_gone() {
 
 #[test]
 fn the_users_of_a_segment_have_names() {
+    if !support::is_linux("has no table of file locks") {
+        return;
+    }
     let name = Scratch::new("users");
     let value = SharedValue::create(&name, 7u64).unwrap();
     let mut child = spawn("attach", &name);

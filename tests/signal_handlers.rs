@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use nested::{Locks, NESTED, STEPS, walk_robust_list};
 use support::{Family, play, spawn};
 #[cfg(target_arch = "x86_64")]
-use support::{Random, fork, say};
+use support::{Random, fork, is_linux, say};
 
 #[test]
 fn child() {
@@ -134,6 +134,7 @@ fn a_million_signals_whose_handler_locks_leave_the_list_whole() {
 mod stepped {
     use super::*;
 
+    const NO_STEPS: &str = "does not stop after each instruction";
     const NEVER: usize = usize::MAX;
     /// How many instructions are tried one at a time. Without the optimiser there are tens of thousands, and only the least is
     /// done.
@@ -281,12 +282,18 @@ mod stepped {
 
     #[test]
     fn a_handler_may_lock_after_every_instruction() {
+        if !is_linux(NO_STEPS) {
+            return;
+        }
         let family = Family::new("stepped");
         spawn("stepped", family.name()).join();
     }
 
     #[test]
     fn what_is_held_goes_on_when_the_process_dies_in_the_handler_after_any_instruction() {
+        if !is_linux(NO_STEPS) {
+            return;
+        }
         let family = Family::new("stepped-deaths");
         spawn("stepped-deaths", family.name()).join();
     }

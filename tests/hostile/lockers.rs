@@ -6,7 +6,7 @@ use std::io::Write;
 use robust_shm::{Error, SegmentInfo, SharedValue, remove, remove_orphans};
 
 use crate::plant::{orphans_bytes, persistent, writable};
-use crate::support::{Scratch, exists, path, spawn};
+use crate::support::{Scratch, exists, is_linux, path, spawn};
 
 /// The first version looked for a free byte in the visitors' book for ever.
 #[test]
@@ -43,6 +43,9 @@ pub(crate) fn meet_a_lock_on_all_bytes(name: &str) {
 /// Whoever is just removing a name is no user: there is nothing to open, and soon nothing that exists.
 #[test]
 fn who_finds_a_name_being_removed_is_patient_and_then_says_by_whom() {
+    if !is_linux("has no table of file locks") {
+        return;
+    }
     let name = Scratch::new("leaver");
     let mut file = File::create_new(path(&name)).unwrap();
     file.lock().unwrap(); // before a sweep of another test finds an orphan there

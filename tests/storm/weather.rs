@@ -7,7 +7,7 @@ use robust_shm::SharedValue;
 
 use crate::ledger::{Counters, Ledger, PLACES, Phase, Place, SLOTS, Slot, Tally};
 use crate::stage::{Accounts, Elements, PERSISTENT, Stage, check_totals};
-use crate::support::{Forked, LIMIT, Random, asleep, exists, fork, member, say, until};
+use crate::support::{Forked, LIMIT, Random, asleep, exists, fork, member, say, sleeps_are_counted, until};
 use crate::worker::{Scene, Worker, count_descriptors};
 
 pub(crate) struct Storm {
@@ -221,7 +221,7 @@ impl Storm {
             }
             let sleep_of = |slot: &usize| asleep(self.workers[*slot].as_ref().unwrap().id()).map(|nth| (*slot, nth));
             let sleeps: Option<Vec<_>> = missing.iter().map(sleep_of).collect();
-            unchanged = if sleeps.is_some() && sleeps == before { unchanged + 1 } else { 0 };
+            unchanged = if sleeps_are_counted() && sleeps.is_some() && sleeps == before { unchanged + 1 } else { 0 };
             before = sleeps;
             let (seed, kills) = (self.seed, self.kills);
             assert!(unchanged < 200, "seed {seed}, {kills} kills: {missing:?} sleep and nobody wakes them {what}");

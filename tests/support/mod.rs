@@ -105,6 +105,11 @@ pub fn is_linux(why: &str) -> bool {
     !is_gvisor
 }
 
+/// Does the system count how often a thread has gone to sleep?
+pub fn sleeps_are_counted() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| status.contains("voluntary_ctxt_switches:"))
+}
+
 /// Whether this command works here, such as `unshare --mount true`; else says that the test is skipped.
 #[track_caller]
 pub fn can_unshare(command: &[&str]) -> bool {
