@@ -4,9 +4,9 @@
 //! ```sh
 //! export RUSTC_BOOTSTRAP=1   # or a nightly toolchain
 //! TSAN_OPTIONS="suppressions=$PWD/tests/thread_sanitizer.supp" \
-//! RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
+//! RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg robust_shm_sanitizer" \
 //!     cargo test --target x86_64-unknown-linux-gnu --target-dir target/tsan --lib --test threads
-//! RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
+//! RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer --cfg robust_shm_sanitizer" \
 //!     cargo test --target x86_64-unknown-linux-gnu --target-dir target/asan --lib --test threads
 //! ```
 
