@@ -5,7 +5,8 @@
 //! | `segment/create.rs` | creating, and opening or creating: the attempts |
 //! | `segment/make.rs` | a complete segment is made without a name, then gets one |
 //! | `segment/fresh_name.rs` | a name that nobody has, for a segment that is to have it, or is not finished |
-//! | `segment/found.rs` | what stands under a name: opened, validated, whose it is, and how long to try again |
+//! | `segment/found.rs` | what stands under a name: opened, validated, whose it is |
+//! | `segment/retries.rs` | how long others may be in the way |
 //! | `segment/open.rs` | what was found is admitted, shared, looked at again and mapped |
 //! | `segment/orphan.rs` | what killed users have left is removed |
 //! | `segment/take_over.rs` | a persistent segment that nobody uses any more becomes usable: a dead holder's lock is freed |
@@ -66,6 +67,7 @@ mod presence;
 mod registered;
 mod registry;
 mod removal;
+mod retries;
 mod reuse;
 mod take_over;
 

@@ -187,7 +187,7 @@ fn siblings(name: &str) {
     second.join();
 }
 
-/// Once, the parent drew the same places in the visitors' book as its first child had, found them taken, and gave the
+/// Once, the parent drew the same presence bytes as its first child had, found them taken, and gave the
 /// second child none.
 #[test]
 fn a_child_is_a_user_however_many_handles_its_sibling_has() {

@@ -213,7 +213,7 @@ fn siblings_that_are_each_the_first_of_a_namespace_have_places_of_their_own() {
 
 /// How long the storm lasts; longer if it is asked to.
 fn storm_lasts() -> Duration {
-    let seconds = std::env::var("ROBUST_SHM_STRESS_SECONDS").map_or(2, |text| text.parse().unwrap());
+    let seconds = std::env::var("ROBUST_SHM_NAMESAKES_SECONDS").map_or(2, |text| text.parse().unwrap());
     Duration::from_secs(seconds)
 }
 
@@ -225,8 +225,10 @@ const INSIDE: usize = 32;
 fn storms(family: &str) {
     let array = SharedArray::<u64, 64>::open(&member(family, 0)).unwrap();
     let stop = SharedValue::<u64>::open(&member(family, 1)).unwrap();
-    let mut random = Random::new(Instant::now().elapsed().as_nanos() as u64 ^ std::ptr::from_ref(&array).addr() as u64);
-    let me = array.info().unwrap().attached() as u64 + 1;
+    // Ids and addresses may be the same in each namespace.
+    let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let mut random = Random::new(since_1970.as_nanos() as u64);
+    let me = random.below(usize::MAX) as u64 | 1;
     while stop.get() == 0 {
         let mut guard = array
             .lock_recover(|data| {

@@ -3,7 +3,8 @@
 use super::open::{self, Attempt};
 use super::orphan::{self, Room};
 use super::registered::in_one_process;
-use super::{Contents, Segment, found, make, removal};
+use super::retries::Retries;
+use super::{Contents, Segment, make, removal};
 use crate::error::Error;
 use crate::name::Name;
 use crate::options::Settings;
@@ -14,7 +15,7 @@ impl<C: Contents> Segment<C> {
         let name = Name::new(name)?;
         let identity = C::identity(settings);
         removal::sweep();
-        let mut retries = found::Retries::new();
+        let mut retries = Retries::new();
         loop {
             if let Some(mapping) = in_one_process(None, || make::try_make(&name, &identity, settings, initial))? {
                 return Ok(Self::new(mapping));
@@ -36,7 +37,7 @@ impl<C: Contents> Segment<C> {
     pub(crate) fn open_or_create(name: &str, settings: &Settings, initial: &[u8]) -> Result<Self, Error> {
         let name = Name::new(name)?;
         let identity = C::identity(settings);
-        let mut retries = found::Retries::new();
+        let mut retries = Retries::new();
         loop {
             match in_one_process(Attempt::Busy, || open::try_open(&name, &identity, settings))? {
                 Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),

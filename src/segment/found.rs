@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::time::Duration;
 
 use crate::error::Error;
 use crate::fault::point;
@@ -11,7 +10,7 @@ use crate::layout::{self, FRONT, HEADER_LEN, Header};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::file::{self, OpenError, Status};
-use crate::os::{self, Deadline, directory, file_lock};
+use crate::os::{self, directory, file_lock};
 
 /// A segment, or what is left of one that was being made anew.
 pub(super) struct Found {
@@ -200,47 +199,6 @@ pub(super) fn read_header(file: &File) -> io::Result<Option<Header>> {
     let mut bytes = [0; HEADER_LEN];
     let len = file::read_at(file, &mut bytes, 0)?;
     Ok((len == HEADER_LEN).then(|| bytemuck::pod_read_unaligned(&bytes)))
-}
-
-/// A bounded readiness to try again: for some seconds, and for as many attempts as there are in these when nothing is in
-/// the way but a stopped process. On a machine that is given to hundreds of processes, seconds are few attempts, and each of
-/// them may meet another process in the middle of its own.
-pub(super) struct Retries {
-    until: Option<Deadline>,
-    pause: Duration,
-    attempts: u32,
-}
-
-impl Retries {
-    const LIMIT: Duration = Duration::from_secs(5);
-    const LONGEST_PAUSE: Duration = Duration::from_millis(5);
-    /// A quarter of those that such a wait has on an idle machine.
-    const FEW: u32 = 200;
-
-    pub(super) fn new() -> Self {
-        Self { until: None, pause: Duration::from_micros(20), attempts: 0 }
-    }
-
-    /// Pauses before the next attempt, or says who is in the way when there were enough of them.
-    pub(super) fn wait(&mut self, name: &Name, action: &'static str) -> Result<(), Error> {
-        let until = *self.until.get_or_insert_with(|| Deadline::after(Self::LIMIT).unwrap_or_else(Deadline::now));
-        self.attempts += 1;
-        if until.has_passed() && self.attempts > Self::FEW {
-            return Err(os_error(name, action, io::Error::new(io::ErrorKind::TimedOut, who_is_in_the_way(name))));
-        }
-        std::thread::sleep(self.pause);
-        self.pause = (self.pause * 2).min(Self::LONGEST_PAUSE);
-        Ok(())
-    }
-}
-
-fn who_is_in_the_way(name: &Name) -> String {
-    let lockers =
-        file::status_of(name.as_str()).ok().and_then(|status| file_lock::lockers(&status)).unwrap_or_default();
-    match lockers.iter().find(|locker| locker.exclusive) {
-        Some(locker) => format!("process {} holds it exclusively and does not go on (is it stopped?)", locker.pid),
-        None => "other programs kept creating and removing it, or one was stopped while it removed it".to_owned(),
-    }
 }
 
 /// The error for what the operating system said.

@@ -6,6 +6,7 @@ use std::fs::File;
 use super::found::{self, Excluded, Found, OpenFile, ValidHeader, check_owner, os_error, read_header};
 use super::orphan::{self, IrremovableOrphan};
 use super::registered::{self, Registered, in_one_process};
+use super::retries::Retries;
 use super::{Contents, Mapping, Segment, take_over};
 use crate::error::{Error, LockError};
 use crate::fault::point;
@@ -22,7 +23,7 @@ impl<C: Contents> Segment<C> {
     pub(crate) fn open(name: &str, settings: &Settings) -> Result<Self, Error> {
         let name = Name::new(name)?;
         let identity = C::identity(settings);
-        let mut retries = found::Retries::new();
+        let mut retries = Retries::new();
         loop {
             match in_one_process(Attempt::Busy, || try_open(&name, &identity, settings))? {
                 Attempt::Opened(mapping) => return Ok(Self::new(*mapping)),

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::found::{self, Excluded, Found, Ours, Retries};
+use super::found::{self, Excluded, Found, Ours};
+use super::retries::Retries;
 use crate::error::Error;
 use crate::fault::point;
 use crate::layout::HEADER_LEN;

@@ -72,8 +72,8 @@ pub(super) enum Linked {
     AmongOthers,
 }
 
-/// Takes the lock if it is free, nobody has slept on it, and the thread holds no other: the fast path of [`lock`], with
-/// one exit for all that is not so. `owner`: the thread with the slot of its handle.
+/// Takes the lock if it is free, nobody has slept on it, and the thread holds no other: the fast path of [`lock_slow`],
+/// with one exit for all that is not so. `owner`: the thread with the slot of its handle.
 #[inline(always)]
 pub(super) fn lock_fast(line: &LockLine, owner: u64, list: RobustList) -> bool {
     if !list.is_idle() {

@@ -8,7 +8,7 @@ use robust_shm::{Error, SegmentInfo, SharedValue, remove, remove_orphans};
 use crate::plant::{orphans_bytes, persistent, writable};
 use crate::support::{Scratch, exists, is_linux, path, spawn};
 
-/// The first version looked for a free byte in the visitors' book for ever.
+/// The first version looked for a free presence byte for ever.
 #[test]
 fn a_stranger_who_locks_all_bytes_is_an_error_and_no_hang() {
     let name = persistent("occupied");

@@ -116,6 +116,15 @@ pub(crate) fn reopen(file: &File) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
+/// Opens the file with this status by its name; `None` when the name leads to another one by now, or to none.
+pub(super) fn open_same(name: &str, status: &Status) -> io::Result<Option<File>> {
+    match open(name, true) {
+        Ok(file) => Ok(self::status(&file)?.is_same_file(status).then_some(file)),
+        Err(OpenError::NotFound | OpenError::NotAFile) => Ok(None),
+        Err(OpenError::NoDescriptor(error) | OpenError::Other(error)) => Err(error),
+    }
+}
+
 /// Why a name could not be opened.
 #[derive(Debug)]
 pub(crate) enum OpenError {

@@ -27,7 +27,7 @@ use std::ptr::{self, NonNull};
 
 use shared_memory::ShmemConf;
 
-use super::file::{self, OpenError, Status};
+use super::file::{self, Status};
 use crate::fault::point;
 
 /// A shared mapping, for reading and writing, that goes when it is dropped.
@@ -48,15 +48,7 @@ impl Map {
     /// Maps the first `len` bytes of the file with this status, which is as long; `None` when the name leads to another
     /// one by now, or to none.
     pub(crate) fn of(name: &str, status: &Status, len: usize) -> io::Result<Option<Self>> {
-        let file = match file::open(name, true) {
-            Ok(file) => file,
-            Err(OpenError::NotFound | OpenError::NotAFile) => return Ok(None),
-            Err(OpenError::NoDescriptor(error) | OpenError::Other(error)) => return Err(error),
-        };
-        if !file::status(&file)?.is_same_file(status) {
-            return Ok(None);
-        }
-        Self::of_file(&file, len).map(Some)
+        file::open_same(name, status)?.map(|file| Self::of_file(&file, len)).transpose()
     }
 
     /// The same, of what this process has just created, with a mark in it.

@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::file::{self, OpenError, Status};
+use super::file::{self, Status};
 use crate::fault::point;
 
 /// A shared mapping, for reading and writing, that goes when it is dropped.
@@ -35,14 +35,7 @@ impl Map {
     /// Maps the first `len` bytes of the file with this status, which is as long; `None` when the name leads to another
     /// one by now, or to none.
     pub(crate) fn of(name: &str, status: &Status, len: usize) -> io::Result<Option<Self>> {
-        let file = match file::open(name, true) {
-            Ok(file) => file,
-            Err(OpenError::NotFound | OpenError::NotAFile) => return Ok(None),
-            Err(OpenError::NoDescriptor(error) | OpenError::Other(error)) => return Err(error),
-        };
-        if !file::status(&file)?.is_same_file(status) {
-            return Ok(None);
-        }
+        let Some(file) = file::open_same(name, status)? else { return Ok(None) };
         let raw = MmapOptions::new().len(len).map_raw(&file)?;
         let start = NonNull::new(raw.as_mut_ptr()).ok_or_else(|| io::Error::other("mmap has mapped at address 0"))?;
         point!("map: mapped by name");

@@ -20,7 +20,7 @@ pub(crate) struct Description {
     pub(crate) flock: Flock,
     /// Holds the lock that guards the removal of the name.
     pub(crate) guards: bool,
-    /// Stands in the visitors' book.
+    /// Has a presence byte.
     pub(crate) attends: bool,
 }
 

@@ -104,7 +104,7 @@ impl Model for LifeCycle {
                     used.all(|file| world.kernel.name == Some(file) || is_removed(world, file))
                 },
             ),
-            Property::always("every user stands in the book and shares the lock", |_, world: &World| {
+            Property::always("every user has a presence byte and shares the lock", |_, world: &World| {
                 let mut users = (0..PROGRAMS).filter(|&i| world.uses(i).is_some());
                 users.all(|i| world.kernel.description(i).attends && world.kernel.description(i).flock == Flock::Shared)
             }),
