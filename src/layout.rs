@@ -84,21 +84,6 @@ impl LockLine {
         line
     }
 
-    /// A line that nobody can take: its word names a thread that there never is.
-    pub(crate) const fn held_for_ever() -> Self {
-        Self {
-            epoch: AtomicU32::new(0),
-            process_shared: AtomicU32::new(0),
-            word: AtomicU64::new(u64::MAX >> 34),
-            links: UnsafeCell::new([0; 32]),
-            record: AtomicU64::new(0),
-            poison: AtomicU8::new(0),
-            dirty: AtomicU8::new(0),
-            _zero: [const { AtomicU8::new(0) }; 2],
-            reservation: AtomicU32::new(0),
-        }
-    }
-
     /// The byte range, relative to the futex word, in which a list node and its back pointer may lie.
     pub(crate) const LINKS: std::ops::Range<isize> = {
         let start = offset_of!(LockLine, links) as isize - offset_of!(LockLine, word) as isize;

@@ -261,6 +261,7 @@ impl Presence {
                     point!("fork: own description in place");
                     self.forks.store(forks, Ordering::Relaxed);
                 }
+                self.seat.settle();
             }
         }
     }

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::panicking;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use super::robust_futex::{self, Linked};
 use super::spin::SpinPolicy;
 use super::users::Users;
 use super::waiting::Failure;
-use super::word::{is_owned, pair};
+use super::word::{high, is_owned, low, pair};
 use crate::error::LockError;
 use crate::layout::LockLine;
 use crate::options::LockKind;
@@ -44,9 +44,10 @@ impl Wait {
 
 /// A handle's access to the lock in its mapping.
 pub(crate) struct Mutex {
-    /// Where the fast path looks: the same, or [`NOT_FOR_THE_FAST_PATH`].
-    fast_line: NonNull<LockLine>,
     line: NonNull<LockLine>,
+    /// [`Users::settled`], at hand for the fast path, which is open in that fork generation only. 0, and so it is never open, if
+    /// the lock is of another kind.
+    settled: AtomicU64,
     kind: Kind,
     name: Arc<str>,
     users: Users,
@@ -60,15 +61,6 @@ enum Kind {
     Futex,
     OsMutex(OsMutex),
 }
-
-/// A lock that is held for ever, so that the fast path fails at it, without asking which kind of lock it has before it: that
-/// question cost 3 % of an uncontended lock.
-static NOT_FOR_THE_FAST_PATH: HeldForEver = HeldForEver(LockLine::held_for_ever());
-
-struct HeldForEver(LockLine);
-
-// SAFETY: all but the room for links is atomic, and that is written by holders only, of whom there are none.
-unsafe impl Sync for HeldForEver {}
 
 // SAFETY: the lock line is alive as long as the mutex (see `new`) and is made of atomics, which any thread may use.
 unsafe impl Send for Mutex {}
@@ -95,14 +87,15 @@ impl Mutex {
                 Err(source) => return Err(LockError::io(name, "could not use the lock", source)),
             },
         };
-        let fast_line = match kind {
+        let settled = match kind {
             Kind::Futex => {
                 users.enter();
-                line
+                users.settled()
             }
-            Kind::OsMutex(_) => NonNull::from(&NOT_FOR_THE_FAST_PATH.0),
+            Kind::OsMutex(_) => 0,
         };
-        Ok(Self { fast_line, line, kind, name, users, poison, spin: SpinPolicy::default() })
+        let settled = AtomicU64::new(settled);
+        Ok(Self { line, settled, kind, name, users, poison, spin: SpinPolicy::default() })
     }
 
     #[inline]
@@ -115,11 +108,13 @@ impl Mutex {
     #[inline(always)]
     pub(crate) fn lock(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         // Inlined, and with one exit, because a result that passes through memory costs as much as the lock itself.
-        let (line, slot) = (self.fast_line, self.users.slot());
+        let settled = self.settled.load(Ordering::Relaxed);
         match os::thread::cached_at_home() {
-            // SAFETY: a static, or alive by the contract of `new`.
-            Some(me) if robust_futex::lock_fast(unsafe { line.as_ref() }, pair(me.tid, slot), me.list) => {
-                Ok(Held::new(self, line, pair(me.tid, slot), &me, Linked::Alone))
+            Some(me)
+                if low(settled) == me.generation
+                    && robust_futex::lock_fast(self.line(), pair(me.tid, high(settled)), me.list) =>
+            {
+                Ok(Held::new(self, pair(me.tid, high(settled)), &me, Linked::Alone))
             }
             _ => self.lock_slow(wait),
         }
@@ -142,7 +137,11 @@ impl Mutex {
             let me = os::thread::current()
                 .map_err(|error| self.os_error("could not prepare this thread for the lock", error))?;
             match robust_futex::lock_slow(self.line(), &me, &self.users, wait, &self.spin, self.poison) {
-                Ok(linked) => return Ok(Held::new(self, self.line, self.owner(&me), &me, linked)),
+                Ok(linked) => {
+                    // In a forked child, for the first time: it has a slot of its own.
+                    self.settled.store(self.users.settled(), Ordering::Relaxed);
+                    return Ok(Held::new(self, self.owner(&me), &me, linked));
+                }
                 Err(Failure::Forked) => {} // as another thread of another process, perhaps in another namespace
                 Err(failure) => return Err(self.explain(failure)),
             }
@@ -288,11 +287,11 @@ impl Line<'_> {
 
 impl<'a> Held<'a> {
     #[inline(always)]
-    fn new(mutex: &'a Mutex, line: NonNull<LockLine>, owner: u64, me: &Thread, linked: Linked) -> Self {
+    fn new(mutex: &'a Mutex, owner: u64, me: &Thread, linked: Linked) -> Self {
         Self {
             not_send: PhantomData,
             mutex,
-            line: Own(line),
+            line: Own(mutex.line),
             alone_in: Own(if linked == Linked::Alone { me.list } else { RobustList::NONE }),
             owner,
             generation: me.generation as usize,

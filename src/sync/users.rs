@@ -62,6 +62,11 @@ impl Users {
         self.seat.slot()
     }
 
+    /// See [`Seat::settled`].
+    pub(super) fn settled(&self) -> u64 {
+        self.seat.settled()
+    }
+
     fn namespace(&self) -> &AtomicU64 {
         // SAFETY: alive by the contract of `new`.
         unsafe { self.namespace.as_ref() }

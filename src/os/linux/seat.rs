@@ -5,36 +5,51 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::descriptor::Descriptor;
 use super::file::{self, Status};
-use super::{file_lock, process};
+use super::{file_lock, generation, process};
 use crate::name::Name;
 
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) file: Descriptor,
     name: Name,
-    /// 0: none yet.
-    slot: AtomicU32,
+    /// The slot in the upper half, 0 if there is none yet; in the lower the fork generation in which that was known to be right.
+    slot: AtomicU64,
 }
 
 impl Seat {
     /// Of a file that was opened by this name.
     pub(crate) fn new(file: File, status: Status, name: &Name) -> io::Result<Self> {
-        Ok(Self { file: Descriptor::new(file, status)?, name: name.clone(), slot: AtomicU32::new(0) })
+        Ok(Self { file: Descriptor::new(file, status)?, name: name.clone(), slot: AtomicU64::new(0) })
     }
 
     #[inline(always)]
     pub(crate) fn slot(&self) -> u32 {
-        self.slot.load(Ordering::Relaxed) // changed only before there is a handle, and in a child that has one thread
+        (self.settled() >> 32) as u32 // changed only before there is a handle, and in a child that has one thread
+    }
+
+    /// The slot in the upper half; in the lower the fork generation in which it stays the handle's for good. In a child that
+    /// has been forked just now that is another one, until [`settle`](Self::settle).
+    pub(crate) fn settled(&self) -> u64 {
+        self.slot.load(Ordering::Relaxed)
+    }
+
+    /// In a forked child: the slot, be it of its own or still its parent's, stays what it is.
+    pub(crate) fn settle(&self) {
+        self.set(self.slot());
+    }
+
+    fn set(&self, slot: u32) {
+        self.slot.store(u64::from(slot) << 32 | u64::from(generation::generation()), Ordering::Relaxed);
     }
 
     /// Takes a slot that nobody has, and that does not stand for a dead holder either. `false`: a stranger seems to have all.
     pub(crate) fn take(&self, is_named: impl Fn(u32) -> io::Result<bool>) -> io::Result<bool> {
         let slot = file_lock::mark_present(self.file.known(), is_named)?;
-        self.slot.store(slot.unwrap_or(0), Ordering::Relaxed);
+        self.set(slot.unwrap_or(0));
         Ok(slot.is_some())
     }
 
@@ -43,7 +58,7 @@ impl Seat {
         // In this order: what asks in between, from a signal handler, asks for its own slot no more than before.
         let replaced = self.file.replace_by(other);
         if replaced {
-            self.slot.store(slot, Ordering::Relaxed);
+            self.set(slot);
         }
         replaced
     }
