@@ -177,6 +177,11 @@ pub(crate) mod os {
                 self.0
             }
 
+            /// Nobody forks here.
+            pub(crate) fn settled(&self) -> u64 {
+                u64::from(self.0) << 32
+            }
+
             /// As the kernel answers: the own description is in nobody's way.
             pub(crate) fn is_free(&self, slot: u32) -> bool {
                 slot == self.0 || kernel::is_free(slot)
