@@ -3,6 +3,7 @@
 # Fetches what an emulated machine needs: a kernel, and the two programs beside the tests.
 boots() { # SUITE-OF-THE-KERNEL ARCHITECTURE VERSION
     local package
+    mirror_view "$1" "$2"
     package=$(kernel_package "$@")
     [ -n "$package" ] || skip "no kernel $3 in $1"
     fetch "$1" "$2" "$package"
