@@ -1,23 +1,19 @@
 //! [`SharedArray`]: many elements, changed in place.
 
+use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
+use crate::elements::{
+    Element, Shortened, check_index, check_len, face_of_elements, guard_of_elements, methods_that_lock,
+    methods_without_a_guard, show,
+};
 use crate::error::{Error, LockError};
 use crate::face::{Face, HasPoison, StartsEmpty, methods_of_every_face};
-use crate::identity::TypeName;
-use crate::kind::{Kind, Shape};
-use crate::layout;
-use crate::segment::{ArrayOf, Contents, Locked, Segment};
+use crate::segment::{ElementsOf, Locked, Segment};
 use crate::sync::mutex::Wait;
 
-mod access;
-mod element;
-mod guard;
 mod options;
-mod show;
-
-pub use element::Element;
-pub use guard::ArrayGuard;
 
 /// `N` elements of type `T` in a named segment, with a lock.
 ///
@@ -64,35 +60,12 @@ pub use guard::ArrayGuard;
 /// ```
 #[must_use = "keep it: `let array = ...` (`let _ = ...` drops it at once, and dropping the last handle removes the segment)"]
 pub struct SharedArray<T, const N: usize> {
-    segment: Segment<ArrayOf<T, N>>,
+    segment: Segment<ElementsOf<[T; N]>>,
 }
 
-impl<T: Element, const N: usize> Face for SharedArray<T, N> {
-    type Contents = ArrayOf<T, N>;
-
-    fn from_segment(segment: Segment<ArrayOf<T, N>>) -> Self {
-        Self { segment }
-    }
-}
+face_of_elements!([T: Element, const N: usize] SharedArray<T, N>, ArrayGuard, T, [T; N]);
 
 impl<T: Element, const N: usize> StartsEmpty for SharedArray<T, N> {}
-impl<T: Element, const N: usize> HasPoison for SharedArray<T, N> {}
-
-impl<T: Element, const N: usize> Contents for ArrayOf<T, N> {
-    const SHAPE: Shape = {
-        assert!(align_of::<T>() <= layout::PAGE, "the elements of a SharedArray are aligned to at most 4,096 bytes");
-        Shape {
-            kind: Kind::Array,
-            elem_size: size_of::<T>() as u64,
-            elem_align: align_of::<T>() as u64,
-            len: Some(N as u64),
-        }
-    };
-
-    fn type_name() -> TypeName {
-        TypeName::of::<T>()
-    }
-}
 
 // The bound stands on the functions and not on the block: so the compiler explains a missing derive.
 impl<T, const N: usize> SharedArray<T, N> {
@@ -220,231 +193,6 @@ impl<T, const N: usize> SharedArray<T, N> {
 }
 
 impl<T: Element, const N: usize> SharedArray<T, N> {
-    /// Waits for the lock.
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::Poisoned`] when a holder died or panicked and nobody has repaired the elements; the lock is then
-    /// not held. [`LockError::WouldDeadlock`] when this thread holds it already; [`LockError::Io`] when the thread
-    /// cannot lock.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("lock"))?;
-    /// array.lock()?[1] = 5;
-    /// assert_eq!(array.to_vec()?, [0, 5, 0]);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[inline(always)]
-    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-    pub fn lock(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        self.lock_for(Wait::Forever)
-    }
-
-    /// Like [`lock`](Self::lock), but does not wait.
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::WouldBlock`] when anybody holds the lock; otherwise the same as [`lock`](Self::lock).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-lock"))?;
-    /// array.try_lock()?.fill(1);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[inline(always)]
-    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-    pub fn try_lock(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        self.lock_for(Wait::No)
-    }
-
-    /// Like [`lock`](Self::lock), but waits for at most `timeout`. `Duration::MAX` means no deadline.
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::TimedOut`] with the holder's thread id; otherwise the same as [`lock`](Self::lock).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-lock-for"))?;
-    /// array.try_lock_for(Duration::from_millis(100))?.fill(1);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-    pub fn try_lock_for(&self, timeout: Duration) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        self.lock_for(Wait::at_most(timeout))
-    }
-
-    /// Like [`lock`](Self::lock), but waits until `deadline` at the latest.
-    ///
-    /// # Errors
-    ///
-    /// The same as [`try_lock_for`](Self::try_lock_for).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-lock-until"))?;
-    /// array.try_lock_until(Instant::now() + Duration::from_millis(100))?.fill(1);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-    pub fn try_lock_until(&self, deadline: Instant) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        self.lock_for(Wait::until(deadline))
-    }
-
-    /// Waits for the lock, whether the array is poisoned or not.
-    ///
-    /// # Errors
-    ///
-    /// The same as [`lock`](Self::lock), except `Poisoned`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::{ArrayGuard, SharedArray};
-    ///
-    /// let array = SharedArray::<i32, 3>::create(&robust_shm::unique_name("ignoring"))?;
-    /// let mut guard = array.lock_ignoring_poison()?;
-    /// if ArrayGuard::is_poisoned(&guard) {
-    ///     println!("a holder died; what it left: {guard:?}");
-    /// }
-    /// # drop(guard);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[inline(always)]
-    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-    pub fn lock_ignoring_poison(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        self.lock_either(Wait::Forever)
-    }
-
-    /// Like [`lock_ignoring_poison`](Self::lock_ignoring_poison), but does not wait.
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::WouldBlock`] when anybody holds the lock; otherwise the same as
-    /// [`lock_ignoring_poison`](Self::lock_ignoring_poison).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use robust_shm::{ArrayGuard, SharedArray};
-    ///
-    /// let array = SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-ignoring"))?;
-    /// let mut guard = array.try_lock_ignoring_poison()?;
-    /// ArrayGuard::recover(&mut guard, |elements| elements.fill(0));
-    /// # drop(guard);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[inline(always)]
-    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-    pub fn try_lock_ignoring_poison(&self) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        self.lock_either(Wait::No)
-    }
-
-    /// Like [`lock_ignoring_poison`](Self::lock_ignoring_poison), but waits for at most `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::TimedOut`]; otherwise the same as
-    /// [`lock_ignoring_poison`](Self::lock_ignoring_poison).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use robust_shm::{ArrayGuard, SharedArray};
-    ///
-    /// let array = SharedArray::<i32, 3>::create(&robust_shm::unique_name("try-ignoring-for"))?;
-    /// let mut guard = array.try_lock_ignoring_poison_for(Duration::from_millis(100))?;
-    /// ArrayGuard::recover(&mut guard, |elements| elements.fill(0));
-    /// # drop(guard);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-    pub fn try_lock_ignoring_poison_for(&self, timeout: Duration) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        self.lock_either(Wait::at_most(timeout))
-    }
-
-    /// Waits for the lock; if the array is poisoned, runs the closure, which repairs the elements, and then clears the
-    /// poison: [`lock_ignoring_poison`](Self::lock_ignoring_poison), then [`ArrayGuard::recover`]. If the closure
-    /// panics, the poison stays.
-    ///
-    /// # Errors
-    ///
-    /// The same as [`lock_ignoring_poison`](Self::lock_ignoring_poison).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::<i32, 3>::create(&robust_shm::unique_name("lock-recover"))?;
-    /// let guard = array.lock_recover(|elements| elements.fill(0))?;
-    /// # drop(guard);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-    pub fn lock_recover(&self, repair: impl FnOnce(&mut [T; N])) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        let mut guard = self.lock_ignoring_poison()?;
-        ArrayGuard::recover(&mut guard, repair);
-        Ok(guard)
-    }
-
-    #[inline(always)]
-    fn lock_either(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        let mut locked = self.segment.lock(wait)?;
-        locked.begin_changes();
-        Ok(ArrayGuard { locked })
-    }
-
-    #[inline(always)]
-    fn lock_for(&self, wait: Wait) -> Result<ArrayGuard<'_, T, N>, LockError> {
-        let mut locked = self.lock_whole(wait)?;
-        locked.begin_changes();
-        Ok(ArrayGuard { locked })
-    }
-
-    /// Takes the lock if the elements are whole.
-    #[inline(always)]
-    fn lock_whole(&self, wait: Wait) -> Result<Locked<'_, ArrayOf<T, N>>, LockError> {
-        let locked = self.segment.lock(wait)?;
-        if locked.is_poisoned() {
-            locked.release_or_poison();
-            return Err(self.segment.poisoned_error());
-        }
-        Ok(locked)
-    }
-
-    /// Copies something out, under the lock. A death in it poisons nothing.
-    #[inline(always)]
-    fn read<R>(&self, wait: Wait, copy: impl FnOnce(&[T; N]) -> R) -> Result<R, LockError> {
-        let locked = self.lock_whole(wait)?;
-        let result = copy(locked.array()); // only copies, and so cannot panic
-        locked.release_or_poison();
-        Ok(result)
-    }
-
-    /// Whether a holder died or panicked and nobody has repaired the elements. A snapshot taken without the lock: it
-    /// may be out of date when it returns.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let array = robust_shm::SharedArray::<u8, 2>::create(&robust_shm::unique_name("is-poisoned"))?;
-    /// assert!(!array.is_poisoned());
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    pub fn is_poisoned(&self) -> bool {
-        self.segment.mutex().is_poisoned()
-    }
-
     /// How many elements the array has: `N`.
     ///
     /// # Examples

@@ -46,17 +46,23 @@ impl<H: Face> Options<H> {
     /// ```
     #[must_use = "keep it: `let handle = ...?;` (dropping the last handle removes the segment)"]
     pub fn open(&self, name: &str) -> Result<H, Error> {
-        Ok(H::from_segment(Segment::open(name, &self.settings)?))
+        self.open_with(name, None)
     }
 
-    /// Creates a segment whose data begin with these bytes; the rest is zero.
-    pub(crate) fn create_with(&self, name: &str, initial: &[u8]) -> Result<H, Error> {
-        Ok(H::from_segment(Segment::create(name, &self.settings, initial)?))
+    /// Opens a segment of this length, where the type leaves it open.
+    pub(crate) fn open_with(&self, name: &str, len: Option<usize>) -> Result<H, Error> {
+        Ok(H::from_segment(Segment::open(name, &self.settings, len)?))
+    }
+
+    /// Creates a segment of this length, where the type leaves it open, whose data begin with these bytes; the rest is
+    /// zero.
+    pub(crate) fn create_with(&self, name: &str, len: Option<usize>, initial: &[u8]) -> Result<H, Error> {
+        Ok(H::from_segment(Segment::create(name, &self.settings, len, initial)?))
     }
 
     /// Opens a segment, or creates it as [`create_with`](Self::create_with) does.
-    pub(crate) fn open_or_create_with(&self, name: &str, initial: &[u8]) -> Result<H, Error> {
-        Ok(H::from_segment(Segment::open_or_create(name, &self.settings, initial)?))
+    pub(crate) fn open_or_create_with(&self, name: &str, len: Option<usize>, initial: &[u8]) -> Result<H, Error> {
+        Ok(H::from_segment(Segment::open_or_create(name, &self.settings, len, initial)?))
     }
 }
 
@@ -83,7 +89,7 @@ impl<H: StartsEmpty> Options<H> {
     /// ```
     #[must_use = "keep it: `let handle = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(&self, name: &str) -> Result<H, Error> {
-        self.create_with(name, &[])
+        self.create_with(name, None, &[])
     }
 
     /// Opens the segment, or creates it with these options. Of programs that do this at once, exactly one creates.
@@ -106,11 +112,11 @@ impl<H: StartsEmpty> Options<H> {
     /// ```
     #[must_use = "keep it: `let handle = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(&self, name: &str) -> Result<H, Error> {
-        self.open_or_create_with(name, &[])
+        self.open_or_create_with(name, None, &[])
     }
 }
 
-/// For arrays and locks. A value is never poisoned.
+/// For arrays, slices and locks. A value is never poisoned.
 #[allow(private_bounds)]
 impl<H: HasPoison> Options<H> {
     /// Whether a segment that is created is poisoned when a holder dies or panics amid changes. `true` by default.

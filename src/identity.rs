@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_mismatch_of_tags_shows_both_whatever_has_them() {
         for kind in [Kind::Value, Kind::Array, Kind::Lock] {
-            let shape = Shape { kind, elem_size: 0, elem_align: 1, len: Some(0) };
+            let shape = Shape { kind, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
             let [one, other] = ["one", "other"].map(|tag| Identity { shape, type_name: TypeName::tag(tag) });
             let (expected, found) = describe_mismatch(&one, &other);
             assert!(expected.ends_with("type_tag \"one\"") && found.ends_with("type_tag \"other\""), "{found}");

@@ -120,7 +120,7 @@ impl SegmentInfo {
         &self.name
     }
 
-    /// `"SharedValue"`, `"SharedArray"` or `"SharedLock"`.
+    /// `"SharedValue"`, `"SharedArray"` or `"SharedLock"`. A [`SharedSlice`](crate::SharedSlice) is an array, too.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.shape.kind.name()

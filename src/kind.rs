@@ -50,6 +50,9 @@ struct Row {
     measured: &'static str,
 }
 
+/// The face of arrays whose length is not part of the type.
+const SLICE: &str = "SharedSlice";
+
 const TABLE: [Row; 3] = [
     Row {
         kind: Kind::Value,
@@ -66,7 +69,7 @@ const TABLE: [Row; 3] = [
         name: "SharedArray",
         body: Body::Elements,
         poison: Poison::OfWriters,
-        repair: "while it could change the elements; check and repair them under lock_recover, or under lock_ignoring_poison and ArrayGuard::recover, or replace them all with copy_from_slice",
+        repair: "while it could change the elements; check and repair them under lock_recover, or under lock_ignoring_poison and recover of the guard, or replace them all with copy_from_slice",
         is_plausible: |shape| shape.len.is_some(),
         arguments: |f, name, len| write!(f, "<{name}, {len}>"),
         measured: "elements of ",
@@ -76,7 +79,7 @@ const TABLE: [Row; 3] = [
         name: "SharedLock",
         body: Body::Nothing,
         poison: Poison::OfHolders,
-        repair: "while it held it, so that what it guards may be half-changed; check and repair that under lock_recover, or under lock_ignoring_poison and LockGuard::recover; a lock that guards nothing is made with options().poison(false)",
+        repair: "while it held it, so that what it guards may be half-changed; check and repair that under lock_recover, or under lock_ignoring_poison and recover of the guard; a lock that guards nothing is made with options().poison(false)",
         is_plausible: |shape| shape.len == Some(0) && shape.elem_size == 0,
         arguments: |_, _, _| Ok(()),
         measured: "",
@@ -144,12 +147,15 @@ pub(crate) struct Shape {
     pub(crate) elem_align: u64,
     /// `None`: any, in what an opener expects.
     pub(crate) len: Option<u64>,
+    /// Is the length none of the type's, in what a program expects? So it is of a slice, which is an array to everybody
+    /// else.
+    pub(crate) is_open: bool,
 }
 
 impl Shape {
     /// Is that what was expected?
     pub(crate) fn admits(&self, found: &Self) -> bool {
-        let any_length = |shape: &Self| Self { len: None, ..*shape };
+        let any_length = |shape: &Self| Self { len: None, is_open: false, ..*shape };
         any_length(self) == any_length(found) && (self.len.is_none() || self.len == found.len)
     }
 
@@ -169,10 +175,13 @@ impl fmt::Display for InRust<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(shape, type_name) = self;
         let row = shape.kind.row();
-        f.write_str(row.name)?;
         match &shape.len {
-            Some(len) => (row.arguments)(f, type_name, len),
-            None => (row.arguments)(f, type_name, &"_"),
+            None => write!(f, "{SLICE}<{type_name}>"),
+            Some(len) if shape.is_open => write!(f, "{SLICE}<{type_name}> of {len} elements"),
+            Some(len) => {
+                f.write_str(row.name)?;
+                (row.arguments)(f, type_name, len)
+            }
         }
     }
 }
@@ -190,16 +199,21 @@ mod tests {
 
     #[test]
     fn who_expects_any_length_admits_each_and_nothing_else() {
-        let found = Shape { kind: Kind::Array, elem_size: 8, elem_align: 8, len: Some(3) };
-        let any = Shape { len: None, ..found };
+        let found = Shape { kind: Kind::Array, elem_size: 8, elem_align: 8, len: Some(3), is_open: false };
+        let any = Shape { len: None, is_open: true, ..found };
+        let stated = Shape { is_open: true, ..found };
         assert!(found.admits(&found) && any.admits(&found) && any.admits(&Shape { len: Some(0), ..found }));
-        assert!(!found.admits(&Shape { len: Some(4), ..found }));
+        assert!(stated.admits(&found));
+        for one in [found, stated] {
+            assert!(!one.admits(&Shape { len: Some(4), ..found }));
+        }
         for other in
             [Shape { elem_size: 16, ..found }, Shape { elem_align: 4, ..found }, Shape { kind: Kind::Value, ..found }]
         {
             assert!(!any.admits(&other) && !found.admits(&other), "{other:?}");
         }
-        assert_eq!(any.in_rust(&"u64").to_string(), "SharedArray<u64, _>");
+        let shown = [found, stated, any].map(|shape| shape.in_rust(&"u64").to_string());
+        assert_eq!(shown, ["SharedArray<u64, 3>", "SharedSlice<u64> of 3 elements", "SharedSlice<u64>"]);
         assert!(!any.is_plausible()); // as a segment
     }
 }

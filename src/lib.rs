@@ -13,6 +13,7 @@
 //! * [`SharedValue<T>`]: one value. Guards work on a copy and commit it at once: it is **never torn**. Readers never
 //!   wait.
 //! * [`SharedArray<T, N>`]: many elements, in place. **Poisoned** when a writer died or panicked.
+//! * [`SharedSlice<T>`]: the same, with a length that is chosen at run time, and that openers read from the segment.
 //! * [`SharedLock`]: a lock for anything else.
 //!
 //! Structs of your own need a derive, and no padding: see [`Shareable`] and [`Element`].
@@ -40,6 +41,7 @@
 //! [Python](guide::python), the [errors](guide::errors) by their messages, and the [house from inside](guide::internals).
 
 mod array;
+mod elements;
 mod error;
 mod face;
 mod fault;
@@ -54,13 +56,15 @@ mod options;
 mod os;
 mod segment;
 mod shareable;
+mod slice;
 mod sync;
 mod value;
 
-pub use array::{ArrayGuard, Element, SharedArray};
+pub use array::{ArrayGuard, SharedArray};
 /// The version that this crate's bounds are of, to name its traits. To *derive* them, a program needs bytemuck as a
 /// dependency of its own, with the feature `derive`.
 pub use bytemuck;
+pub use elements::Element;
 pub use error::{Error, LockError};
 #[cfg(robust_shm_fault)]
 #[doc(hidden)]
@@ -70,6 +74,7 @@ pub use lock::{LockGuard, SharedLock};
 pub use options::{LockKind, Options};
 pub use segment::{remove, remove_orphans, unique_name};
 pub use shareable::Shareable;
+pub use slice::{SharedSlice, SliceGuard};
 pub use value::{SharedValue, ValueGuard};
 
 /// Compiles the programs in the README.

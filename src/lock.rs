@@ -70,7 +70,8 @@ impl StartsEmpty for SharedLock {}
 impl HasPoison for SharedLock {}
 
 impl Contents for LockOnly {
-    const SHAPE: Shape = Shape { kind: Kind::Lock, elem_size: 0, elem_align: 1, len: Some(0) };
+    type Len = ();
+    const SHAPE: Shape = Shape { kind: Kind::Lock, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
 
     fn type_name() -> TypeName {
         TypeName::of::<()>()

@@ -54,7 +54,8 @@ impl LockKind {
 }
 
 /// How to create or open a segment, when the plain forms do not fit. `H` is the handle that will come out:
-/// [`SharedValue`](crate::SharedValue), [`SharedArray`](crate::SharedArray) or [`SharedLock`](crate::SharedLock).
+/// [`SharedValue`](crate::SharedValue), [`SharedArray`](crate::SharedArray), [`SharedSlice`](crate::SharedSlice) or
+/// [`SharedLock`](crate::SharedLock).
 ///
 /// # Examples
 ///

@@ -15,6 +15,7 @@
 //! | `segment/mapping.rs` | the mapping of a user, with the lock and the presence |
 //! | `segment/cell.rs` | where the contents of a value are |
 //! | `segment/locked.rs` | what can be done while the lock is held |
+//! | `segment/elements.rs` | the same, where elements stand in place |
 //! | `segment/presence.rs` | being a user: the shared `flock`, leaving, and a place of its own in a forked child |
 //! | `segment/registered.rs` | what fork and exit do with the presences of this process |
 //! | `segment/registry.rs` | all presences of this process |
@@ -55,6 +56,7 @@ use crate::sync::mutex::Mutex;
 
 mod cell;
 mod create;
+mod elements;
 mod found;
 mod fresh_name;
 mod inspect;
@@ -71,6 +73,7 @@ mod retries;
 mod reuse;
 mod take_over;
 
+pub(crate) use elements::{Elements, ElementsOf};
 pub use fresh_name::unique_name;
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use locked::Locked;
@@ -78,24 +81,44 @@ pub use removal::{remove, remove_orphans};
 
 use mapping::Mapping;
 
-/// What a segment holds, as a type: [`ValueOf`], [`ArrayOf`] or [`LockOnly`].
+/// What a segment holds, as a type: [`ValueOf`], [`ElementsOf`] or [`LockOnly`].
 pub(crate) trait Contents {
+    /// As far as the type says it: the length may be left open.
     const SHAPE: Shape;
+    /// What it leaves open: `()` is nothing.
+    type Len: OpenLen;
 
     /// The name of the type that stands for the contents.
     fn type_name() -> TypeName;
 
-    fn identity(settings: &Settings) -> Identity {
+    /// `len`: the length that a program states where the type leaves it open.
+    fn identity(settings: &Settings, len: Option<usize>) -> Identity {
         let type_name = settings.type_tag.as_deref().map_or_else(Self::type_name, TypeName::tag);
-        Identity { shape: Self::SHAPE, type_name }
+        let len = Self::SHAPE.len.or(len.map(|len| len as u64));
+        Identity { shape: Shape { len, ..Self::SHAPE }, type_name }
+    }
+}
+
+/// The length of what a segment holds, if only the segment says it.
+pub(crate) trait OpenLen: Copy + std::fmt::Debug {
+    /// Given what was validated at opening.
+    fn new(len: usize) -> Self;
+}
+
+impl OpenLen for () {
+    #[inline(always)]
+    fn new(_: usize) -> Self {}
+}
+
+impl OpenLen for usize {
+    #[inline(always)]
+    fn new(len: usize) -> Self {
+        len
     }
 }
 
 /// One `T` in a commit cell.
 pub(crate) struct ValueOf<T>(PhantomData<T>);
-
-/// An array in place.
-pub(crate) struct ArrayOf<T, const N: usize>(PhantomData<[T; N]>);
 
 /// The lock alone.
 pub(crate) struct LockOnly;
@@ -109,6 +132,15 @@ pub(crate) struct Segment<C> {
 impl<C> Segment<C> {
     fn new(mapping: Mapping) -> Self {
         Self { mapping: mapping.owned(), contents: PhantomData }
+    }
+
+    /// What the type leaves open of the length.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> C::Len
+    where
+        C: Contents,
+    {
+        C::Len::new(self.mapping.len)
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -69,10 +69,15 @@ impl<T: Shareable> Face for SharedValue<T> {
 }
 
 impl<T: Shareable> Contents for ValueOf<T> {
+    type Len = ();
     const SHAPE: Shape = {
-        assert!(size_of::<T>() <= layout::MAX_VALUE, "a SharedValue holds at most 64 KiB: use a SharedArray");
+        assert!(
+            size_of::<T>() <= layout::MAX_VALUE,
+            "a SharedValue holds at most 64 KiB: use a SharedArray or a SharedSlice"
+        );
         assert!(align_of::<T>() <= layout::PAGE, "a SharedValue is aligned to at most 4,096 bytes");
-        Shape { kind: Kind::Value, elem_size: size_of::<T>() as u64, elem_align: align_of::<T>() as u64, len: Some(1) }
+        let (elem_size, elem_align) = (size_of::<T>() as u64, align_of::<T>() as u64);
+        Shape { kind: Kind::Value, elem_size, elem_align, len: Some(1), is_open: false }
     };
 
     fn type_name() -> TypeName {

@@ -51,7 +51,8 @@ pub enum LockError {
     Poisoned {
         /// The segment.
         name: Arc<str>,
-        /// What is poisoned: `"SharedArray"` or `"SharedLock"`, as [`SegmentInfo::kind`](crate::SegmentInfo::kind).
+        /// What is poisoned: `"SharedArray"`, also for a slice, or `"SharedLock"`, as
+        /// [`SegmentInfo::kind`](crate::SegmentInfo::kind).
         kind: &'static str,
     },
 

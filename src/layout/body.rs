@@ -163,7 +163,7 @@ mod tests {
             let [kind, elem_size, elem_align, len, data_offset, total_len] =
                 [1, 2, 3, 4, 5, 6].map(|cell| row[cell].parse::<u64>().expect("a number"));
             let kind = Kind::from_stored(kind as u32).expect("a kind");
-            let shape = Shape { kind, elem_size, elem_align, len: Some(len) };
+            let shape = Shape { kind, elem_size, elem_align, len: Some(len), is_open: false };
             assert!(shape.is_plausible(), "{row:?}");
             assert_eq!(extent(shape), Some((data_offset, total_len)), "{row:?}");
         }

@@ -279,7 +279,8 @@ impl Header {
         if !self.elem_size.is_multiple_of(self.elem_align) {
             return Err(damaged(format!("size {} of alignment {}", self.elem_size, self.elem_align)));
         }
-        let shape = Shape { kind, elem_size: self.elem_size, elem_align: self.elem_align, len: Some(self.len) };
+        let &Self { elem_size, elem_align, len, .. } = self;
+        let shape = Shape { kind, elem_size, elem_align, len: Some(len), is_open: false };
         if !shape.is_plausible() {
             return Err(damaged(format!("{} elements of {} bytes for a {kind:?}", self.len, self.elem_size)));
         }

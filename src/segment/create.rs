@@ -10,10 +10,11 @@ use crate::name::Name;
 use crate::options::Settings;
 
 impl<C: Contents> Segment<C> {
-    /// Creates a segment; `AlreadyExists` while a live or persistent one has the name.
-    pub(crate) fn create(name: &str, settings: &Settings, initial: &[u8]) -> Result<Self, Error> {
+    /// Creates a segment; `AlreadyExists` while a live or persistent one has the name. `len`: the length, where the type
+    /// leaves it open.
+    pub(crate) fn create(name: &str, settings: &Settings, len: Option<usize>, initial: &[u8]) -> Result<Self, Error> {
         let name = Name::new(name)?;
-        let identity = C::identity(settings);
+        let identity = C::identity(settings, len);
         removal::sweep();
         let mut retries = Retries::new();
         loop {
@@ -34,9 +35,14 @@ impl<C: Contents> Segment<C> {
         }
     }
 
-    pub(crate) fn open_or_create(name: &str, settings: &Settings, initial: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn open_or_create(
+        name: &str,
+        settings: &Settings,
+        len: Option<usize>,
+        initial: &[u8],
+    ) -> Result<Self, Error> {
         let name = Name::new(name)?;
-        let identity = C::identity(settings);
+        let identity = C::identity(settings, len);
         let mut retries = Retries::new();
         loop {
             match in_one_process(Attempt::Busy, || open::try_open(&name, &identity, settings))? {

@@ -1,12 +1,11 @@
 //! A segment whose lock is held: the only way to its contents other than a value's lock-free snapshot.
 #![allow(unsafe_code)]
 
-use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::cell::cell_at;
-use super::{ArrayOf, LockOnly, Segment, ValueOf};
+use super::{Contents, LockOnly, Segment, ValueOf};
 use crate::error::LockError;
 use crate::layout;
 use crate::shareable::Shareable;
@@ -17,24 +16,27 @@ use crate::sync::words;
 /// The lock of a segment with the contents `C`, held by this thread. Whoever has it calls
 /// [`release_or_poison`](Self::release_or_poison), or commits and releases, on drop.
 #[derive(Debug)]
-pub(crate) struct Locked<'a, C> {
-    held: Held<'a>,
+pub(crate) struct Locked<'a, C: Contents> {
+    pub(super) held: Held<'a>,
+    /// Of the contents.
+    pub(super) len: C::Len,
     /// The contents behind that lock line: only [`Segment::lock`] makes this.
     contents: PhantomData<fn() -> C>,
 }
 
-impl<C> Segment<C> {
+impl<C: Contents> Segment<C> {
     /// Takes the lock, poisoned or not.
     #[inline(always)]
     pub(crate) fn lock(&self, wait: Wait) -> Result<Locked<'_, C>, LockError> {
+        let len = self.len();
         match self.mutex().lock(wait) {
-            Ok(held) => Ok(Locked { held, contents: PhantomData }),
+            Ok(held) => Ok(Locked { held, len, contents: PhantomData }),
             Err(error) => Err(error),
         }
     }
 }
 
-impl<C> Locked<'_, C> {
+impl<C: Contents> Locked<'_, C> {
     #[inline(always)]
     pub(crate) fn is_poisoned(&self) -> bool {
         self.held.is_poisoned()
@@ -48,8 +50,8 @@ impl<C> Locked<'_, C> {
     /// Runs something that is not ours, before there is a guard: if it panics, the lock is released.
     #[inline(always)]
     pub(crate) fn releasing_on_panic<R>(&self, foreign: impl FnOnce() -> R) -> R {
-        struct ReleaseOnUnwind<'a, C>(&'a Locked<'a, C>);
-        impl<C> Drop for ReleaseOnUnwind<'_, C> {
+        struct ReleaseOnUnwind<'a, C: Contents>(&'a Locked<'a, C>);
+        impl<C: Contents> Drop for ReleaseOnUnwind<'_, C> {
             fn drop(&mut self) {
                 self.0.release_or_poison();
             }
@@ -71,7 +73,7 @@ impl<C> Locked<'_, C> {
 /// is so whatever unwinds it: a panic, also one within another panic, or what is none of Rust's, as a C++ exception or
 /// `pthread_exit`, of which `panicking` knows nothing.
 #[inline(always)]
-fn run<L, R>(locked: L, leave: impl Fn(&L, bool), action: impl FnOnce(&mut L) -> R) -> R {
+pub(super) fn run<L, R>(locked: L, leave: impl Fn(&L, bool), action: impl FnOnce(&mut L) -> R) -> R {
     struct Leave<L, F: Fn(&L, bool)> {
         locked: L,
         leave: F,
@@ -102,12 +104,12 @@ impl Locked<'_, LockOnly> {
 
 /// Where the body of a segment begins, found from the lock line, which whoever holds the lock has at hand.
 #[inline(always)]
-fn body(line: Line<'_>) -> NonNull<u8> {
+pub(super) fn body(line: Line<'_>) -> NonNull<u8> {
     // SAFETY: the lock line is a part of a mapping, in which the body has this distance from it.
     unsafe { line.pointer().cast().add(layout::BODY_OFFSET - layout::LOCK_OFFSET) }
 }
 
-impl<T> Locked<'_, ValueOf<T>> {
+impl<T: Shareable> Locked<'_, ValueOf<T>> {
     /// The commit cell.
     #[inline(always)]
     pub(crate) fn cell(&self) -> CommitCell<'_> {
@@ -118,10 +120,7 @@ impl<T> Locked<'_, ValueOf<T>> {
     /// If this thread holds the lock: commits the value if it was `changed` (1 or 0) and no panic that began under the
     /// lock is unwinding, and releases.
     #[inline(always)]
-    pub(crate) fn commit_and_release(&self, value: &T, changed: usize)
-    where
-        T: Shareable,
-    {
+    pub(crate) fn commit_and_release(&self, value: &T, changed: usize) {
         // SAFETY: as in `cell`.
         let cell = |line| unsafe { cell_at::<T>(body(line)) };
         if size_of::<T>() <= COMMIT_IN_REGISTERS {
@@ -144,52 +143,3 @@ impl<T> Locked<'_, ValueOf<T>> {
 /// A value of at most this many bytes is copied into the closure of its commit, rather than referred to: see
 /// [`Held::release`].
 const COMMIT_IN_REGISTERS: usize = 16;
-
-impl<T: bytemuck::Pod, const N: usize> Locked<'_, ArrayOf<T, N>> {
-    /// From the start of the body, in bytes.
-    const DATA_OFFSET: usize = layout::elements_offset(align_of::<T>()) - layout::BODY_OFFSET;
-
-    #[inline(always)]
-    fn cell(&self) -> &UnsafeCell<[T; N]> {
-        // SAFETY: within the mapping, whose length was checked against the shape.
-        let data = unsafe { body(self.held.line()).add(Self::DATA_OFFSET) };
-        // SAFETY: the shape was checked when opening: N elements stand there, aligned, and any bytes are a `T`.
-        unsafe { data.cast().as_ref() }
-    }
-
-    /// The elements.
-    #[inline(always)]
-    pub(crate) fn array(&self) -> &[T; N] {
-        // SAFETY: the lock is held, and mutable access needs a `&mut self`: nobody writes meanwhile.
-        unsafe { &*self.cell().get() }
-    }
-
-    /// To be called before the first [`array_mut`](Self::array_mut); [`release_changed`](Self::release_changed) follows.
-    #[inline(always)]
-    pub(crate) fn begin_changes(&mut self) {
-        self.held.begin_changes();
-    }
-
-    /// [`release_or_poison`](Self::release_or_poison) after [`begin_changes`](Self::begin_changes).
-    #[inline(always)]
-    pub(crate) fn release_changed(&self) {
-        self.held.release_or_poison(Section { changes: true, was_broken_off: false });
-    }
-
-    /// Runs the closure on the elements and releases the lock; poisons it first unless the closure returns.
-    #[inline(always)]
-    pub(crate) fn run<R>(mut self, change: impl FnOnce(&mut [T; N]) -> R) -> R {
-        self.begin_changes();
-        let leave = |this: &Self, was_broken_off| {
-            this.held.release_or_poison(Section { changes: true, was_broken_off });
-        };
-        run(self, leave, |this| change(this.array_mut()))
-    }
-
-    /// The elements, for writing.
-    #[inline(always)]
-    pub(crate) fn array_mut(&mut self) -> &mut [T; N] {
-        // SAFETY: the lock is held and `self` borrowed exclusively: nobody else reads or writes meanwhile.
-        unsafe { &mut *self.cell().get() }
-    }
-}

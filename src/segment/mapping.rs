@@ -20,6 +20,8 @@ use crate::sync::users::Users;
 pub(super) struct Mapping {
     map: ManuallyDrop<Map>,
     pub(super) base: NonNull<u8>,
+    /// How many elements the header said there are, when it was validated. What it says now is not asked.
+    pub(super) len: usize,
     pub(super) mutex: Mutex,
     pub(super) name: Name,
     pub(super) was_created: bool,
@@ -47,6 +49,7 @@ impl Mapping {
         was_created: bool,
     ) -> Result<Self, Error> {
         let base = map.start();
+        let len = header.len as usize; // this system's pointers have 64 bits: see `os/mod.rs`
         // SAFETY: the mapping is `header.total_len` bytes, which includes the lock line.
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
         let poison = Kind::from_stored(header.kind).map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
@@ -65,7 +68,15 @@ impl Mapping {
                 return Err(Error::Lock { source });
             }
         };
-        Ok(Self { map: ManuallyDrop::new(map), base, mutex, name, was_created, presence: ManuallyDrop::new(presence) })
+        Ok(Self {
+            map: ManuallyDrop::new(map),
+            base,
+            len,
+            mutex,
+            name,
+            was_created,
+            presence: ManuallyDrop::new(presence),
+        })
     }
 
     /// Whoever asked for it has it from here on, and so has a forked child.

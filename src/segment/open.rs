@@ -20,9 +20,10 @@ use crate::os::map::Map;
 use crate::sync::mutex;
 
 impl<C: Contents> Segment<C> {
-    pub(crate) fn open(name: &str, settings: &Settings) -> Result<Self, Error> {
+    /// `len`: the length that is expected where the type leaves it open; `None`: any.
+    pub(crate) fn open(name: &str, settings: &Settings, len: Option<usize>) -> Result<Self, Error> {
         let name = Name::new(name)?;
-        let identity = C::identity(settings);
+        let identity = C::identity(settings, len);
         let mut retries = Retries::new();
         loop {
             match in_one_process(Attempt::Busy, || try_open(&name, &identity, settings))? {

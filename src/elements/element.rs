@@ -1,9 +1,9 @@
-//! [`Element`]: what an array can hold.
+//! [`Element`]: what an array or a slice can hold.
 
 use bytemuck::Pod;
 
-/// What the elements of a [`SharedArray`](crate::SharedArray) can be: plain data for which any bits are a value, and
-/// which threads can share.
+/// What the elements of a [`SharedArray`](crate::SharedArray) or a [`SharedSlice`](crate::SharedSlice) can be: plain data
+/// for which any bits are a value, and which threads can share.
 ///
 /// Nobody implements it directly. It holds for every type that is bytemuck's `Pod` and `Send + Sync`: all integers and
 /// floats, arrays of them, and your own structs with a derive. There may be no padding between the fields or behind
@@ -23,7 +23,7 @@ use bytemuck::Pod;
 /// is_element::<[f32; 4]>();
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an element of a shared array",
+    message = "`{Self}` cannot be an element of a shared array or slice",
     label = "not plain data for which any bits are a value, as far as the compiler knows",
     note = "for a struct, add `#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)] #[repr(C)]`, without padding between or behind the fields: fill up with a `_pad: [u8; N]`",
     note = "for `bool`, `char` and enums use `u8` or `u32`: elements are used in place, where any bits may come to stand; a `SharedValue` can hold them",
