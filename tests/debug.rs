@@ -1,14 +1,12 @@
-//! Printing a handle disturbs nobody: it looks, it copies, and it holds nothing while it formats.
+//! Printing a handle disturbs nobody: it looks, it copies, and it holds nothing while it formats. (Arrays and slices:
+//! `elements/debug.rs`.)
 
 mod support;
 
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{OnceLock, mpsc};
 
-use robust_shm::{ArrayGuard, LockGuard, SharedArray, SharedLock, SharedValue};
-use support::{LIMIT, Scratch, play, ready_to_die, spawn};
+use robust_shm::{LockGuard, SharedLock, SharedValue};
+use support::{Scratch, play, ready_to_die, spawn};
 
 #[test]
 fn child() {
@@ -17,81 +15,6 @@ fn child() {
         let _guard = lock.lock_ignoring_poison().unwrap();
         ready_to_die();
     })]);
-}
-
-/// An element that looks at its own array when it is formatted.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(transparent)]
-struct Curious(u32);
-
-static ITS_ARRAY: OnceLock<SharedArray<Curious, 20>> = OnceLock::new();
-
-impl fmt::Debug for Curious {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let array = ITS_ARRAY.get().unwrap();
-        assert!(array.try_lock().is_ok(), "a print into a pipe that nobody reads would stop all others");
-        assert_ne!(self.0, 13, "a formatter may panic");
-        self.0.fmt(f)
-    }
-}
-
-#[test]
-fn an_array_is_copied_out_and_then_formatted() {
-    let name = Scratch::new("curious");
-    let array = SharedArray::<Curious, 20>::create(&name).unwrap();
-    ITS_ARRAY.set(SharedArray::open(&name).unwrap()).unwrap();
-    array.set(1, Curious(7)).unwrap();
-    assert!(format!("{array:?}").contains("data: [0, 7, 0, "));
-    assert!(format!("{array:?}").contains("... (20 in all)]"), "long data are shortened");
-    array.set(2, Curious(13)).unwrap();
-    assert!(catch_unwind(AssertUnwindSafe(|| format!("{array:?}"))).is_err());
-    assert!(!array.is_poisoned() && array.try_lock().is_ok());
-    // Behind those that are shown.
-    array.set(2, Curious(0)).unwrap();
-    array.set(16, Curious(13)).unwrap();
-    assert!(format!("{array:?}").contains("in all"));
-}
-
-#[test]
-fn an_array_says_what_keeps_it_from_being_shown() {
-    let of_array = Scratch::new("states");
-    let array = SharedArray::create_from(&of_array, &[1u8, 2]).unwrap();
-    assert!(format!("{array:?}").contains("data: [1, 2]"));
-    let guard = array.lock().unwrap();
-    assert!(format!("{array:?}").contains("data: <locked>"));
-    assert_eq!(format!("{guard:?}"), "ArrayGuard([1, 2])");
-    drop(guard);
-    assert!(catch_unwind(AssertUnwindSafe(|| array.update(|_| panic!("to poison")))).is_err());
-    assert!(format!("{array:?}").contains("data: <poisoned>"));
-    let mut guard = array.lock_ignoring_poison().unwrap();
-    assert!(format!("{array:?}").contains("data: <locked, poisoned>"));
-    ArrayGuard::clear_poison(&mut guard);
-    assert!(format!("{array:?}").contains("data: <locked>"));
-}
-
-#[test]
-fn an_array_that_another_thread_holds_is_printed_at_once() {
-    let name = Scratch::new("held");
-    let array = SharedArray::<u8, 2>::create(&name).unwrap();
-    let guard = array.lock().unwrap();
-    let (printed, print) = mpsc::channel();
-    std::thread::scope(|scope| {
-        scope.spawn(|| printed.send(format!("{array:?}")).unwrap());
-        let print = print.recv_timeout(LIMIT);
-        drop(guard); // before the end of the scope, which waits for the thread
-        assert!(print.unwrap().contains("data: <locked>"));
-    });
-}
-
-#[test]
-fn a_guard_shortens_what_an_array_shortens() {
-    let name = Scratch::new("long");
-    let array = SharedArray::<u8, 17>::create(&name).unwrap();
-    let zeros = ["0"; 16].join(", ");
-    assert_eq!(format!("{:?}", array.lock().unwrap()), format!("ArrayGuard([{zeros}, ... (17 in all)])"));
-    let name = Scratch::new("just-not-long");
-    let array = SharedArray::<u8, 16>::create(&name).unwrap();
-    assert_eq!(format!("{:?}", array.lock().unwrap()), format!("ArrayGuard([{zeros}])"));
 }
 
 #[test]

@@ -12,11 +12,13 @@ use robust_shm::LockKind;
 
 mod forked;
 mod messages;
+mod panics;
 mod patience;
 
 pub use forked::{Forked, end_with, fork};
 pub(crate) use messages::assert_error;
 pub use messages::check;
+pub use panics::panic_of;
 use patience::Patience;
 pub use patience::Stopwatch;
 
