@@ -2,11 +2,15 @@
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use robust_shm::{ArrayGuard, Error, LockError, LockGuard, Options, SharedArray, SharedLock, SharedValue, ValueGuard};
+use robust_shm::{
+    ArrayGuard, Error, LockError, LockGuard, Options, SharedArray, SharedLock, SharedSlice, SharedValue, SliceGuard,
+    ValueGuard,
+};
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 assert_impl_all!(SharedValue<u64>: Send, Sync, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(SharedArray<u64, 4>: Send, Sync, UnwindSafe, RefUnwindSafe);
+assert_impl_all!(SharedSlice<u64>: Send, Sync, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(SharedLock: Send, Sync, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Options<SharedLock>: Send, Sync, Clone);
 assert_impl_all!(Error: std::error::Error, Send, Sync, From<LockError>);
@@ -15,9 +19,11 @@ assert_impl_all!(LockError: std::error::Error, Send, Sync);
 // The kernel's list of held locks belongs to a thread.
 assert_not_impl_any!(ValueGuard<'static, u64>: Send);
 assert_not_impl_any!(ArrayGuard<'static, u64, 4>: Send);
+assert_not_impl_any!(SliceGuard<'static, u64>: Send);
 assert_not_impl_any!(LockGuard<'static>: Send);
 assert_impl_all!(ValueGuard<'static, u64>: Sync);
 assert_impl_all!(ArrayGuard<'static, u64, 4>: Sync);
+assert_impl_all!(SliceGuard<'static, u64>: Sync);
 assert_impl_all!(LockGuard<'static>: Sync);
 
 #[test]

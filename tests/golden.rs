@@ -9,7 +9,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue};
+use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedSlice, SharedValue};
 use support::{Need, Scratch, exists, path, skip};
 
 /// What is the same in the picture of each: nobody uses it but this test, and nobody holds it.
@@ -136,6 +136,8 @@ const ALL: [Golden; 9] = [
             assert_eq!(array.to_vec().unwrap(), [1, 2, 3, 4, 500]);
             array.set(4, 5).unwrap();
             assert_eq!(array.get(4).unwrap(), 5);
+            let slice = SharedSlice::<u16>::open(name).unwrap();
+            assert_eq!(slice.to_vec().unwrap(), [1, 2, 3, 4, 5]);
         },
     },
     Golden {

@@ -1,12 +1,14 @@
 //! The types that segments are made and opened as, each with what a program would do with it.
 
-use robust_shm::{Error, LockError, SharedArray, SharedLock, SharedValue};
+use robust_shm::{Error, LockError, SharedArray, SharedLock, SharedSlice, SharedValue};
 
 use crate::support::{Scratch, path};
 
 /// One type, as functions. What opens also uses.
 pub(crate) struct Face {
     pub(crate) title: &'static str,
+    /// Does `open` take any number of elements?
+    pub(crate) is_open: bool,
     pub(crate) open: fn(&str) -> Result<(), Error>,
     pub(crate) create: fn(&str) -> Result<(), Error>,
     pub(crate) open_or_create: fn(&str) -> Result<(), Error>,
@@ -53,6 +55,16 @@ fn use_bytes(array: &Bytes) {
     assert_eq!(array.get(4999).unwrap(), 7);
 }
 
+/// Of any length, and maybe with more holes than memory.
+fn use_slice(slice: &SharedSlice<u8>) {
+    let mut guard = slice.lock_ignoring_poison().unwrap();
+    assert_eq!(guard.len(), slice.len());
+    if let Some(last) = guard.last_mut() {
+        *last = 7;
+    }
+    robust_shm::SliceGuard::clear_poison(&mut guard);
+}
+
 fn use_lock(lock: &SharedLock) {
     drop(lock.lock_ignoring_poison().unwrap());
 }
@@ -61,6 +73,7 @@ macro_rules! face {
     ($title:literal, $options:expr, ($($initial:expr)?), $used:expr) => {
         Face {
             title: $title,
+            is_open: false,
             open: |name| $options.open(name).map(|handle| $used(&handle)),
             create: |name| $options.create(name $(, $initial)?).map(|handle| $used(&handle)),
             open_or_create: |name| $options.open_or_create(name $(, $initial)?).map(|handle| $used(&handle)),
@@ -79,6 +92,7 @@ pub(crate) fn all() -> Vec<Face> {
         face!("large value", Large::options(), ([3; 40]), use_large),
         face!("array", Points::options(), (), use_points),
         face!("bytes", Bytes::options(), (), use_bytes),
+        Face { is_open: true, ..face!("slice", SharedSlice::<u8>::options(), (5000), use_slice) },
         face!("lock", SharedLock::options(), (), use_lock),
         face!("tagged lock", SharedLock::options().type_tag("acme.Printer/1"), (), use_lock),
     ]

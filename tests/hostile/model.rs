@@ -160,8 +160,11 @@ pub(crate) fn extent(kind: u64, size: u64, align: u64, count: u64) -> Option<(u6
 
 /// Do two valid headers state the same type?
 pub(crate) fn is_same_type(one: &[u8], other: &[u8]) -> bool {
-    [KIND, TYPE_NAME_LEN, ELEM_SIZE, ELEM_ALIGN, LEN, TYPE_NAME]
-        .into_iter()
-        .all(|field| one[field.clone()] == other[field])
+    is_same_element(one, other) && one[LEN] == other[LEN]
+}
+
+/// The same, whatever their lengths?
+pub(crate) fn is_same_element(one: &[u8], other: &[u8]) -> bool {
+    [KIND, TYPE_NAME_LEN, ELEM_SIZE, ELEM_ALIGN, TYPE_NAME].into_iter().all(|field| one[field.clone()] == other[field])
         && (number(one, FLAGS) ^ number(other, FLAGS)) & TAGGED == 0
 }

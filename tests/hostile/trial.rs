@@ -6,7 +6,7 @@ use std::io::Write;
 use robust_shm::{Error, SegmentInfo, remove, remove_orphans, segments};
 
 use crate::faces::Face;
-use crate::model::{Verdict, is_same_type, judge};
+use crate::model::{Verdict, is_same_element, is_same_type, judge};
 use crate::mutation::Image;
 use crate::support::{Scratch, exists, path};
 
@@ -66,7 +66,8 @@ impl Ground {
         }
         self.plant(image);
         let same = is_segment(verdict) && is_same_type(&image.bytes, expected);
-        self.check(image, verdict, face.title, (face.open)(&self.name), same && is_persistent(verdict));
+        let opens = same || face.is_open && is_segment(verdict) && is_same_element(&image.bytes, expected);
+        self.check(image, verdict, face.title, (face.open)(&self.name), opens && is_persistent(verdict));
         if verdict == (Verdict::Segment { persistent: false }) {
             assert!(!exists(&self.name), "an orphan stays");
         }

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use robust_shm::{Error, Options, SegmentInfo, SharedArray, SharedValue, remove, remove_orphans};
+use robust_shm::{Error, Options, SegmentInfo, SharedArray, SharedSlice, SharedValue, remove, remove_orphans};
 
 use crate::step::{arm, armed, nudged_at};
 use crate::support::{Body, end_with, exists, member, path, pause, ready_to_die, say};
@@ -42,8 +42,8 @@ pub const ROLES: &[(&str, Body)] = &[
     }),
     ("user of an array", |family| {
         say("begins");
-        let array = SharedArray::open_or_create_from(&main_name(family), &ELEMENTS).unwrap();
-        assert_eq!(*array.lock().unwrap(), ELEMENTS);
+        let slice = SharedSlice::open_or_create_from(&main_name(family), &ELEMENTS).unwrap();
+        assert_eq!(*slice.lock().unwrap(), ELEMENTS);
         say("got it");
         pause();
     }),

@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use robust_shm::{ArrayGuard, LockError, LockGuard, LockKind, SharedArray, SharedLock, SharedValue};
+use robust_shm::{ArrayGuard, LockError, LockGuard, LockKind, SharedArray, SharedLock, SharedSlice, SharedValue};
 
 use crate::step::{armed, nudged_at};
 use crate::support::{Body, member, path, pause, ready_to_die, say};
@@ -28,6 +28,11 @@ fn array(family: &str) -> Array {
     Array::open_or_create_from(&member(family, 0), &[OLD; 8]).unwrap()
 }
 
+/// The same segment.
+fn slice(family: &str) -> SharedSlice<u64> {
+    SharedSlice::open_or_create_from(&member(family, 0), &[OLD; 8]).unwrap()
+}
+
 fn locks(family: &str) -> [SharedLock; 3] {
     [0, 1, 2].map(|which| SharedLock::open_or_create(&member(family, which)).unwrap())
 }
@@ -36,6 +41,36 @@ fn stay<T>(_handle: T) {
     say("ready");
     pause();
 }
+
+/// What changes or reads elements, by either of their faces.
+macro_rules! users_of {
+    ($of:ident: $write:literal, $rewrite:literal, $read:literal, $repair:literal) => {
+        &[
+            ($write, |family| {
+                let elements = $of(family);
+                armed(|| elements.lock().unwrap().fill(NEW));
+            }),
+            ($rewrite, |family| {
+                let elements = $of(family);
+                armed(|| elements.copy_from_slice(&[NEW; 8]).unwrap());
+            }),
+            ($read, |family| {
+                let elements = $of(family);
+                let mut copy = [0; 8];
+                armed(|| elements.read_into(&mut copy).unwrap());
+                assert_eq!(copy, [OLD; 8]);
+            }),
+            ($repair, |family| {
+                let elements = $of(family);
+                armed(|| drop(elements.lock_recover(|elements| elements.fill(NEW)).unwrap()));
+            }),
+        ]
+    };
+}
+
+pub const ROLES_OF_ARRAYS: &[(&str, Body)] = users_of!(array: "write", "rewrite", "read", "repair");
+pub const ROLES_OF_SLICES: &[(&str, Body)] =
+    users_of!(slice: "write to a slice", "rewrite a slice", "read a slice", "repair a slice");
 
 pub const ROLES: &[(&str, Body)] = &[
     ("keep a value", |family| stay(value(family))),
@@ -114,10 +149,6 @@ pub const ROLES: &[(&str, Body)] = &[
         say("got it");
         pause();
     }),
-    ("write", |family| {
-        let array = array(family);
-        armed(|| array.lock().unwrap().fill(NEW));
-    }),
     ("write and panic", |family| {
         let array = array(family);
         std::panic::set_hook(Box::new(|_| {}));
@@ -129,20 +160,6 @@ pub const ROLES: &[(&str, Body)] = &[
             })
         });
         assert!(result.is_err());
-    }),
-    ("rewrite", |family| {
-        let array = array(family);
-        armed(|| array.copy_from_slice(&[NEW; 8]).unwrap());
-    }),
-    ("read", |family| {
-        let array = array(family);
-        let mut copy = [0; 8];
-        armed(|| array.read_into(&mut copy).unwrap());
-        assert_eq!(copy, [OLD; 8]);
-    }),
-    ("repair", |family| {
-        let array = array(family);
-        armed(|| drop(array.lock_recover(|elements| elements.fill(NEW)).unwrap()));
     }),
     ("find poison", |family| {
         let array = array(family);
@@ -277,6 +294,10 @@ pub const OVERWRITE: Scenario =
     Scenario { essential: Some(CHANGING), ..of_array("rewrite", kept_array, nothing, is_poisoned_if_changing) };
 pub const REWRITE: Scenario = of_array("rewrite", poisoned_array, nothing, is_poisoned_until_repaired);
 pub const REPAIR: Scenario = of_array("repair", poisoned_array, nothing, is_poisoned_until_repaired);
+pub const WRITE_TO_SLICE: Scenario = Scenario { victim: "write to a slice", ..WRITE };
+pub const READ_SLICE: Scenario = Scenario { victim: "read a slice", ..READ };
+pub const OVERWRITE_SLICE: Scenario = Scenario { victim: "rewrite a slice", ..OVERWRITE };
+pub const REPAIR_SLICE: Scenario = Scenario { victim: "repair a slice", ..REPAIR };
 pub const FIND_POISON: Scenario = of_array("find poison", poisoned_array, nothing, is_poisoned);
 pub const TAKE_FROM_UNMARKED: Scenario = of_array("take from a dead", unmarked_array, nothing, is_poisoned);
 pub const RUN_WITH: Scenario = Scenario {
@@ -306,6 +327,10 @@ pub const ALL: &[Scenario] = &[
     OVERWRITE,
     REWRITE,
     REPAIR,
+    WRITE_TO_SLICE,
+    READ_SLICE,
+    OVERWRITE_SLICE,
+    REPAIR_SLICE,
     FIND_POISON,
     TAKE_FROM_UNMARKED,
     RUN_WITH,

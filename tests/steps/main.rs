@@ -31,7 +31,18 @@ use walk::{record, walk};
 
 #[test]
 fn child() {
-    support::play(&[forks::ROLES, handlers::ROLES, life::ROLES, locks::ROLES, fairness::ROLES].concat());
+    support::play(
+        &[
+            forks::ROLES,
+            handlers::ROLES,
+            life::ROLES,
+            locks::ROLES,
+            locks::ROLES_OF_ARRAYS,
+            locks::ROLES_OF_SLICES,
+            fairness::ROLES,
+        ]
+        .concat(),
+    );
 }
 
 /// Otherwise this test would not see what happens there.
@@ -190,6 +201,10 @@ walks! {
     killed_while_overwriting_an_array: locks::OVERWRITE;
     killed_while_rewriting_a_poisoned_array: locks::REWRITE;
     killed_while_repairing: locks::REPAIR;
+    killed_while_writing_a_slice: locks::WRITE_TO_SLICE;
+    killed_while_reading_a_slice: locks::READ_SLICE;
+    killed_while_writing_all_of_a_slice: locks::OVERWRITE_SLICE;
+    killed_while_repairing_a_slice: locks::REPAIR_SLICE;
     killed_while_finding_poison: locks::FIND_POISON;
     killed_while_taking_from_an_unmarked_dead: locks::TAKE_FROM_UNMARKED;
     killed_while_running_with_a_lock: locks::RUN_WITH;

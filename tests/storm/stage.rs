@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytemuck::{Pod, Zeroable};
-use robust_shm::{SharedArray, SharedLock, SharedValue};
+use robust_shm::{SharedArray, SharedLock, SharedSlice, SharedValue};
 
 use crate::ledger::{Ledger, SLOTS};
 use crate::support::{Random, member};
@@ -75,7 +75,7 @@ pub(crate) const ELEMENTS: usize = SLOTS + 2 + COPIES;
 pub(crate) struct Elements;
 
 impl Elements {
-    pub(crate) fn change(elements: &mut [u64; ELEMENTS], slot: usize) {
+    pub(crate) fn change(elements: &mut [u64], slot: usize) {
         elements[GENERATION] += 1;
         elements[slot] += 1;
         for copy in GENERATION + 1..ELEMENTS {
@@ -92,7 +92,7 @@ impl Elements {
         assert_eq!(elements[..SLOTS].iter().sum::<u64>(), elements[TOTAL], "half-changed, and there is no poison");
     }
 
-    pub(crate) fn repair(elements: &mut [u64; ELEMENTS]) {
+    pub(crate) fn repair(elements: &mut [u64]) {
         let generation = elements[GENERATION];
         elements[GENERATION + 1..].fill(generation);
         elements[TOTAL] = elements[..SLOTS].iter().sum();
@@ -124,6 +124,8 @@ pub(crate) struct Stage {
     pub(crate) pair: SharedValue<Pair>,
     pub(crate) word: SharedValue<u64>,
     pub(crate) array: SharedArray<u64, ELEMENTS>,
+    /// The same segment.
+    pub(crate) slice: SharedSlice<u64>,
     pub(crate) lock: SharedLock,
 }
 
@@ -134,6 +136,7 @@ impl Stage {
             pair: SharedValue::create(&member(family, 1), Pair::new(0)).unwrap(),
             word: SharedValue::create(&member(family, 5), 0).unwrap(),
             array: SharedArray::create(&member(family, 2)).unwrap(),
+            slice: SharedSlice::open_exact(&member(family, 2), ELEMENTS).unwrap(),
             lock: SharedLock::create(&member(family, 3)).unwrap(),
         }
     }
@@ -144,6 +147,7 @@ impl Stage {
             pair: SharedValue::open(&member(family, 1)).unwrap(),
             word: SharedValue::open(&member(family, 5)).unwrap(),
             array: SharedArray::open(&member(family, 2)).unwrap(),
+            slice: SharedSlice::open(&member(family, 2)).unwrap(),
             lock: SharedLock::open(&member(family, 3)).unwrap(),
         }
     }

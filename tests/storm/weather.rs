@@ -281,7 +281,7 @@ impl Storm {
             Place::Accounts => value_counts(&stage.accounts),
             Place::Persistent => value_counts(persistent),
             Place::Array => {
-                let guard = stage.array.lock_recover(Elements::repair).unwrap();
+                let guard = stage.array.lock_recover(|elements| Elements::repair(elements)).unwrap();
                 Elements::check(&*guard);
                 guard[..SLOTS].try_into().unwrap()
             }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use robust_shm::{ArrayGuard, Error, LockError, LockGuard, SegmentInfo, SharedValue, ValueGuard};
+use robust_shm::{ArrayGuard, Error, LockError, LockGuard, SegmentInfo, SharedValue, SliceGuard, ValueGuard};
 
 use crate::ledger::{Counters, Ledger, PLACES, Phase, Place, Slot, Tally};
 use crate::stage::{Accounts, Elements, PERSISTENT, Pair, REMOVED, SHORT_LIVED, Stage, Token, check_totals};
@@ -29,6 +29,54 @@ pub(crate) struct Worker<'a> {
 
 pub(crate) fn count_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Changes and repairs the elements through one of the two faces that they have.
+macro_rules! through {
+    ($face:ident, $guard:ident: $change:ident, $repair:ident) => {
+        fn $change(&mut self) {
+            let elements = &self.stage.$face;
+            let taken = match self.random.below(4) {
+                0 => elements.try_lock_for(Duration::from_micros(self.random.below(200) as u64)),
+                _ => elements.lock(),
+            };
+            let mut guard = match taken {
+                Ok(guard) => guard,
+                Err(LockError::Poisoned { .. }) => return self.$repair(),
+                Err(LockError::TimedOut { .. }) => return self.slot().count(Tally::NotTaken, 1),
+                Err(error) => panic!("{error}"),
+            };
+            self.scene.ledger.enter(Place::Array, true);
+            Elements::check(&guard[..]);
+            self.settle(Place::Array, guard[self.which]);
+            self.slot().intend(Place::Array);
+            Elements::change(&mut guard[..], self.which);
+            self.linger();
+            self.scene.ledger.leave(Place::Array);
+            drop(guard);
+            self.slot().acknowledge(Place::Array);
+        }
+
+        fn $repair(&mut self) {
+            self.slot().count(Tally::Poisonings, 1);
+            let elements = &self.stage.$face;
+            if self.random.below(4) == 0 {
+                // Who does not clear the poison leaves it to the next.
+                let guard = elements.lock_ignoring_poison().unwrap();
+                if !$guard::is_poisoned(&guard) {
+                    Elements::check(&guard[..]);
+                }
+                return;
+            }
+            let guard = elements.lock_recover(|elements| {
+                Elements::repair(elements);
+                self.scene.ledger.enter(Place::Array, false);
+                self.scene.ledger.leave(Place::Array);
+                self.slot().count(Tally::Repairs, 1);
+            });
+            Elements::check(&guard.unwrap()[..]);
+        }
+    };
 }
 
 impl<'a> Worker<'a> {
@@ -74,7 +122,7 @@ impl<'a> Worker<'a> {
             Place::Accounts => self.transfer_in(Place::Accounts, &self.stage.accounts),
             Place::Pair => self.count_pair(),
             Place::Word => self.count_word(),
-            Place::Array => self.change_array(),
+            Place::Array => self.change_elements(),
             Place::File => self.count_in_file(),
             Place::Persistent => self.transfer_persistently(),
         }
@@ -86,7 +134,7 @@ impl<'a> Worker<'a> {
             20..25 => self.transfer_or_not(),
             25..30 => self.count_pair(),
             30..35 => self.count_word(),
-            35..55 => self.change_array(),
+            35..55 => self.change_elements(),
             55..70 => self.count_in_file(),
             70..80 => self.read(),
             80..85 => self.transfer_persistently(),
@@ -171,48 +219,12 @@ impl<'a> Worker<'a> {
         self.slot().acknowledge(Place::Word);
     }
 
-    fn change_array(&mut self) {
-        let array = &self.stage.array;
-        let taken = match self.random.below(4) {
-            0 => array.try_lock_for(Duration::from_micros(self.random.below(200) as u64)),
-            _ => array.lock(),
-        };
-        let mut guard = match taken {
-            Ok(guard) => guard,
-            Err(LockError::Poisoned { .. }) => return self.repair_array(),
-            Err(LockError::TimedOut { .. }) => return self.slot().count(Tally::NotTaken, 1),
-            Err(error) => panic!("{error}"),
-        };
-        self.scene.ledger.enter(Place::Array, true);
-        Elements::check(&*guard);
-        self.settle(Place::Array, guard[self.which]);
-        self.slot().intend(Place::Array);
-        Elements::change(&mut guard, self.which);
-        self.linger();
-        self.scene.ledger.leave(Place::Array);
-        drop(guard);
-        self.slot().acknowledge(Place::Array);
+    fn change_elements(&mut self) {
+        if self.random.below(2) == 0 { self.change_array() } else { self.change_slice() }
     }
 
-    fn repair_array(&mut self) {
-        self.slot().count(Tally::Poisonings, 1);
-        let array = &self.stage.array;
-        if self.random.below(4) == 0 {
-            // Who does not clear the poison leaves it to the next.
-            let guard = array.lock_ignoring_poison().unwrap();
-            if !ArrayGuard::is_poisoned(&guard) {
-                Elements::check(&*guard);
-            }
-            return;
-        }
-        let guard = array.lock_recover(|elements| {
-            Elements::repair(elements);
-            self.scene.ledger.enter(Place::Array, false);
-            self.scene.ledger.leave(Place::Array);
-            self.slot().count(Tally::Repairs, 1);
-        });
-        Elements::check(&*guard.unwrap());
-    }
+    through!(array, ArrayGuard: change_array, repair_array);
+    through!(slice, SliceGuard: change_slice, repair_slice);
 
     fn count_in_file(&mut self) {
         let Scene { ledger, counters, .. } = self.scene;

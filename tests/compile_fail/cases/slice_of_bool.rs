@@ -1,0 +1,3 @@
+fn main() {
+    let _ = robust_shm::SharedSlice::<bool>::open_or_create("name", 4);
+}
