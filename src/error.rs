@@ -48,6 +48,20 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// What was asked for is outside of what there can be.
+    #[error("{what} of segment {name:?} must be {expected}, and {found} was asked for")]
+    #[non_exhaustive]
+    InvalidArgument {
+        /// The segment.
+        name: Arc<str>,
+        /// What was asked for, as "the number of permits".
+        what: &'static str,
+        /// What there can be.
+        expected: String,
+        /// What was asked for.
+        found: String,
+    },
+
     /// No segment of that name exists (one whose users were all killed does not count).
     #[error(
         "segment {name:?} was not found: nobody uses one of this name, and none was made to persist; to have it, start the program that creates it, use open_or_create, or make it persistent so that it outlives its users"
@@ -279,6 +293,7 @@ impl Error {
     pub fn name(&self) -> &str {
         match self {
             Self::InvalidName { name, .. }
+            | Self::InvalidArgument { name, .. }
             | Self::NotFound { name, .. }
             | Self::AlreadyExists { name, .. }
             | Self::TypeMismatch { name, .. }
@@ -299,6 +314,7 @@ impl Error {
     fn variant(&self) -> &'static str {
         match self {
             Self::InvalidName { .. } => "InvalidName",
+            Self::InvalidArgument { .. } => "InvalidArgument",
             Self::NotFound { .. } => "NotFound",
             Self::AlreadyExists { .. } => "AlreadyExists",
             Self::TypeMismatch { .. } => "TypeMismatch",

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 0 … 511 | [`Header`]: written once before the segment has a name; read as hostile input |
 //! | 512 … 575 | [`LockLine`]: one cache line for the lock |
+//! | 576 … | semaphore: the permits, each a [`LockLine`]; the one at 512 is its [`BellLine`] |
 //! | 576 … 639 | [`WaitLine`]: one cache line for those who will wait for more than the lock; zero |
 //! | 640 … 703 | value: [`CommitLine`]; the slots are in it when they fit, else behind it |
 //! | 640 … 703 | array: [`ReaderLine`], for readers side by side; zero |
@@ -22,7 +23,7 @@ mod body;
 mod documented;
 mod header;
 
-pub(crate) use body::{BODY_OFFSET, CommitLine, FRONT, MAX_VALUE, elements_offset, is_small, slot_offsets, words};
+pub(crate) use body::{BODY_OFFSET, CommitLine, FRONT, MAX_PERMITS, MAX_VALUE, PERMITS_OFFSET, elements_offset, is_small, slot_offsets, words};
 pub(crate) use header::{Creation, Header, MAGIC, SEVERAL_NAMESPACES, not_a_segment, truncated};
 
 /// The alignment that a mapping has: no element can ask for more.
@@ -57,6 +58,30 @@ pub(crate) struct LockLine {
     pub(crate) reservation: AtomicU32,
 }
 
+/// The lock line of a semaphore, on which those sleep who find no permit. No lock: its word never has an owner, and is two
+/// words of 32 bits.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct BellLine {
+    _epoch: AtomicU32,
+    _process_shared: AtomicU32,
+    /// The bell: always 0. The futex of those who sleep on all permits at once.
+    pub(crate) zero: AtomicU32,
+    /// The ring: counts what those must not miss who cannot. Their futex.
+    pub(crate) ring: AtomicU32,
+    _links: [AtomicU64; 6],
+}
+
+impl BellLine {
+    /// Where a lock line has its word.
+    pub(crate) fn word_address(&self) -> usize {
+        self.zero.as_ptr().addr()
+    }
+}
+
+/// In the record of a permit's line: so that it is told from other robust futexes of a thread.
+pub(crate) const PERMIT_MARK: u64 = u64::from_le_bytes(*b"rbstPRMT");
+
 /// The flag of a process-shared mutex in musl's `_m_type`.
 const MUSL_PROCESS_SHARED: u32 = 128;
 
@@ -70,6 +95,8 @@ const _: () = {
     assert!(offset_of!(LockLine, poison) == 56);
     assert!(offset_of!(LockLine, dirty) == 57);
     assert!(offset_of!(LockLine, reservation) == 60);
+    assert!(size_of::<BellLine>() == CACHE_LINE);
+    assert!(offset_of!(BellLine, zero) == offset_of!(LockLine, word));
 };
 
 /// A lock line outside of any mapping, as bytes.
@@ -81,6 +108,14 @@ impl LockLine {
         let mut line = [0; size_of::<Self>()];
         let flag = offset_of!(Self, process_shared);
         line[flag..flag + 4].copy_from_slice(&MUSL_PROCESS_SHARED.to_ne_bytes());
+        line
+    }
+
+    /// A permit that nobody holds.
+    pub(crate) fn of_permit() -> LockBytes {
+        let mut line = Self::of_futex();
+        let record = offset_of!(Self, record);
+        line[record..record + 8].copy_from_slice(&PERMIT_MARK.to_ne_bytes());
         line
     }
 

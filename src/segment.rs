@@ -16,6 +16,7 @@
 //! | `segment/cell.rs` | where the contents of a value are |
 //! | `segment/locked.rs` | what can be done while the lock is held |
 //! | `segment/elements.rs` | the same, where elements stand in place |
+//! | `segment/permits.rs` | the permits of a semaphore, mapped, and in the file |
 //! | `segment/presence.rs` | being a user: the shared `flock`, leaving, and a place of its own in a forked child |
 //! | `segment/registered.rs` | what fork and exit do with the presences of this process |
 //! | `segment/registry.rs` | all presences of this process |
@@ -65,6 +66,7 @@ mod make;
 mod mapping;
 mod open;
 mod orphan;
+mod permits;
 mod presence;
 mod registered;
 mod registry;
@@ -77,11 +79,12 @@ pub(crate) use elements::{Elements, ElementsOf};
 pub use fresh_name::unique_name;
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use locked::Locked;
+pub(crate) use permits::PermitsOnly;
 pub use removal::{remove, remove_orphans};
 
 use mapping::Mapping;
 
-/// What a segment holds, as a type: [`ValueOf`], [`ElementsOf`] or [`LockOnly`].
+/// What a segment holds, as a type: [`ValueOf`], [`ElementsOf`], [`LockOnly`] or [`PermitsOnly`].
 pub(crate) trait Contents {
     /// As far as the type says it: the length may be left open.
     const SHAPE: Shape;

@@ -9,6 +9,10 @@ use crate::kind::{Body, Shape};
 
 /// The largest value in bytes: 64 KiB. Larger things are arrays.
 pub(crate) const MAX_VALUE: usize = 64 << 10;
+/// Permits of a semaphore, at most: one can sleep on 128 words at once, and one is the bell.
+pub(crate) const MAX_PERMITS: usize = 127;
+/// Where the permits of a semaphore begin: it has no wait line.
+pub(crate) const PERMITS_OFFSET: usize = WAIT_OFFSET;
 const WAIT_OFFSET: usize = LOCK_OFFSET + size_of::<LockLine>();
 /// Where the kinds begin to differ.
 pub(crate) const BODY_OFFSET: usize = WAIT_OFFSET + size_of::<WaitLine>();
@@ -86,7 +90,7 @@ const _: () = assert!(size_of::<CommitLine>() == CACHE_LINE);
 pub(super) fn unfilled(body: Body) -> impl Iterator<Item = (Range<usize>, &'static str, &'static str)> {
     let wait = (WAIT_OFFSET..BODY_OFFSET, "wait line", "waits for more than the lock");
     let readers = (BODY_OFFSET..BODY_OFFSET + size_of::<ReaderLine>(), "reader line", "lets readers in side by side");
-    [Some(wait), (body == Body::Elements).then_some(readers)].into_iter().flatten()
+    [(body != Body::Permits).then_some(wait), (body == Body::Elements).then_some(readers)].into_iter().flatten()
 }
 
 /// How many 64-bit words a value of `size` bytes takes in a slot.
@@ -131,6 +135,10 @@ pub(super) fn extent(shape: Shape) -> Option<(u64, u64)> {
             // The mapping's length must fit an isize, as every Rust object's does.
             isize::try_from(end).ok()?;
             Some((start, end))
+        }
+        Body::Permits => {
+            let permits = shape.len.filter(|permits| (1..=MAX_PERMITS as u64).contains(permits))?;
+            Some((PERMITS_OFFSET as u64, (PERMITS_OFFSET + permits as usize * size_of::<LockLine>()) as u64))
         }
         Body::Nothing => Some((BODY_OFFSET as u64, BODY_OFFSET as u64)),
     }

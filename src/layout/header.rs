@@ -9,7 +9,7 @@ use super::body::{BODY_OFFSET, extent, unfilled};
 use super::{HEADER_LEN, LOCK_OFFSET, LockBytes, PAGE};
 use crate::error::Error;
 use crate::identity::{Identity, TYPE_NAME_LEN, TypeName};
-use crate::kind::{self, Kind, Poison, Shape};
+use crate::kind::{self, Body, Kind, Poison, Shape};
 use crate::name::Name;
 use crate::options::LockKind;
 
@@ -66,7 +66,7 @@ pub(crate) struct Header {
     pub(crate) type_name: [u8; TYPE_NAME_LEN],
     /// How many slots there are for readers side by side. Nobody makes any yet: zero, and checked to be zero.
     pub(crate) readers: u32,
-    /// How many permits a semaphore has. There is none yet: zero, and checked to be zero.
+    /// How many permits a semaphore has; else 0.
     pub(crate) permits: u32,
     /// How long the description of the element is that stands behind the data. Nobody writes one yet: zero, and checked
     /// to be zero.
@@ -117,7 +117,10 @@ impl Header {
     pub(crate) fn new(identity: &Identity, creation: Creation) -> Option<Self> {
         let shape = identity.shape;
         let (data_offset, total_len) = extent(shape)?;
-        let len = shape.len?;
+        let (len, permits) = match shape.kind.body() {
+            Body::Permits => (0, u32::try_from(shape.len?).ok()?),
+            _ => (shape.len?, 0),
+        };
         let text = identity.type_name.text.as_bytes();
         let mut type_name = [0; TYPE_NAME_LEN];
         type_name[..text.len()].copy_from_slice(text);
@@ -149,7 +152,7 @@ impl Header {
             creator_uid: creation.creator_uid,
             type_name,
             readers: 0,
-            permits: 0,
+            permits,
             schema_len: 0,
             c_library: if creation.lock_kind.is_the_c_librarys() { C_LIBRARY } else { 0 },
             reserved: [0; RESERVED],
@@ -279,10 +282,15 @@ impl Header {
         if !self.elem_size.is_multiple_of(self.elem_align) {
             return Err(damaged(format!("size {} of alignment {}", self.elem_size, self.elem_align)));
         }
-        let &Self { elem_size, elem_align, len, .. } = self;
+        let &Self { elem_size, elem_align, .. } = self;
+        let len = self.count(kind);
         let shape = Shape { kind, elem_size, elem_align, len: Some(len), is_open: false };
         if !shape.is_plausible() {
             return Err(damaged(format!("{} elements of {} bytes for a {kind:?}", self.len, self.elem_size)));
+        }
+        let is_semaphore = kind.body() == Body::Permits;
+        if is_semaphore && self.len != 0 || !is_semaphore && self.permits != 0 {
+            return Err(damaged(format!("{} elements and {} permits for a {kind:?}", self.len, self.permits)));
         }
         if extent(shape) != Some((self.data_offset, self.total_len)) {
             let found = format!(
@@ -294,11 +302,18 @@ impl Header {
         Ok(Identity { shape, type_name: self.check_type_name().map_err(damaged)? })
     }
 
+    /// How many there are of what the kind has: elements, or permits.
+    pub(crate) fn count(&self, kind: Kind) -> u64 {
+        match kind.body() {
+            Body::Permits => self.permits.into(),
+            _ => self.len,
+        }
+    }
+
     /// What no segment of this build has, and others may.
     fn check_unused(&self, name: &Name) -> Result<(), Error> {
         for (count, what, needed) in [
             (self.readers, "reader slots", "lets readers in side by side"),
-            (self.permits, "permits", "has semaphores"),
             (self.schema_len, "bytes of a schema behind the data", "describes elements by a schema"),
         ] {
             if count != 0 {

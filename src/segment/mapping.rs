@@ -8,20 +8,22 @@ use std::ptr::NonNull;
 use super::registered::Registered;
 use crate::error::Error;
 use crate::fault::point;
-use crate::kind::Kind;
-use crate::layout::{self, Header};
+use crate::kind::{Body, Kind};
+use crate::layout::{self, Header, LockLine};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::map::Map;
 use crate::sync::mutex::Mutex;
+use crate::sync::permits::Permits;
 use crate::sync::poison::Poison;
 use crate::sync::users::Users;
 
 pub(super) struct Mapping {
     map: ManuallyDrop<Map>,
     pub(super) base: NonNull<u8>,
-    /// How many elements the header said there are, when it was validated. What it says now is not asked.
+    /// How many elements, or permits, the header said there are, when it was validated. What it says now is not asked.
     pub(super) len: usize,
+    body: Body,
     pub(super) mutex: Mutex,
     pub(super) name: Name,
     pub(super) was_created: bool,
@@ -49,10 +51,12 @@ impl Mapping {
         was_created: bool,
     ) -> Result<Self, Error> {
         let base = map.start();
-        let len = header.len as usize; // this system's pointers have 64 bits: see `os/mod.rs`
+        let kind = Kind::from_stored(header.kind);
+        let body = kind.map_or(Body::Nothing, Kind::body);
+        let len = kind.map_or(0, |kind| header.count(kind)) as usize; // this system's pointers have 64 bits: see `os/mod.rs`
         // SAFETY: the mapping is `header.total_len` bytes, which includes the lock line.
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
-        let poison = Kind::from_stored(header.kind).map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
+        let poison = kind.map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
         // SAFETY: as above, and so is the header.
         let namespace = unsafe { base.add(offset_of!(Header, pid_namespace)) }.cast();
         // SAFETY: 8-aligned; unmapped only by our drop, together with the lock.
@@ -72,11 +76,31 @@ impl Mapping {
             map: ManuallyDrop::new(map),
             base,
             len,
+            body,
             mutex,
             name,
             was_created,
             presence: ManuallyDrop::new(presence),
         })
+    }
+
+    /// The permits of a semaphore; of another kind, none.
+    pub(super) fn permits(&self) -> Permits<'_> {
+        let count = if self.body == Body::Permits { self.len } else { 0 };
+        // SAFETY: the lock line, of which the bell line is another view; made of atomics.
+        let bell = unsafe { self.base.add(layout::LOCK_OFFSET).cast().as_ref() };
+        // SAFETY: within the mapping, whose length was checked against the number of permits.
+        let first = unsafe { self.base.add(layout::PERMITS_OFFSET) }.cast::<LockLine>();
+        // SAFETY: so many lines stand there, 64-aligned; all that is changed in them is atomic or in an `UnsafeCell`.
+        let lines = unsafe { NonNull::slice_from_raw_parts(first, count).as_ref() };
+        Permits::new(&self.mutex, bell, lines)
+    }
+
+    fn is_held_by_leaked_guard(&self) -> bool {
+        match self.body {
+            Body::Permits => self.permits().any_is_held_by_leaked_guard(),
+            _ => self.mutex.is_held_by_leaked_guard(),
+        }
     }
 
     /// Whoever asked for it has it from here on, and so has a forked child.
@@ -91,7 +115,7 @@ impl Drop for Mapping {
         // A leaked guard has left its node in its thread's robust list: libc and the kernel will write to it. So a lock
         // that may be held is never unmapped. Nor is it left: whoever found no user would take its holder for dead, and
         // have the node put into his own list.
-        if self.mutex.is_held_by_leaked_guard() {
+        if self.is_held_by_leaked_guard() {
             return;
         }
         // SAFETY: dropped once, here, and nothing uses the mapping any more.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 
 use super::found::ValidHeader;
+use super::permits::PermitLines;
 use crate::fault::point;
 use crate::layout::{BODY_OFFSET, LOCK_OFFSET, LockLine};
 use crate::os::file::{self, Status};
@@ -17,7 +18,7 @@ use crate::sync::poison::Poison;
 /// But one that lives here and is seen to have the file mapped is a user whose descriptors its program has closed, and its
 /// lock is its own. (Whose mappings are not shown is nearly always a stranger that was given a dead thread's id.)
 pub(super) fn take_over(file: &File, status: &Status, valid: &ValidHeader) -> io::Result<()> {
-    file::check_limit(BODY_OFFSET as u64)?; // all writes are in front of it
+    file::check_limit(BODY_OFFSET as u64)?; // the lock is in front of it
     let mut line = [0; size_of::<LockLine>()];
     if file::read_at(file, &mut line, LOCK_OFFSET as u64)? < line.len() {
         return Err(io::ErrorKind::UnexpectedEof.into()); // somebody has shortened it
@@ -28,6 +29,7 @@ pub(super) fn take_over(file: &File, status: &Status, valid: &ValidHeader) -> io
     if holder.is_some_and(|holder| process::maps(holder, status) == Some(true)) {
         return Ok(());
     }
+    PermitLines::read(file, &valid.header)?.free_all(file)?;
     let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;
     if next != line {
         file::write_at(file, &next, LOCK_OFFSET as u64)?;

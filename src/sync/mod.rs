@@ -4,6 +4,7 @@
 //!   [`node`]: whose node is whose;
 //! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`spin`], how it waits before it
 //!   sleeps, and [`reservation`], for whom a free lock is kept; [`leaked`]: whether a mapping may go;
+//! * [`permits`]: many lock lines, of which one will do;
 //! * [`os_mutex`]: the operating system's own mutex in its place;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
 //! * [`words`]: a `T` in and out of that cell, and [`bulk`], many words at once;
@@ -17,6 +18,7 @@ mod leaked;
 pub(crate) mod mutex;
 mod node;
 mod os_mutex;
+pub(crate) mod permits;
 pub(crate) mod poison;
 mod reservation;
 mod robust_futex;

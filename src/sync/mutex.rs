@@ -30,7 +30,9 @@ use crate::os::{self, Deadline};
 mod outside;
 
 pub(crate) use super::waiting::Wait;
-pub(crate) use outside::{LockState, after_all_users_left, check_available, names, new};
+pub(crate) use outside::{
+    LockState, after_all_users_left, check_available, is_free_permit, names, new, permit_after_all_users_left,
+};
 
 impl Wait {
     pub(crate) fn at_most(duration: Duration) -> Self {
@@ -108,7 +110,7 @@ impl Mutex {
     #[inline(always)]
     pub(crate) fn lock(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         // Inlined, and with one exit, because a result that passes through memory costs as much as the lock itself.
-        let settled = self.settled.load(Ordering::Relaxed);
+        let settled = self.settled();
         match os::thread::cached_at_home() {
             Some(me)
                 if low(settled) == me.generation
@@ -134,12 +136,10 @@ impl Mutex {
 
     fn lock_futex_slow(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         loop {
-            let me = os::thread::current()
-                .map_err(|error| self.os_error("could not prepare this thread for the lock", error))?;
+            let me = self.this_thread()?;
             match robust_futex::lock_slow(self.line(), &me, &self.users, wait, &self.spin, self.poison) {
                 Ok(linked) => {
-                    // In a forked child, for the first time: it has a slot of its own.
-                    self.settled.store(self.users.settled(), Ordering::Relaxed);
+                    self.settle();
                     return Ok(Held::new(self, self.owner(&me), &me, linked));
                 }
                 Err(Failure::Forked) => {} // as another thread of another process, perhaps in another namespace
@@ -148,13 +148,34 @@ impl Mutex {
         }
     }
 
+    /// The users of the segment, for what has lines of its own beside the lock's.
+    pub(super) fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// See [`Users::settled`].
+    #[inline(always)]
+    pub(super) fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// In a forked child, for the first time: it has a slot of its own.
+    pub(super) fn settle(&self) {
+        self.settled.store(self.users.settled(), Ordering::Relaxed);
+    }
+
+    /// The calling thread, as one that can hold robust futexes.
+    pub(super) fn this_thread(&self) -> Result<Thread, LockError> {
+        os::thread::current().map_err(|error| self.os_error("could not prepare this thread for the lock", error))
+    }
+
     /// The thread as it stands in the word.
     fn owner(&self, me: &Thread) -> u64 {
         pair(me.tid, self.users.slot())
     }
 
     #[cold]
-    fn explain(&self, failure: Failure) -> LockError {
+    pub(super) fn explain(&self, failure: Failure) -> LockError {
         let name = Arc::clone(&self.name);
         match failure {
             Failure::WouldBlock => LockError::WouldBlock { name },
@@ -237,12 +258,12 @@ pub(crate) struct Held<'a> {
 
 /// What a guard is, as the compiler puts it when somebody moves one to another thread: the kernel's list of held locks
 /// belongs to the thread that took them. References may go: what they give access to is the mutex and atomics.
-trait GuardStaysOnItsThread: Sync + Unpin + UnwindSafe + RefUnwindSafe {}
+pub(super) trait GuardStaysOnItsThread: Sync + Unpin + UnwindSafe + RefUnwindSafe {}
 
 /// What stays on its thread because [`Held`] does.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-struct Own<T>(T);
+pub(super) struct Own<T>(pub(super) T);
 
 // SAFETY: this file puts it into `Held` only, which does not leave its thread.
 unsafe impl<T> Send for Own<T> {}

@@ -127,7 +127,7 @@ pub(super) fn lock_slow(
 }
 
 #[cold]
-fn too_many() -> Failure {
+pub(super) fn too_many() -> Failure {
     let message =
         "this thread holds 2,000 locks already, and the kernel reports the death of a holder for 2,048 at most";
     Failure::Os(io::Error::other(message))
@@ -176,6 +176,11 @@ pub(super) fn wake_after(line: &LockLine, owner: u64, list: RobustList) {
 
 /// Releases the lock, which `owner` holds, who is this thread.
 pub(super) fn unlock_slow(line: &LockLine, owner: u64, list: RobustList, linked: Linked) {
+    unlock_with(line, owner, list, linked, || unlock_and_wake(line, owner));
+}
+
+/// [`unlock_slow`], which releases by `wake` a line on which somebody may sleep.
+pub(super) fn unlock_with(line: &LockLine, owner: u64, list: RobustList, linked: Linked, wake: impl FnOnce()) {
     let node = RobustList::node(&line.word);
     // Alone, what is pending is this very node, or what a libc has left there: nothing was when it was linked.
     let interrupted = match linked {
@@ -188,7 +193,7 @@ pub(super) fn unlock_slow(line: &LockLine, owner: u64, list: RobustList, linked:
     if line.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
         point!("unlock slowly: released");
     } else {
-        unlock_and_wake(line, owner);
+        wake();
     }
     list.resume(interrupted);
 }
@@ -196,24 +201,7 @@ pub(super) fn unlock_slow(line: &LockLine, owner: u64, list: RobustList, linked:
 #[cold]
 #[inline(never)]
 fn unlock_and_wake(line: &LockLine, owner: u64) {
-    let mut seen = line.word.load(Ordering::Relaxed);
-    // Else it is not held any more: a signal handler forked after the last look at it, and the child has gone this way, too.
-    if !names(seen, owner) {
-        return;
-    }
-    // Only holders write it. Whoever dies behind this has counted in vain.
-    let epoch = line.epoch.load(Ordering::Relaxed).wrapping_add(1);
-    line.epoch.store(epoch, Ordering::Relaxed);
-    point!("wake: counted");
-    let free = pair(WAITERS, epoch);
-    // Release: as in `unlock_slow`. Others set `W`, and the kernel sets `D`, once each.
-    while let Err(found) = line.word.compare_exchange(seen, free, Ordering::Release, Ordering::Relaxed) {
-        if !names(found, owner) {
-            return;
-        }
-        seen = found;
-    }
-    point!("wake: released");
+    let Some(free) = release_to_sleepers(line, owner) else { return };
     if let Some(reserved) = reservation::after_release(line) {
         if matches!(futex::wake_one(&line.word, HEIR), Ok(true)) {
             point!("wake: woke the heir");
@@ -228,10 +216,38 @@ fn unlock_and_wake(line: &LockLine, owner: u64) {
         point!("wake: woke one");
     } else {
         point!("wake: nobody there");
-        // Relaxed: who acquires from 0 still synchronises with the release above, of which this goes on.
-        let _ = line.word.compare_exchange(free, 0, Ordering::Relaxed, Ordering::Relaxed);
-        point!("wake: waiters bit cleared");
+        clear_waiters(line, free);
     }
+}
+
+/// The release to those who may sleep, who are still to be woken. Returns the word that it has left; `None`: the line is
+/// not held any more, because a signal handler forked after the last look at it, and the child has gone this way, too.
+pub(super) fn release_to_sleepers(line: &LockLine, owner: u64) -> Option<u64> {
+    let mut seen = line.word.load(Ordering::Relaxed);
+    if !names(seen, owner) {
+        return None;
+    }
+    // Only holders write it. Whoever dies behind this has counted in vain.
+    let epoch = line.epoch.load(Ordering::Relaxed).wrapping_add(1);
+    line.epoch.store(epoch, Ordering::Relaxed);
+    point!("wake: counted");
+    let free = pair(WAITERS, epoch);
+    // Release: as in `unlock_slow`. Others set `W`, and the kernel sets `D`, once each.
+    while let Err(found) = line.word.compare_exchange(seen, free, Ordering::Release, Ordering::Relaxed) {
+        if !names(found, owner) {
+            return None;
+        }
+        seen = found;
+    }
+    point!("wake: released");
+    Some(free)
+}
+
+/// Nobody sleeps on the line, which the caller has released so.
+pub(super) fn clear_waiters(line: &LockLine, free: u64) {
+    // Relaxed: who acquires from 0 still synchronises with the release, of which this goes on.
+    let _ = line.word.compare_exchange(free, 0, Ordering::Relaxed, Ordering::Relaxed);
+    point!("wake: waiters bit cleared");
 }
 
 /// The word in a line that is not mapped.

@@ -35,10 +35,10 @@ use crate::os::thread::Thread;
 use crate::os::{Deadline, futex};
 
 /// How long a waiter waits before it asks again whether the holder exists. A safety net, not the mechanism.
-const HEARTBEAT: Duration = Duration::from_secs(3);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(3);
 
 /// How long a waiter waits at first, and at most, before it looks again whether a death is one.
-const DOUBT: std::ops::RangeInclusive<Duration> = Duration::from_micros(20)..=Duration::from_millis(2);
+pub(super) const DOUBT: std::ops::RangeInclusive<Duration> = Duration::from_micros(20)..=Duration::from_millis(2);
 
 /// How long to wait for a lock.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
-    fn deadline(self) -> Option<Deadline> {
+    pub(super) fn deadline(self) -> Option<Deadline> {
         match self {
             Self::Until(deadline) => Some(deadline),
             Self::No | Self::Forever => None,
@@ -307,14 +307,14 @@ impl Waiter<'_> {
 }
 
 /// So long from now. What no clock can say has come already, and costs a look.
-fn soon(wait: Duration) -> Deadline {
+pub(super) fn soon(wait: Duration) -> Deadline {
     Deadline::after(wait).unwrap_or_else(Deadline::now)
 }
 
 /// Takes a word without an owner. From `W` and `D` the waiters bit is set; from `D`, poison comes before anything else: if
 /// this thread dies too, the kernel writes `D` again and the next one sets it.
 #[inline]
-fn take(line: &LockLine, seen: u64, owner: u64, poison: Poison) -> bool {
+pub(super) fn take(line: &LockLine, seen: u64, owner: u64, poison: Poison) -> bool {
     let marked = low(seen) & (WAITERS | OWNER_DIED) != 0;
     let held = if marked { owner | u64::from(WAITERS) } else { owner };
     // Acquire: as in `lock_fast`; also pairs with the Release of `mark_dead`.
@@ -330,14 +330,14 @@ fn take(line: &LockLine, seen: u64, owner: u64, poison: Poison) -> bool {
 
 /// Sets the waiters bit of a held word.
 #[inline]
-fn announce_waiter(line: &LockLine, seen: u64) -> bool {
+pub(super) fn announce_waiter(line: &LockLine, seen: u64) -> bool {
     let announced = seen | u64::from(WAITERS);
     line.word.compare_exchange(seen, announced, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 /// Does what the kernel does when a holder dies: the next one must see all that the dead one wrote.
 #[cold]
-fn mark_dead(line: &LockLine, seen: u64) {
+pub(super) fn mark_dead(line: &LockLine, seen: u64) {
     // What it wrote comes before its end, in the kernel's order; its end before the look that told of it; and that, by
     // this fence and the Release, which `take` acquires, before everything that the next one does.
     fence(Ordering::SeqCst);

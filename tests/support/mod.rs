@@ -441,7 +441,10 @@ fn all_wait(pid: u32) -> bool {
         let state = std::fs::read_to_string(task.join("stat")).unwrap_or_default();
         // Not everywhere may it be read; then every sleep counts.
         let call = std::fs::read_to_string(task.join("syscall")).ok().filter(|call| !call.is_empty());
-        let is_futex = call.is_none_or(|call| call.starts_with(&format!("{} ", libc::SYS_futex)));
+        const FUTEX_WAITV: libc::c_long = 449; // on all architectures
+        let is_futex = call.is_none_or(|call| {
+            [libc::SYS_futex, FUTEX_WAITV].iter().any(|number| call.starts_with(&format!("{number} ")))
+        });
         is_futex && state.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
     })
 }

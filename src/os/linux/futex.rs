@@ -3,7 +3,7 @@
 
 use std::io;
 use std::ptr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::Deadline;
 
@@ -17,13 +17,22 @@ pub(crate) const TID: u32 = libc::FUTEX_TID_MASK;
 /// Sleeps, as one of these classes (a bit set), while the lower half of `word` is `expected`, until woken, interrupted by a signal, or
 /// until `deadline` (absolute, `CLOCK_MONOTONIC`). Was it woken? Then it has consumed a wake-up, and otherwise none.
 pub(crate) fn wait(word: &AtomicU64, expected: u32, classes: u32, deadline: Deadline) -> io::Result<bool> {
+    // The lower half: little-endian.
+    // SAFETY: a live, aligned u32.
+    unsafe { wait_at(word.as_ptr().cast(), expected, classes, deadline) }
+}
+
+/// # Safety
+///
+/// `word` must point to a live, aligned u32.
+unsafe fn wait_at(word: *const u32, expected: u32, classes: u32, deadline: Deadline) -> io::Result<bool> {
     let timeout = deadline.timespec();
     // futex(2): with FUTEX_WAIT_BITSET "timeout specifies an absolute time" on CLOCK_MONOTONIC.
-    // SAFETY: the lower half of `word` is a live, aligned u32, and `timeout` a timespec that outlives the call.
+    // SAFETY: by the contract of this function; and `timeout` is a timespec that outlives the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex,
-            word.as_ptr().cast::<u32>(), // the lower half: little-endian
+            word,
             libc::FUTEX_WAIT_BITSET,
             expected,
             &raw const timeout,
@@ -31,7 +40,12 @@ pub(crate) fn wait(word: &AtomicU64, expected: u32, classes: u32, deadline: Dead
             classes,
         )
     };
-    if result == 0 {
+    answer(result)
+}
+
+/// What a sleep came to: was it ended by a wake-up?
+fn answer(result: libc::c_long) -> io::Result<bool> {
+    if result >= 0 {
         return Ok(true);
     }
     let error = io::Error::last_os_error();
@@ -43,11 +57,15 @@ pub(crate) fn wait(word: &AtomicU64, expected: u32, classes: u32, deadline: Dead
 
 /// Wakes the one that has slept longest of those that are of any of these classes. Was there one?
 pub(crate) fn wake_one(word: &AtomicU64, classes: u32) -> io::Result<bool> {
-    // SAFETY: the lower half of `word` is a live, aligned u32; waking touches no memory.
+    wake_one_of(word.as_ptr().cast(), classes) // the lower half: little-endian
+}
+
+fn wake_one_of(word: *const u32, classes: u32) -> io::Result<bool> {
+    // SAFETY: the kernel checks the address, and waking touches no memory.
     let woken = unsafe {
         libc::syscall(
             libc::SYS_futex,
-            word.as_ptr().cast::<u32>(), // the lower half: little-endian
+            word,
             libc::FUTEX_WAKE_BITSET,
             1,
             ptr::null::<libc::timespec>(),
@@ -56,6 +74,79 @@ pub(crate) fn wake_one(word: &AtomicU64, classes: u32) -> io::Result<bool> {
         )
     };
     if woken < 0 { Err(io::Error::last_os_error()) } else { Ok(woken > 0) }
+}
+
+/// [`wait`] on a word of 32 bits, in no class.
+pub(crate) fn wait_on(word: &AtomicU32, expected: u32, deadline: Deadline) -> io::Result<bool> {
+    // SAFETY: `word` is a live, aligned u32.
+    unsafe { wait_at(word.as_ptr(), expected, libc::FUTEX_BITSET_MATCH_ANY as u32, deadline) }
+}
+
+/// [`wake_one`] on a word of 32 bits, of any class.
+pub(crate) fn wake_one_on(word: &AtomicU32) -> io::Result<bool> {
+    wake_one_of(word.as_ptr(), libc::FUTEX_BITSET_MATCH_ANY as u32)
+}
+
+/// So many words can one sleep on at once.
+const MOST: usize = 128;
+
+/// `struct futex_waitv` of `linux/futex.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Waitv {
+    val: u64,
+    uaddr: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+/// `FUTEX_32`, or `FUTEX2_SIZE_U32`; shared between processes.
+const OF_32_BITS: u32 = 2;
+const SYS_FUTEX_WAITV: libc::c_long = 449; // on all architectures
+
+/// Can [`wait_for_any`] be called? Found out by trying, once: the call is younger than some kernels (Linux 5.16), and sandboxes
+/// may not know it.
+pub(crate) fn can_wait_for_many() -> bool {
+    static ANSWER: AtomicU8 = AtomicU8::new(UNASKED);
+    const UNASKED: u8 = 0;
+    const YES: u8 = 1;
+    const NO: u8 = 2;
+    match ANSWER.load(Ordering::Relaxed) {
+        UNASKED => {
+            // SAFETY: no words.
+            unsafe { libc::syscall(SYS_FUTEX_WAITV, ptr::null::<Waitv>(), 0, 0, ptr::null::<libc::timespec>(), 0) };
+            let can = io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL);
+            ANSWER.store(if can { YES } else { NO }, Ordering::Relaxed);
+            can
+        }
+        answer => answer == YES,
+    }
+}
+
+/// Sleeps while `zero` is 0 and the lower half of each word is what stands beside it, as [`wait`].
+pub(crate) fn wait_for_any<'a>(
+    zero: &AtomicU32,
+    words: impl Iterator<Item = (&'a AtomicU64, u32)>,
+    deadline: Deadline,
+) -> io::Result<bool> {
+    let of = |address: *const u32, val: u32| Waitv {
+        val: val.into(),
+        uaddr: address.expose_provenance() as u64,
+        flags: OF_32_BITS,
+        reserved: 0,
+    };
+    let mut all = [of(zero.as_ptr(), 0); MOST];
+    let mut count = 1;
+    for (place, (word, expected)) in all[1..].iter_mut().zip(words) {
+        *place = of(word.as_ptr().cast(), expected); // the lower half: little-endian
+        count += 1;
+    }
+    let timeout = deadline.timespec();
+    // SAFETY: `count` elements, whose words are live, aligned u32s; a timespec that outlives the call.
+    let result = unsafe {
+        libc::syscall(SYS_FUTEX_WAITV, all.as_ptr(), count, 0, &raw const timeout, libc::CLOCK_MONOTONIC)
+    };
+    answer(result)
 }
 
 /// Wakes one sleeper on the word at this address, if there is a word; `false` where there is none.

@@ -94,7 +94,12 @@ impl RobustList {
     /// Where the node of a word lies, of which the lower half is the futex.
     #[inline(always)]
     pub(crate) fn node(word: &AtomicU64) -> Node {
-        ptr::from_ref(word).addr().wrapping_add_signed(-FUTEX_OFFSET)
+        Self::node_of(ptr::from_ref(word).addr())
+    }
+
+    /// Where the node of a word at this address lies.
+    pub(crate) fn node_of(word: usize) -> Node {
+        word.wrapping_add_signed(-FUTEX_OFFSET)
     }
 
     pub(crate) fn is_known(self) -> bool {

@@ -41,6 +41,23 @@ pub(crate) fn after_all_users_left(kind: LockKind, line: &LockBytes, rule: Poiso
     }
 }
 
+/// What a permit's line must say of which no user is left: a holder in it is gone, and permits are free then.
+pub(crate) fn permit_after_all_users_left(line: &LockBytes) -> LockBytes {
+    let mut next = *line;
+    if word::holder_in(robust_futex::word_in(line)).is_some() || word::says_owner_died(robust_futex::word_in(line)) {
+        let at = offset_of!(LockLine, word);
+        next[at..at + 8].fill(0);
+    }
+    next
+}
+
+/// Does nobody hold this permit? As [`LockState::of`].
+pub(crate) fn is_free_permit(line: &LockBytes, used_in: u64, is_present: impl FnOnce(u32) -> bool) -> bool {
+    let seen = robust_futex::word_in(line);
+    let may_live = || used_in == SEVERAL_NAMESPACES && word::says_owner_died(seen) && is_present(word::high(seen));
+    word::holder_in(seen).is_none() && !may_live()
+}
+
 /// What a lock line says to somebody who looks at the segment from outside.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LockState {

@@ -1,0 +1,409 @@
+//! The permits of a semaphore: each is a lock line of its own, so that one that is killed, or whose thread ends, comes back
+//! as a lock does; and the bell, on which those sleep who find none free.
+//!
+//! | step | who wants a permit |
+//! |---|---|
+//! | 1 | goes over the permits, from the one that its thread had last; takes the first that nobody holds: compare-exchange, link. If permits are free, this is all |
+//! | 2 | none: announces itself on each (`W`); one is free by now: back to 1 |
+//! | 3 | names the **bell** as pending, and sleeps on the bell and on all permits at once |
+//! | 4 | awake: one pass over all permits. It remembers the first free one; if it finds a second, it rings the bell, which wakes one more, before it goes on. Then it tries the first; lost: the same again. None is free: back to 2 |
+//!
+//! A permit is released as a lock is (`robust_futex.rs`): to nobody, or with the waiters bit to one who sleeps on it; if
+//! nobody does, the ring is counted and one is woken who sleeps on that.
+//!
+//! # Why nobody sleeps beside a free permit
+//!
+//! Who sleeps on many words is in the queue of each until it runs. So two releases can both wake the same sleeper, and the
+//! second wake-up is lost: hence the pass of step 4, which passes on what it does not need. If it is killed before, the
+//! kernel does so: the bell is pending, its word never has an owner, and all sleepers sleep on it. Were it a permit that
+//! is pending, that could have an owner, and the kernel would wake nobody.
+//!
+//! It is *one* pass: were the free ones counted first, and one taken afterwards, then it might take one that came free
+//! behind the count, and leave the counted one beside a sleeper.
+//!
+//! # Where one cannot sleep on many words
+//!
+//! (Linux before 5.16, some sandboxes.) Then the sleeper notes the **ring**, a number, before its pass, and sleeps while it
+//! is the same, for [`BEAT`] at most. Each release that finds no sleeper on its permit counts it. Sleepers of both sorts may be
+//! side by side. A kill between the count and the wake-up costs those on the ring a beat.
+//!
+//! # Deaths that the kernel does not report
+//!
+//! As in `waiting.rs`, with each permit's holder: whenever [`HEARTBEAT`] has passed, and before it is said that the time is up.
+
+use std::marker::PhantomData;
+use std::sync::atomic::AtomicU8;
+
+use super::atomic::Ordering;
+use super::leaked;
+use super::mutex::{GuardStaysOnItsThread, Mutex, Own};
+use super::node;
+use super::poison::Poison;
+use super::robust_futex::{self, Linked};
+use super::users::Users;
+use super::waiting::{self, DOUBT, Failure, HEARTBEAT, Wait, soon};
+use super::word::{TID, WAITERS, high, is_owned, low, pair, says_owner_died};
+use crate::error::LockError;
+use crate::fault::point;
+use crate::layout::{BellLine, LockLine, MAX_PERMITS};
+use crate::os::robust_list::{Interrupted, Node, RobustList};
+use crate::os::thread::Thread;
+use crate::os::{self, Deadline, futex};
+
+/// How long one sleeps at most who could miss a wake-up.
+const BEAT: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// The permits of a semaphore that is mapped, and what is needed to take them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Permits<'a> {
+    /// The segment's users, and what it is called.
+    mutex: &'a Mutex,
+    bell: &'a BellLine,
+    lines: &'a [LockLine],
+}
+
+/// Which permit a thread had last: a few bytes for each handle, mixed up harmlessly.
+#[derive(Debug, Default)]
+pub(crate) struct Homes([AtomicU8; 16]);
+
+impl Homes {
+    fn of(&self, tid: u32) -> &AtomicU8 {
+        &self.0[tid as usize % self.0.len()]
+    }
+
+    /// Where a thread begins to look. 0: it has had none.
+    #[inline(always)]
+    fn get(&self, owner: u64, permits: usize) -> usize {
+        match self.of(low(owner)).load(Ordering::Relaxed) {
+            0 => (owner.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % permits, // Fibonacci hashing (Knuth)
+            had => (had as usize - 1) % permits,
+        }
+    }
+
+    fn note(&self, owner: u64, index: usize) {
+        self.of(low(owner)).store(index as u8 + 1, Ordering::Relaxed);
+    }
+}
+
+/// A permit that this thread has taken. Not a guard by itself: whoever has it calls [`Permits::release`] on drop.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The only field that is not `Send`: so the compiler's message names this one.
+    not_send: PhantomData<dyn GuardStaysOnItsThread>,
+    index: usize,
+    owner: u64,
+    /// The fork generation in which it was taken.
+    generation: u32,
+    /// This thread's, if the permit was linked [`Linked::Alone`]; else none.
+    alone_in: Own<RobustList>,
+}
+
+impl Taken {
+    fn new(index: usize, owner: u64, me: &Thread, linked: Linked) -> Self {
+        let alone_in = Own(if linked == Linked::Alone { me.list } else { RobustList::NONE });
+        Self { not_send: PhantomData, index, owner, generation: me.generation, alone_in }
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+}
+
+impl<'a> Permits<'a> {
+    pub(crate) fn new(mutex: &'a Mutex, bell: &'a BellLine, lines: &'a [LockLine]) -> Self {
+        Self { mutex, bell, lines }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// How many nobody holds. A moment's picture.
+    pub(crate) fn available(&self) -> usize {
+        self.lines.iter().filter(|line| is_free(line.word.load(Ordering::Relaxed), self.mutex.users())).count()
+    }
+
+    /// Is any of them held by a guard that was leaked? To be asked when the handle is dropped.
+    pub(crate) fn any_is_held_by_leaked_guard(&self) -> bool {
+        let users = self.mutex.users();
+        self.lines.iter().any(|line| leaked::is_held_through(line.word.load(Ordering::Relaxed), users))
+    }
+
+    #[inline]
+    pub(crate) fn acquire(&self, homes: &Homes, wait: Wait) -> Result<Taken, LockError> {
+        let settled = self.mutex.settled();
+        if let Some(me) = os::thread::cached_at_home().filter(|me| me.generation == low(settled)) {
+            let owner = pair(me.tid, high(settled));
+            let home = homes.get(owner, self.count());
+            if robust_futex::lock_fast(&self.lines[home], owner, me.list) {
+                return Ok(Taken::new(home, owner, &me, Linked::Alone));
+            }
+        }
+        self.acquire_slow(homes, wait)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acquire_slow(&self, homes: &Homes, wait: Wait) -> Result<Taken, LockError> {
+        loop {
+            let me = self.mutex.this_thread()?;
+            match Seeker::new(*self, &me, homes, wait).acquire() {
+                Ok((index, linked)) => {
+                    self.mutex.settle();
+                    let owner = pair(me.tid, self.mutex.users().slot());
+                    homes.note(owner, index);
+                    return Ok(Taken::new(index, owner, &me, linked));
+                }
+                Err(Failure::Forked) => {} // as another thread of another process
+                Err(failure) => return Err(self.mutex.explain(failure)),
+            }
+        }
+    }
+
+    /// Gives it back. Does nothing unless this thread has taken it: the copy in a forked child has nothing.
+    #[inline]
+    pub(crate) fn release(&self, taken: &Taken) {
+        let line = &self.lines[taken.index];
+        let alone_in = taken.alone_in.0;
+        if taken.generation == os::generation::known_generation() && robust_futex::is_linked_alone(line, alone_in) {
+            if robust_futex::unlock_fast(line, taken.owner, alone_in) {
+                return;
+            }
+            self.wake_for(line, taken.owner);
+            return alone_in.end();
+        }
+        self.release_slow(taken);
+    }
+
+    #[cold]
+    fn release_slow(&self, taken: &Taken) {
+        let line = &self.lines[taken.index];
+        let Some(me) = os::thread::cached().filter(|me| me.generation == taken.generation) else { return };
+        if !robust_futex::is_held_by(line, taken.owner) {
+            return;
+        }
+        let linked = if taken.alone_in.0.is_known() { Linked::Alone } else { Linked::AmongOthers };
+        robust_futex::unlock_with(line, taken.owner, me.list, linked, || self.wake_for(line, taken.owner));
+    }
+
+    /// Releases a permit on which somebody may sleep, and wakes one.
+    #[cold]
+    fn wake_for(&self, line: &LockLine, owner: u64) {
+        let Some(free) = robust_futex::release_to_sleepers(line, owner) else { return };
+        if !matches!(futex::wake_one(&line.word, ANY), Ok(false)) || self.ring() {
+            return;
+        }
+        robust_futex::clear_waiters(line, free);
+    }
+
+    /// Wakes one of those who sleep on the ring. Was there one?
+    fn ring(&self) -> bool {
+        // After the store that has freed the permit; whoever sleeps has noted it before he looked.
+        self.bell.ring.fetch_add(1, Ordering::SeqCst);
+        point!("permit: ring counted");
+        !matches!(futex::wake_one_on(&self.bell.ring), Ok(false))
+    }
+
+    /// Wakes one more: there is another free permit.
+    fn ring_the_bell(&self) {
+        if matches!(futex::wake_one_on(&self.bell.zero), Ok(false)) {
+            self.ring();
+        }
+        point!("permit: bell rung");
+    }
+}
+
+/// Sleepers of all classes.
+const ANY: u32 = u32::MAX;
+
+/// Does nobody hold it?
+fn is_free(seen: u64, users: &Users) -> bool {
+    !is_owned(seen) && !users.may_live(seen)
+}
+
+/// One who wants a permit.
+struct Seeker<'a> {
+    permits: Permits<'a>,
+    me: &'a Thread,
+    users: &'a Users,
+    owner: u64,
+    homes: &'a Homes,
+    wait: Wait,
+    /// A wake-up may have come to this thread, which it must act on or pass on.
+    may_owe: bool,
+    time_is_up: bool,
+    heartbeat: Option<Deadline>,
+    looks_up: bool,
+}
+
+impl<'a> Seeker<'a> {
+    fn new(permits: Permits<'a>, me: &'a Thread, homes: &'a Homes, wait: Wait) -> Self {
+        let users = permits.mutex.users();
+        Self {
+            permits,
+            me,
+            users,
+            owner: pair(me.tid, users.slot()),
+            homes,
+            wait,
+            may_owe: false,
+            time_is_up: false,
+            heartbeat: None,
+            looks_up: false,
+        }
+    }
+
+    fn acquire(mut self) -> Result<(usize, Linked), Failure> {
+        let list = self.me.list;
+        if list.is_full() {
+            return Err(robust_futex::too_many());
+        }
+        let interrupted = list.interrupt(self.me.tid, node::is_in_segment);
+        self.users.enter();
+        match self.seek() {
+            Ok(index) => Ok((index, self.link(index, interrupted))),
+            // The list is the child's now, and the fork has emptied it.
+            Err(Failure::Forked) => Err(Failure::Forked),
+            Err(failure) => {
+                list.resume(interrupted);
+                Err(failure)
+            }
+        }
+    }
+
+    fn link(&self, index: usize, interrupted: Interrupted) -> Linked {
+        let (list, node) = (self.me.list, self.node(index));
+        if interrupted.is_nothing() && list.is_empty() {
+            list.link_alone(node);
+            return Linked::Alone;
+        }
+        list.link(node);
+        list.resume(interrupted);
+        Linked::AmongOthers
+    }
+
+    /// Takes a permit, which is named as pending then.
+    fn seek(&mut self) -> Result<usize, Failure> {
+        loop {
+            let ring = self.permits.bell.ring.load(Ordering::Acquire); // before the look at the permits
+            if let Some((index, seen)) = self.first_free() {
+                self.check_process()?;
+                self.me.list.begin(self.node(index), high(self.owner));
+                if waiting::take(&self.permits.lines[index], seen, self.owner, Poison::Never) {
+                    return Ok(index);
+                }
+                self.name_bell();
+                continue;
+            }
+            if matches!(self.wait, Wait::No) {
+                return Err(Failure::WouldBlock);
+            }
+            let mut words = [0; MAX_PERMITS];
+            let Some(doubted) = self.announce(&mut words) else { continue };
+            if self.marks_dead(&words) {
+                continue;
+            }
+            if self.holds_all(&words) {
+                return Err(Failure::WouldDeadlock);
+            }
+            if self.time_is_up {
+                return Err(Failure::TimedOut { holder: 0 });
+            }
+            self.sleep(&words, ring, doubted)?;
+        }
+    }
+
+    fn indices(&self) -> impl Iterator<Item = usize> + use<> {
+        let count = self.permits.count();
+        let home = self.homes.get(self.owner, count);
+        (home..count).chain(0..home)
+    }
+
+    /// The first free permit. One who may owe a wake-up passes it on if there is a second one.
+    fn first_free(&self) -> Option<(usize, u64)> {
+        let words = self.indices().map(|index| (index, self.permits.lines[index].word.load(Ordering::Relaxed)));
+        let mut free = words.filter(|(_, seen)| is_free(*seen, self.users));
+        let first = free.next()?;
+        if self.may_owe && free.next().is_some() {
+            self.permits.ring_the_bell();
+        }
+        Some(first)
+    }
+
+    /// Sets the waiters bit of each, and notes what each says then. `None`: one is free by now. Does any say that its
+    /// holder has died, who may live?
+    fn announce(&self, words: &mut [u64; MAX_PERMITS]) -> Option<bool> {
+        let mut doubted = false;
+        for (line, noted) in self.permits.lines.iter().zip(words) {
+            let seen = line.word.load(Ordering::Relaxed);
+            if is_free(seen, self.users) || low(seen) & WAITERS == 0 && !waiting::announce_waiter(line, seen) {
+                return None;
+            }
+            doubted |= says_owner_died(seen);
+            *noted = seen | u64::from(WAITERS);
+        }
+        point!("permit: announced on all");
+        Some(doubted)
+    }
+
+    /// Looks whether the holders are there, if it is time for that, and frees the permits of those who are not.
+    fn marks_dead(&mut self, words: &[u64]) -> bool {
+        let looks_up = std::mem::take(&mut self.looks_up) || self.time_is_up;
+        let mut any = false;
+        for (line, seen) in self.permits.lines.iter().zip(words).filter(|(_, seen)| looks_up && is_owned(**seen)) {
+            let holder = pair(low(*seen) & TID, high(*seen));
+            if holder != self.owner && self.users.is_gone(holder, true) {
+                waiting::mark_dead(line, *seen);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Are all permits in this thread's list?
+    fn holds_all(&self, words: &[u64]) -> bool {
+        let held = |(index, seen): (usize, &u64)| {
+            low(*seen) & TID == self.me.tid && self.me.list.contains(self.node(index))
+        };
+        words.iter().take(self.permits.count()).enumerate().all(held)
+    }
+
+    fn sleep(&mut self, words: &[u64; MAX_PERMITS], ring: u32, doubted: bool) -> Result<(), Failure> {
+        let beat = *self.heartbeat.get_or_insert_with(|| soon(HEARTBEAT));
+        let mut until = self.wait.deadline().map_or(beat, |deadline| deadline.min(beat));
+        if doubted {
+            until = until.min(soon(*DOUBT.end()));
+        }
+        self.name_bell();
+        self.may_owe = true;
+        point!("permit: about to sleep");
+        let all = futex::can_wait_for_many();
+        if all {
+            let words = self.permits.lines.iter().map(|line| &line.word).zip(words.iter().map(|word| low(*word)));
+            futex::wait_for_any(&self.permits.bell.zero, words, until).map_err(Failure::Os)?;
+        } else {
+            futex::wait_on(&self.permits.bell.ring, ring, until.min(soon(BEAT))).map_err(Failure::Os)?;
+        }
+        self.check_process()?;
+        self.name_bell(); // again: a signal handler that used a robust mutex of libc's has overwritten it
+        point!("permit: awake");
+        let now = Deadline::now();
+        if beat <= now {
+            (self.heartbeat, self.looks_up) = (None, true);
+        }
+        self.time_is_up = self.wait.deadline().is_some_and(|deadline| deadline <= now);
+        Ok(())
+    }
+
+    fn check_process(&self) -> Result<(), Failure> {
+        if self.me.is_current() { Ok(()) } else { Err(Failure::Forked) }
+    }
+
+    fn name_bell(&self) {
+        self.me.list.begin(RobustList::node_of(self.permits.bell.word_address()), high(self.owner));
+    }
+
+    fn node(&self, index: usize) -> Node {
+        RobustList::node(&self.permits.lines[index].word)
+    }
+}
