@@ -20,6 +20,7 @@ mod nested;
 #[allow(unsafe_code, reason = "as the other tests that use it")]
 #[path = "../support/seccomp.rs"]
 mod seccomp;
+mod permits;
 mod step;
 #[path = "../support/mod.rs"]
 mod support;
@@ -40,6 +41,7 @@ fn child() {
             locks::ROLES_OF_ARRAYS,
             locks::ROLES_OF_SLICES,
             fairness::ROLES,
+            permits::ROLES,
         ]
         .concat(),
     );
@@ -52,7 +54,7 @@ fn every_point_in_the_source_is_reached() {
     let declared: BTreeSet<&str> = robust_shm::declared_points().iter().copied().collect();
     assert_eq!(declared.len(), robust_shm::declared_points().len(), "two points have one name");
     let of_root = if life::is_root() { life::OF_ROOT } else { &[] };
-    let scenarios = life::ALL.iter().chain(of_root).chain(locks::ALL).chain(fairness::ALL);
+    let scenarios = life::ALL.iter().chain(of_root).chain(locks::ALL).chain(fairness::ALL).chain(permits::ALL);
     let passed: Vec<_> = scenarios.flat_map(record).map(|step| step.point).chain(handlers::points()).collect();
     let needless = |point: &str| of_root.is_empty() && point.starts_with("reuse: ");
     let unreached: Vec<_> =
@@ -187,6 +189,11 @@ walks! {
     killed_while_removing_and_being_replaced: life::REMOVE_AND_BE_REPLACED;
     killed_while_removing_orphans: life::REMOVE_ORPHANS;
     killed_around_a_fork: life::FORK;
+    killed_while_taking_a_permit: permits::TAKE;
+    killed_while_taking_a_permit_under_a_lock: permits::TAKE_UNDER_A_LOCK;
+    killed_while_taking_a_permit_after_a_wait: permits::TAKE_AFTER_WAIT;
+    killed_while_taking_a_permit_before_a_waiter: permits::TAKE_BEFORE_WAITER;
+    killed_while_taking_permits_over: permits::TAKE_OVER;
     killed_while_changing_a_value: locks::CHANGE;
     killed_while_changing_a_little_value: locks::CHANGE_LITTLE;
     killed_while_changing_a_value_after_a_wait: locks::CHANGE_AFTER_WAIT;

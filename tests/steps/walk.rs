@@ -14,7 +14,7 @@ const OCCURRENCES: usize = 6;
 /// Other programs sweep an orphan away before the victim comes to it, and leave some that it sweeps away: a step may need
 /// more than one attempt.
 const ATTEMPTS: usize = 20;
-const ABOUT_TO_SLEEP: &str = "wait: about to sleep";
+const ABOUT_TO_SLEEP: [&str; 2] = ["wait: about to sleep", "permit: about to sleep"];
 
 /// Something that a process does, and what must be true when it died anywhere in it.
 pub struct Scenario {
@@ -219,7 +219,7 @@ fn stop_at(step: &Step, fate: Fate, scenario: &Scenario) -> bool {
             *heard = Some("got it".to_owned());
         }
     }
-    let mut nudged = passed.iter().any(|step| step.point == ABOUT_TO_SLEEP) && world.holder.is_none();
+    let mut nudged = passed.iter().any(|step| ABOUT_TO_SLEEP.contains(&step.point.as_str())) && world.holder.is_none();
     let death = Instant::now();
     if lives {
         signal(stopped, libc::SIGCONT);
@@ -281,7 +281,7 @@ fn run_on(
             },
             Heard::End => return Some(None),
             Heard::NothingYet => {
-                let sleeps = passed.last().is_some_and(|step| step.point == ABOUT_TO_SLEEP);
+                let sleeps = passed.last().is_some_and(|step| ABOUT_TO_SLEEP.contains(&step.point.as_str()));
                 if sleeps && !*nudged && is_asleep(victim.id()) {
                     *nudged = true;
                     (scenario.nudge)(world);
