@@ -64,6 +64,7 @@ pub struct SegmentInfo {
     poisoned: bool,
     holder_thread: Option<u32>,
     holder_process: Option<u32>,
+    available_permits: Option<usize>,
     attached: usize,
 }
 
@@ -91,7 +92,7 @@ impl SegmentInfo {
     }
 
     pub(crate) fn new(name: &str, found: Inspection) -> Self {
-        let Inspection { status, header, identity, lock_kind, lock, commits, attached } = found;
+        let Inspection { status, header, identity, lock_kind, lock, commits, available_permits, attached } = found;
         let shape = identity.shape;
         let poison_rule = Poison::of(shape.kind, header.poisons());
         Self {
@@ -106,6 +107,7 @@ impl SegmentInfo {
             creator: header.creator_pid,
             persistent: header.persistent(),
             commits: (shape.kind.body() == Body::CommitCell).then_some(commits),
+            available_permits: (shape.kind.body() == Body::Permits).then_some(available_permits),
             has_poison: poison_rule != Poison::Never,
             poisoned: lock.poisoned,
             holder_thread: lock.holder,
@@ -147,7 +149,10 @@ impl SegmentInfo {
     /// How many elements there are: 1 for a value, 0 for a lock.
     #[must_use]
     pub fn length(&self) -> u64 {
-        self.shape.len.unwrap_or(0)
+        match self.shape.kind.body() {
+            Body::Permits => 0,
+            _ => self.shape.len.unwrap_or(0),
+        }
     }
 
     /// The size of the whole segment in bytes, before rounding up to pages of 4,096.
@@ -190,6 +195,18 @@ impl SegmentInfo {
     #[must_use]
     pub fn commits(&self) -> Option<u64> {
         self.commits
+    }
+
+    /// How many permits a semaphore has; `None` for all others.
+    #[must_use]
+    pub fn permits(&self) -> Option<usize> {
+        self.available_permits.and(self.shape.len).map(|permits| permits as usize)
+    }
+
+    /// How many permits of a semaphore nobody has; `None` for all others.
+    #[must_use]
+    pub fn available_permits(&self) -> Option<usize> {
+        self.available_permits
     }
 
     /// Whether the segment is poisoned when a holder dies or panics. Values never are, and arrays and locks are not
@@ -250,6 +267,7 @@ impl fmt::Debug for SegmentInfo {
             .field("creator", &self.creator)
             .field("is_persistent", &self.is_persistent())
             .field("commits", &self.commits())
+            .field("available_permits", &self.available_permits())
             .field("is_poisoned", &self.is_poisoned())
             .field("holder_thread", &self.holder_thread())
             .field("holder_process", &self.holder_process())
@@ -266,6 +284,9 @@ impl fmt::Display for SegmentInfo {
         write!(f, ", {bytes} bytes, {:?} lock, created by process {creator}", self.lock_kind)?;
         if let Some(commits) = self.commits {
             write!(f, ", {commits} commits")?;
+        }
+        if let Some(available) = self.available_permits {
+            write!(f, ", {available} available")?;
         }
         match self.attached {
             1 => write!(f, ", 1 handle attached")?,

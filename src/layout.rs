@@ -23,7 +23,10 @@ mod body;
 mod documented;
 mod header;
 
-pub(crate) use body::{BODY_OFFSET, CommitLine, FRONT, MAX_PERMITS, MAX_VALUE, PERMITS_OFFSET, elements_offset, is_small, slot_offsets, words};
+pub(crate) use body::{
+    BODY_OFFSET, CommitLine, FRONT, MAX_PERMITS, MAX_VALUE, PERMITS_OFFSET, elements_offset, is_small, slot_offsets,
+    words,
+};
 pub(crate) use header::{Creation, Header, MAGIC, SEVERAL_NAMESPACES, not_a_segment, truncated};
 
 /// The alignment that a mapping has: no element can ask for more.
@@ -62,14 +65,15 @@ pub(crate) struct LockLine {
 /// words of 32 bits.
 #[repr(C, align(64))]
 #[derive(Debug)]
+#[allow(dead_code, reason = "laid out as a lock line is")]
 pub(crate) struct BellLine {
-    _epoch: AtomicU32,
-    _process_shared: AtomicU32,
+    epoch: AtomicU32,
+    process_shared: AtomicU32,
     /// The bell: always 0. The futex of those who sleep on all permits at once.
     pub(crate) zero: AtomicU32,
     /// The ring: counts what those must not miss who cannot. Their futex.
     pub(crate) ring: AtomicU32,
-    _links: [AtomicU64; 6],
+    links: [AtomicU64; 6],
 }
 
 impl BellLine {
@@ -135,5 +139,7 @@ mod tests {
     fn the_documentation_describes_each_byte_of_the_lock_line() {
         let fields = fields!(LockLine: epoch process_shared word links record poison dirty _zero reservation);
         assert_describes("LockLine", size_of::<LockLine>(), &format!(" at {LOCK_OFFSET}"), &fields);
+        let fields = fields!(BellLine: epoch process_shared zero ring links);
+        assert_describes("BellLine", size_of::<BellLine>(), &format!(" at {LOCK_OFFSET}, of a semaphore"), &fields);
     }
 }

@@ -16,7 +16,8 @@
 //! | `segment/cell.rs` | where the contents of a value are |
 //! | `segment/locked.rs` | what can be done while the lock is held |
 //! | `segment/elements.rs` | the same, where elements stand in place |
-//! | `segment/permits.rs` | the permits of a semaphore, mapped, and in the file |
+//! | `segment/permits.rs` | the permits of a semaphore, mapped |
+//! | `segment/permit_lines.rs` | the same in the file |
 //! | `segment/presence.rs` | being a user: the shared `flock`, leaving, and a place of its own in a forked child |
 //! | `segment/registered.rs` | what fork and exit do with the presences of this process |
 //! | `segment/registry.rs` | all presences of this process |
@@ -66,6 +67,7 @@ mod make;
 mod mapping;
 mod open;
 mod orphan;
+mod permit_lines;
 mod permits;
 mod presence;
 mod registered;

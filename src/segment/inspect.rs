@@ -4,14 +4,15 @@ use std::fs::File;
 use std::mem::offset_of;
 
 use super::found::{self, Found, ValidHeader, os_error};
+use super::permit_lines::PermitLines;
 use crate::error::Error;
 use crate::identity::Identity;
-use crate::layout::{BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET};
+use crate::layout::{BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET, LockBytes};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::file::{self, Status};
 use crate::os::file_lock;
-use crate::sync::mutex::LockState;
+use crate::sync::mutex::{self, LockState};
 use crate::sync::poison::Poison;
 
 /// What a look tells.
@@ -23,6 +24,8 @@ pub(crate) struct Inspection {
     pub(crate) lock: LockState,
     pub(crate) commits: u64,
     /// How many handles there are.
+    /// Of a semaphore, how many permits nobody has.
+    pub(crate) available_permits: usize,
     pub(crate) attached: usize,
 }
 
@@ -61,11 +64,14 @@ fn look(
     let rule = Poison::of(identity.shape.kind, header.poisons());
     let attached = file_lock::count_present(file)
         .map_err(|error| os_error(name, "could not count the users of the segment", error))?;
+    let is_present = |slot| own == Some(slot) || file_lock::is_present(file, slot).unwrap_or(true);
+    let permits =
+        PermitLines::read(file, &header).map_err(|error| os_error(name, "could not read the segment", error))?;
+    let is_free = |line: &&LockBytes| mutex::is_free_permit(line, header.pid_namespace, is_present);
     Ok(Inspection {
         status,
-        lock: LockState::of(lock_kind, &line, header.pid_namespace, rule, |slot| {
-            own == Some(slot) || file_lock::is_present(file, slot).unwrap_or(true)
-        }),
+        lock: LockState::of(lock_kind, &line, header.pid_namespace, rule, is_present),
+        available_permits: permits.iter().filter(is_free).count(),
         header,
         identity,
         lock_kind,

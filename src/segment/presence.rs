@@ -22,7 +22,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
-use super::permits::PermitLines;
+use super::permit_lines::PermitLines;
 use super::{found, removal};
 use crate::fault::point;
 use crate::layout::{LOCK_OFFSET, LockLine};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 
 use super::found::ValidHeader;
-use super::permits::PermitLines;
+use super::permit_lines::PermitLines;
 use crate::fault::point;
 use crate::layout::{BODY_OFFSET, LOCK_OFFSET, LockLine};
 use crate::os::file::{self, Status};

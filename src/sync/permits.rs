@@ -362,9 +362,8 @@ impl<'a> Seeker<'a> {
 
     /// Are all permits in this thread's list?
     fn holds_all(&self, words: &[u64]) -> bool {
-        let held = |(index, seen): (usize, &u64)| {
-            low(*seen) & TID == self.me.tid && self.me.list.contains(self.node(index))
-        };
+        let held =
+            |(index, seen): (usize, &u64)| low(*seen) & TID == self.me.tid && self.me.list.contains(self.node(index));
         words.iter().take(self.permits.count()).enumerate().all(held)
     }
 

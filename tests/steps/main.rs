@@ -17,10 +17,10 @@ mod life;
 mod locks;
 #[path = "../support/nested.rs"]
 mod nested;
+mod permits;
 #[allow(unsafe_code, reason = "as the other tests that use it")]
 #[path = "../support/seccomp.rs"]
 mod seccomp;
-mod permits;
 mod step;
 #[path = "../support/mod.rs"]
 mod support;

@@ -143,9 +143,8 @@ pub(crate) fn wait_for_any<'a>(
     }
     let timeout = deadline.timespec();
     // SAFETY: `count` elements, whose words are live, aligned u32s; a timespec that outlives the call.
-    let result = unsafe {
-        libc::syscall(SYS_FUTEX_WAITV, all.as_ptr(), count, 0, &raw const timeout, libc::CLOCK_MONOTONIC)
-    };
+    let result =
+        unsafe { libc::syscall(SYS_FUTEX_WAITV, all.as_ptr(), count, 0, &raw const timeout, libc::CLOCK_MONOTONIC) };
     answer(result)
 }
 

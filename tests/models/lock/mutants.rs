@@ -52,8 +52,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         RobustFutex: "line.epoch.load(Ordering::Relaxed).wrapping_add(1);" => "line.epoch.load(Ordering::Relaxed);";
     }
     epoch_is_ignored in four: "LOST" {
-        RobustFutex: "        let _ = line.word.compare_exchange(free, 0, Ordering::Relaxed, Ordering::Relaxed);" =>
-            "        let now = line.word.load(Ordering::Relaxed); if low(now) == WAITERS { let _ = line.word.compare_exchange(now, 0, Ordering::Relaxed, Ordering::Relaxed); }";
+        RobustFutex: "    let _ = line.word.compare_exchange(free, 0, Ordering::Relaxed, Ordering::Relaxed);" =>
+            "    let _ = free; let now = line.word.load(Ordering::Relaxed); if low(now) == WAITERS { let _ = line.word.compare_exchange(now, 0, Ordering::Relaxed, Ordering::Relaxed); }";
     }
     bit_is_dropped_by_who_acquires in three: "LOST" {
         Waiting: "let held = if marked { owner | u64::from(WAITERS) } else { owner };" => "let held = owner;";
@@ -128,8 +128,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     }
     node_is_unlinked_after_the_slow_release in two: "" {
         RobustFutex: "    list.unlink(node);\n" => "";
-        RobustFutex: "        unlock_and_wake(line, owner);\n    }\n    list.resume(interrupted);" =>
-            "        unlock_and_wake(line, owner);\n    }\n    list.unlink(node);\n    list.resume(interrupted);";
+        RobustFutex: "        wake();\n    }\n    list.resume(interrupted);" =>
+            "        wake();\n    }\n    list.unlink(node);\n    list.resume(interrupted);";
     }
     node_is_not_linked in two: "" {
         RobustFutex: "        me.list.link_alone(node);\n        return Ok(Linked::Alone);" => "        return Ok(Linked::Alone);";
@@ -145,8 +145,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     others_are_told_too_late_that_there_are_several in several_late: "EXCLUSION" {}
     newcomer_has_the_slot_of_the_dead in several_reused: "circles" {}
     live_holder_cannot_release_what_the_kernel_has_marked in several: "" {
-        RobustFutex: "    if !names(seen, owner) {\n        return;\n    }\n    // Only" =>
-            "    if low(seen) & !WAITERS != low(owner) {\n        return;\n    }\n    // Only";
+        RobustFutex: "    if !names(seen, owner) {\n        return None;\n    }\n    // Only" =>
+            "    if low(seen) & !WAITERS != low(owner) {\n        return None;\n    }\n    // Only";
     }
     wake_up_is_kept_by_who_gives_up_in_doubt in several_timed: "LOST" {
         Waiting: "            let _ = futex::wake_one(&self.line.word, LOCKER);\n            return Err(Failure::TimedOut { holder: 0 });" =>
@@ -211,8 +211,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Waiting: "self.sleep(WAITERS, LOCKER, end)?;" => "let _ = end; self.sleep(WAITERS, LOCKER, soon(HEARTBEAT))?;";
     }
     reservation_is_read_before_the_release in fair: "" {
-        RobustFutex: "    let free = pair(WAITERS, epoch);\n" =>
-            "    let free = pair(WAITERS, epoch);\n    let early = line.reservation.load(Ordering::Relaxed);\n";
+        RobustFutex: "    let Some(free) = release_to_sleepers(line, owner) else { return };\n" =>
+            "    let early = line.reservation.load(Ordering::Relaxed);\n    let Some(free) = release_to_sleepers(line, owner) else { return };\n";
         RobustFutex: "if let Some(reserved) = reservation::after_release(line) {" =>
             "if let Some(reserved) = Some(early).filter(|early| *early != 0) {";
     }
