@@ -15,6 +15,7 @@
 //! * [`SharedArray<T, N>`]: many elements, in place. **Poisoned** when a writer died or panicked.
 //! * [`SharedSlice<T>`]: the same, with a length that is chosen at run time, and that openers read from the segment.
 //! * [`SharedLock`]: a lock for anything else.
+//! * [`SharedSemaphore`]: so many at once; permits come back from the killed.
 //!
 //! Structs of your own need a derive, and no padding: see [`Shareable`] and [`Element`].
 //!

@@ -87,8 +87,10 @@ impl Mapping {
     /// The permits of a semaphore; of another kind, none.
     pub(super) fn permits(&self) -> Permits<'_> {
         let count = if self.body == Body::Permits { self.len } else { 0 };
+        // SAFETY: within the mapping.
+        let line = unsafe { self.base.add(layout::LOCK_OFFSET) };
         // SAFETY: the lock line, of which the bell line is another view; made of atomics.
-        let bell = unsafe { self.base.add(layout::LOCK_OFFSET).cast().as_ref() };
+        let bell = unsafe { line.cast().as_ref() };
         // SAFETY: within the mapping, whose length was checked against the number of permits.
         let first = unsafe { self.base.add(layout::PERMITS_OFFSET) }.cast::<LockLine>();
         // SAFETY: so many lines stand there, 64-aligned; all that is changed in them is atomic or in an `UnsafeCell`.
