@@ -77,7 +77,7 @@ macro_rules! forms_of_acquire {
     ($($(#[$doc:meta])* $borrowing:ident $owning:ident ($($argument:ident: $type:ty)?) $wait:expr;)*) => {
         $(
             $(#[$doc])*
-            #[inline]
+            #[inline(always)]
             #[must_use = "bind it: `let permit = ...?;` (without a binding, it is given back at once)"]
             pub fn $borrowing(&self, $($argument: $type)?) -> Result<Permit<'_>, LockError> {
                 Ok(Permit { semaphore: self, taken: self.take($wait)? })
@@ -170,7 +170,7 @@ impl SharedSemaphore {
         try_acquire_until try_acquire_owned_until(deadline: Instant) Wait::until(deadline);
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&self, wait: Wait) -> Result<Taken, LockError> {
         self.segment.permits().acquire(&self.homes, wait)
     }

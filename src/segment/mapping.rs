@@ -85,6 +85,7 @@ impl Mapping {
     }
 
     /// The permits of a semaphore; of another kind, none.
+    #[inline(always)]
     pub(super) fn permits(&self) -> Permits<'_> {
         let count = if self.body == Body::Permits { self.len } else { 0 };
         // SAFETY: within the mapping.

@@ -27,7 +27,7 @@ impl PermitsOnly {
 }
 
 impl Segment<PermitsOnly> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn permits(&self) -> Permits<'_> {
         self.mapping.permits()
     }

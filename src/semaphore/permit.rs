@@ -51,7 +51,7 @@ macro_rules! methods_of_permits {
         }
 
         impl Drop for $permit {
-            #[inline]
+            #[inline(always)]
             fn drop(&mut self) {
                 self.semaphore.segment.permits().release(&self.taken);
             }

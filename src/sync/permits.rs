@@ -71,12 +71,17 @@ impl Homes {
         &self.0[tid as usize % self.0.len()]
     }
 
-    /// Where a thread begins to look. 0: it has had none.
+    /// Which one a thread of this id had last, from 1 on. 0: it has had none.
     #[inline(always)]
+    fn last_of(&self, tid: u32) -> usize {
+        self.of(tid).load(Ordering::Relaxed).into()
+    }
+
+    /// Where a thread begins to look.
     fn get(&self, owner: u64, permits: usize) -> usize {
-        match self.of(low(owner)).load(Ordering::Relaxed) {
+        match self.last_of(low(owner)) {
             0 => (owner.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % permits, // Fibonacci hashing (Knuth)
-            had => (had as usize - 1) % permits,
+            had => had - 1,
         }
     }
 
@@ -92,16 +97,17 @@ pub(crate) struct Taken {
     not_send: PhantomData<dyn GuardStaysOnItsThread>,
     index: usize,
     owner: u64,
-    /// The fork generation in which it was taken.
-    generation: u32,
+    /// The fork generation in which it was taken. A whole word, as in `Held`.
+    generation: usize,
     /// This thread's, if the permit was linked [`Linked::Alone`]; else none.
     alone_in: Own<RobustList>,
 }
 
 impl Taken {
+    #[inline(always)]
     fn new(index: usize, owner: u64, me: &Thread, linked: Linked) -> Self {
         let alone_in = Own(if linked == Linked::Alone { me.list } else { RobustList::NONE });
-        Self { not_send: PhantomData, index, owner, generation: me.generation, alone_in }
+        Self { not_send: PhantomData, index, owner, generation: me.generation as usize, alone_in }
     }
 
     pub(crate) fn index(&self) -> usize {
@@ -110,6 +116,7 @@ impl Taken {
 }
 
 impl<'a> Permits<'a> {
+    #[inline(always)]
     pub(crate) fn new(mutex: &'a Mutex, bell: &'a BellLine, lines: &'a [LockLine]) -> Self {
         Self { mutex, bell, lines }
     }
@@ -129,17 +136,22 @@ impl<'a> Permits<'a> {
         self.lines.iter().any(|line| leaked::is_held_through(line.word.load(Ordering::Relaxed), users))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acquire(&self, homes: &Homes, wait: Wait) -> Result<Taken, LockError> {
+        // Inlined, and with one exit, as `Mutex::lock`.
         let settled = self.mutex.settled();
-        if let Some(me) = os::thread::cached_at_home().filter(|me| me.generation == low(settled)) {
-            let owner = pair(me.tid, high(settled));
-            let home = homes.get(owner, self.count());
-            if robust_futex::lock_fast(&self.lines[home], owner, me.list) {
-                return Ok(Taken::new(home, owner, &me, Linked::Alone));
+        match os::thread::cached_at_home() {
+            Some(me) if low(settled) == me.generation => {
+                let (owner, last) = (pair(me.tid, high(settled)), homes.last_of(me.tid));
+                match self.lines.get(last.wrapping_sub(1)) {
+                    Some(line) if robust_futex::lock_fast(line, owner, me.list) => {
+                        Ok(Taken::new(last - 1, owner, &me, Linked::Alone))
+                    }
+                    _ => self.acquire_slow(homes, wait),
+                }
             }
+            _ => self.acquire_slow(homes, wait),
         }
-        self.acquire_slow(homes, wait)
     }
 
     #[cold]
@@ -161,24 +173,32 @@ impl<'a> Permits<'a> {
     }
 
     /// Gives it back. Does nothing unless this thread has taken it: the copy in a forked child has nothing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&self, taken: &Taken) {
         let line = &self.lines[taken.index];
         let alone_in = taken.alone_in.0;
-        if taken.generation == os::generation::known_generation() && robust_futex::is_linked_alone(line, alone_in) {
+        if taken.generation == os::generation::known_generation() as usize
+            && robust_futex::is_linked_alone(line, alone_in)
+        {
             if robust_futex::unlock_fast(line, taken.owner, alone_in) {
                 return;
             }
-            self.wake_for(line, taken.owner);
-            return alone_in.end();
+            return self.wake_after(line, taken);
         }
         self.release_slow(taken);
+    }
+
+    /// The end of a fast release that did not find the word as it is when nobody waits.
+    #[cold]
+    fn wake_after(&self, line: &LockLine, taken: &Taken) {
+        self.wake_for(line, taken.owner);
+        taken.alone_in.0.end();
     }
 
     #[cold]
     fn release_slow(&self, taken: &Taken) {
         let line = &self.lines[taken.index];
-        let Some(me) = os::thread::cached().filter(|me| me.generation == taken.generation) else { return };
+        let Some(me) = os::thread::cached().filter(|me| me.generation as usize == taken.generation) else { return };
         if !robust_futex::is_held_by(line, taken.owner) {
             return;
         }
