@@ -11,7 +11,7 @@
 //! ```
 //!
 //! * [`SharedValue<T>`]: one value. Guards work on a copy and commit it at once: it is **never torn**. Readers never
-//!   wait.
+//!   wait, and [observers](ValueObserver) are not even users.
 //! * [`SharedArray<T, N>`]: many elements, in place. **Poisoned** when a writer died or panicked.
 //! * [`SharedSlice<T>`]: the same, with a length that is chosen at run time, and that openers read from the segment.
 //! * [`SharedLock`]: a lock for anything else.
@@ -53,6 +53,7 @@ mod kind;
 mod layout;
 mod lock;
 mod name;
+mod observer;
 mod options;
 mod os;
 mod segment;
@@ -78,7 +79,7 @@ pub use segment::{remove, remove_orphans, unique_name};
 pub use semaphore::{OwnedPermit, Permit, SharedSemaphore};
 pub use shareable::Shareable;
 pub use slice::{SharedSlice, SliceGuard};
-pub use value::{SharedValue, ValueGuard};
+pub use value::{SharedValue, ValueGuard, ValueObserver};
 
 /// Compiles the programs in the README.
 #[cfg(doctest)]

@@ -12,6 +12,7 @@
 //! | `segment/take_over.rs` | a persistent segment that nobody uses any more becomes usable: a dead holder's lock is freed |
 //! | `segment/reuse.rs` | an orphan that cannot be removed becomes the new segment |
 //! | `segment/inspect.rs` | a look at a segment that changes nothing |
+//! | `segment/observed.rs` | a segment that this process only looks at |
 //! | `segment/mapping.rs` | the mapping of a user, with the lock and the presence |
 //! | `segment/cell.rs` | where the contents of a value are |
 //! | `segment/locked.rs` | what can be done while the lock is held |
@@ -46,6 +47,8 @@
 //! * **Looking changes nothing.** To count the users, a process takes no lock, or else two could each believe that the
 //!   other remains. Every user also holds a presence byte: an open-file-description lock on a byte of its own. The kernel
 //!   tells of such locks without giving one, also across PID namespaces.
+//! * **Observers are no users.** They read, and leave no trace by which others could take them for one: no lock, no byte, no
+//!   writable mapping. So the segment goes under their eyes when its last user does.
 //! * **Nobody waits for a stopped process**: leavers try once, openers for a bounded time.
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -65,6 +68,7 @@ mod inspect;
 mod locked;
 mod make;
 mod mapping;
+mod observed;
 mod open;
 mod orphan;
 mod permit_lines;
@@ -81,6 +85,7 @@ pub(crate) use elements::{Elements, ElementsOf};
 pub use fresh_name::unique_name;
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use locked::Locked;
+pub(crate) use observed::Observed;
 pub(crate) use permits::PermitsOnly;
 pub use removal::{remove, remove_orphans};
 

@@ -10,13 +10,18 @@ use crate::kind::{Kind, Shape};
 use crate::layout;
 use crate::segment::{Contents, Segment, ValueOf};
 use crate::shareable::Shareable;
+use crate::sync::commit::CommitCell;
 use crate::sync::mutex::Wait;
-use crate::sync::words::{Spaced, Unchecked};
+use crate::sync::words::Unchecked;
 
 mod guard;
+mod observer;
 mod options;
+mod read;
 
 pub use guard::ValueGuard;
+pub use observer::ValueObserver;
+use read::{Source, invalid_value};
 
 /// One value of type `T` in a named segment, with its lock.
 ///
@@ -162,6 +167,32 @@ impl<T> SharedValue<T> {
         Self::options().open_or_create(name, initial)
     }
 
+    /// Looks at a value without being a user of it: see [`ValueObserver`].
+    ///
+    /// # Errors
+    ///
+    /// The same as [`open`](Self::open), but that a segment whose users were all killed is there as long as its name is;
+    /// and [`Error::PermissionDenied`] only where the mode does not allow this user to *read*.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedValue;
+    ///
+    /// let name = robust_shm::unique_name("observe");
+    /// let value = SharedValue::create(&name, 40u64)?;
+    /// let observer = SharedValue::<u64>::observe(&name)?; // usually in a monitor
+    /// value.update(|v| *v += 2)?;
+    /// assert_eq!(observer.get(), 42);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn observe(name: &str) -> Result<ValueObserver<T>, Error>
+    where
+        T: Shareable,
+    {
+        Self::options().observe(name)
+    }
+
     methods_of_every_face!("value": "SharedValue::<u64>"("&name, 7") where T: Shareable);
 }
 
@@ -184,10 +215,7 @@ impl<T: Shareable> SharedValue<T> {
     #[inline]
     #[track_caller]
     pub fn get(&self) -> T {
-        match self.latest().0 {
-            Some(value) => value,
-            None => self.panic_over_invalid_value(),
-        }
+        read::get(self)
     }
 
     /// Like [`get`](Self::get), but returns an error when the bytes are not a valid `T`.
@@ -205,7 +233,7 @@ impl<T: Shareable> SharedValue<T> {
     /// ```
     #[inline]
     pub fn try_get(&self) -> Result<T, LockError> {
-        self.latest().0.ok_or_else(|| self.invalid_value())
+        read::try_get(self)
     }
 
     /// The value, if there has been a commit since the one numbered `seen`; `seen` is then set to its number. `None`
@@ -229,15 +257,7 @@ impl<T: Shareable> SharedValue<T> {
     #[inline]
     #[track_caller]
     pub fn get_if_changed(&self, seen: &mut u64) -> Option<T> {
-        if self.commits() == *seen {
-            return None;
-        }
-        let (value, commit) = self.latest();
-        *seen = commit;
-        match value {
-            Some(value) => Some(value),
-            None => self.panic_over_invalid_value(),
-        }
+        read::get_if_changed(self, seen)
     }
 
     /// Replaces the value. The old value is not looked at, so this also repairs one that is invalid.
@@ -415,39 +435,40 @@ impl<T: Shareable> SharedValue<T> {
         }
     }
 
-    /// The last commit, if it is a value, and its number.
-    #[inline(always)]
-    fn latest(&self) -> (Option<T>, u64) {
-        /// A value of at most this many bytes is read into a local whose address is never taken, so that it can stay in
-        /// registers.
-        const READ_IN_REGISTERS: usize = 32;
-        if size_of::<T>() >= Spaced::<T>::SIZE {
-            let mut room = Spaced::new();
-            let commit = self.read(&mut room.bytes);
-            return (room.bytes.check(), commit);
-        }
-        let mut bytes = Unchecked::new();
-        if size_of::<T>() > READ_IN_REGISTERS {
-            let commit = self.read(&mut bytes);
-            return (bytes.check(), commit);
-        }
-        if let Some(commit) = bytes.read(&self.segment.cell()) {
-            return (bytes.check(), commit);
-        }
-        // Into other bytes: those whose address is never taken stay in registers.
-        let mut bytes = Unchecked::new();
-        let commit = self.read_among_writers(&mut bytes);
-        (bytes.check(), commit)
+    /// How many commits all programs have made since the creation; 0 at first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("commits"), 1)?;
+    /// value.set(2)?;
+    /// assert_eq!(value.commits(), 1);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[inline]
+    pub fn commits(&self) -> u64 {
+        self.segment.cell().commits()
     }
 
-    /// A consistent copy of the last commit; returns its number.
+    #[cold]
+    fn invalid_value(&self) -> LockError {
+        invalid_value::<T>(self.segment.shared_name())
+    }
+}
+
+impl<T: Shareable> Source<T> for SharedValue<T> {
     #[inline(always)]
-    fn read(&self, bytes: &mut Unchecked<T>) -> u64 {
-        bytes.read(&self.segment.cell()).unwrap_or_else(|| self.read_among_writers(bytes))
+    fn cell(&self) -> (CommitCell<'_>, bool) {
+        (self.segment.cell(), true) // while it is used, nobody makes another in its place
     }
 
-    /// Writers overtook a copy. Copying is tried again and, in turns, `try_lock`: if the lock is free, nobody can
-    /// overtake; if it is not, its holder commits, or it is stuck, and then a copy succeeds. No turn waits.
+    #[inline(always)]
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    /// Copying is tried again and, in turns, `try_lock`: if the lock is free, nobody can overtake; if it is not, its holder
+    /// commits, or it is stuck, and then a copy succeeds. No turn waits.
     #[cold]
     #[inline(never)]
     fn read_among_writers(&self, bytes: &mut Unchecked<T>) -> u64 {
@@ -471,31 +492,9 @@ impl<T: Shareable> SharedValue<T> {
         }
     }
 
-    /// How many commits all programs have made since the creation; 0 at first.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let value = robust_shm::SharedValue::create(&robust_shm::unique_name("commits"), 1)?;
-    /// value.set(2)?;
-    /// assert_eq!(value.commits(), 1);
-    /// # Ok::<(), robust_shm::Error>(())
-    /// ```
-    #[inline]
-    pub fn commits(&self) -> u64 {
-        self.segment.cell().commits()
-    }
-
     #[cold]
-    #[inline(never)]
-    #[track_caller]
-    fn panic_over_invalid_value(&self) -> ! {
-        panic!("{}", self.invalid_value())
-    }
-
-    #[cold]
-    fn invalid_value(&self) -> LockError {
-        LockError::InvalidValue { name: self.segment.shared_name(), expected: std::any::type_name::<T>() }
+    fn no_value(&self) -> LockError {
+        self.invalid_value()
     }
 }
 

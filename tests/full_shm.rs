@@ -218,6 +218,9 @@ fn meets_a_read_only_directory(_: &str) {
     }
     assert!(matches!(SharedLock::open("new"), Err(Error::NotFound { .. })));
     // Looking needs no right to write.
+    let observer = SharedValue::<u64>::observe("kept").unwrap();
+    assert_eq!((observer.get(), observer.commits(), observer.attached().unwrap()), (7, 0, 0));
+    assert!(!observer.is_removed() && observer.info().unwrap().is_persistent());
     assert_eq!(SegmentInfo::of("kept").unwrap().type_name(), "u64");
     assert_eq!(segments().count(), 1);
     assert_eq!(remove_orphans().unwrap(), [""; 0]);

@@ -4,11 +4,14 @@
 
 mod support;
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use robust_shm::{Error, Options, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments};
+use robust_shm::{
+    Error, LockError, Options, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments,
+};
 use support::{Heard, Scratch, asleep, exists, own_tid, path, pause, play, say, spawn, until};
 
 #[test]
@@ -24,6 +27,10 @@ fn child() {
         ("sweeps-as-owner", sweep_as_its_owner),
         ("unmapped", look_from_a_user_namespace),
         ("own-unmapped", live_as_nobody_in_a_user_namespace),
+        ("observes", observe_as_nobody),
+        ("hinders", hinder_as_nobody),
+        ("makes-anew-again", make_anew_again_and_again),
+        ("overrides", override_modes),
     ]);
 }
 
@@ -309,6 +316,207 @@ fn several_owners_can_be_allowed() {
     assert_eq!([&names[0], &names[1]].map(|name| both.open(name).unwrap().get()), [1, 4242]);
     let one = SharedValue::<u32>::options().allow_owner(1);
     assert!(matches!(one.open(&names[1]), Err(Error::ForeignOwner { found: 4242, .. })));
+}
+
+// Observers
+
+fn observe_as_nobody(family: &str) {
+    become_user(NOBODY);
+    let [open, closed] = [0, 1].map(|which| support::member(family, which));
+    let trusting = SharedValue::<u64>::options().allow_owner(0);
+    let observer = trusting.observe(&open).unwrap();
+    assert_eq!((observer.get(), observer.attached().unwrap(), observer.is_removed()), (7, 1, false));
+    assert_eq!((observer.info().unwrap().owner(), observer.info().unwrap().attached()), (0, 1));
+    let untrusting = SharedValue::<u64>::observe(&open).unwrap_err();
+    assert!(matches!(untrusting, Error::ForeignOwner { found: 0, .. }), "{untrusting:?}");
+    for refused in [trusting.observe(&closed).map(drop), trusting.open(&open).map(drop)] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
+        let mode = if error.name() == open { "mode 0644" } else { "mode 0600" };
+        let message = error.to_string();
+        assert!(message.contains("owner uid 0") && message.contains(mode), "{message}");
+    }
+    say("sees 7");
+    pause();
+    let mut seen = 0;
+    assert_eq!((observer.get_if_changed(&mut seen), seen, observer.attached().unwrap()), (Some(8), 1, 1));
+    say("sees 8");
+    pause();
+    assert_eq!((observer.get(), observer.attached().unwrap(), observer.is_removed()), (8, 0, true));
+}
+
+#[test]
+fn who_may_only_read_observes_and_is_no_user() {
+    let _alone = alone();
+    if !is_root() {
+        return;
+    }
+    let family = support::Family::new("observes");
+    let value = SharedValue::options().mode(0o644).create(&family.member(0), 7u64).unwrap();
+    let _closed = SharedValue::create(&family.member(1), 7u64).unwrap();
+    let mut child = spawn("observes", family.name());
+    child.expect("sees 7");
+    assert_eq!(value.info().unwrap().attached(), 1);
+    assert!(value.info().unwrap().users().iter().all(|user| user.pid != child.id()));
+    value.update(|v| *v += 1).unwrap();
+    child.go_on();
+    child.expect("sees 8");
+    drop(value);
+    assert!(!exists(&family.member(0)), "an observer keeps the name");
+    child.go_on();
+    child.join();
+}
+
+fn hinder_as_nobody(name: &str) {
+    become_user(NOBODY);
+    let file = File::open(path(name)).unwrap();
+    // Gets it while nobody shares it for a moment, or never: those who share it are the stronger.
+    assert!(file.try_lock().is_err());
+    file.lock_shared().unwrap();
+    say("shares");
+    pause();
+    say(match file.try_lock() {
+        Ok(()) => "excludes",
+        Err(_) => "cannot exclude",
+    });
+    pause();
+}
+
+/// What a stranger who may read can do: nothing to users and observers; he puts the removal off, and keeps others from opening
+/// what has no users for as long as they are patient. They are told who it is.
+#[test]
+fn a_stranger_with_a_lock_on_what_he_may_read_hinders_openers_only_and_is_named() {
+    let _alone = alone();
+    if !is_root() || !support::is_linux("has no table of file locks") {
+        return;
+    }
+    let name = Scratch::new("hinders");
+    let options = SharedValue::<u64>::options().mode(0o644).persistent(true);
+    let value = options.create(&name, 7).unwrap();
+    let mut child = spawn("hinders", &name);
+    child.expect("shares");
+    let observer = SharedValue::<u64>::observe(&name).unwrap();
+    assert_eq!((value.info().unwrap().attached(), observer.attached().unwrap()), (1, 1));
+    *value.try_lock_for(Duration::from_secs(9)).unwrap() += 1;
+    drop(SharedValue::<u64>::open(&name).unwrap());
+    drop(value);
+    child.go_on();
+    child.expect("excludes");
+    assert_eq!((observer.get(), observer.attached().unwrap()), (8, 0));
+    assert_eq!(SharedValue::<u64>::observe(&name).unwrap().get(), 8);
+    let start = Instant::now();
+    let error = SharedValue::<u64>::open(&name).unwrap_err();
+    let who = format!("process {} holds it exclusively", child.id());
+    assert!(matches!(error, Error::Io { .. }) && error.to_string().contains(&who), "{error}");
+    assert!(start.elapsed() < support::LIMIT / 2, "its patience is bounded");
+    child.kill();
+    assert_eq!(SharedValue::<u64>::open(&name).unwrap().get(), 8);
+    remove(&name).unwrap();
+}
+
+/// As large as several pages, and as little.
+type Board = [u64; 1_500];
+
+fn board() -> Options<SharedValue<Board>> {
+    SharedValue::options().allow_owner(OWNER).mode(0o666)
+}
+
+/// Each time it is the last user, and cannot remove the name; the next one makes it anew.
+fn make_anew_again_and_again(name: &str) {
+    become_user(NOBODY);
+    let small = SharedValue::<u64>::options().allow_owner(OWNER).mode(0o666);
+    // SAFETY: takes an integer. Nobody else ends it if the test is killed.
+    unsafe { libc::alarm(support::LIMIT.as_secs() as libc::c_uint) };
+    say("ready");
+    for round in 1.. {
+        // Never committed to, as what is written once and read for ever.
+        let board = board().open_or_create(name, [round; 1_500]).unwrap();
+        assert!(board.was_created());
+        if round.is_multiple_of(3) {
+            drop(board);
+            drop(small.create(name, round).unwrap()); // shorter
+        }
+    }
+}
+
+/// Its observers had no say in it: they are told, and meanwhile they see one or the other whole, and no page of theirs is
+/// gone.
+#[test]
+fn what_is_made_anew_under_an_observers_eyes_is_never_half_seen() {
+    let _alone = alone();
+    if !is_root() {
+        return;
+    }
+    let name = Scratch::new("anew");
+    orphan(&name);
+    let child = spawn("makes-anew-again", &name);
+    child.expect("ready");
+    let (mut whole, mut gone) = (0, 0);
+    until("many that were made anew", || {
+        match board().observe(&name) {
+            Ok(observer) => {
+                let first = observer.try_get().map(|board| board[0]);
+                for _ in 0..50 {
+                    match observer.try_get() {
+                        Ok(board) => {
+                            assert!(board.iter().all(|word| *word == board[0]), "torn");
+                            assert_eq!(first.as_ref().ok(), Some(&board[0]), "of another segment");
+                            whole += 1;
+                        }
+                        Err(error) => {
+                            assert!(matches!(error, LockError::Io { .. }), "{error:?}");
+                            assert!(error.to_string().contains("observe the name again"), "{error}");
+                            assert!(observer.is_removed() && format!("{observer:?}").contains("<removed>"));
+                            assert!(support::panic_of(|| observer.get()).2.contains("observe the name again"));
+                            gone += 1;
+                            break;
+                        }
+                    }
+                }
+            }
+            Err(Error::NotFound { .. } | Error::TypeMismatch { .. }) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+        (whole > 5_000 && gone > 200).then_some(())
+    });
+    println!("{whole} whole, {gone} gone");
+    child.kill();
+    remove(&name).unwrap();
+}
+
+/// Else an observer of what nobody but its owner may write to could not be sure of what it has mapped.
+#[test]
+fn what_only_its_owner_may_write_to_is_never_made_anew() {
+    let _alone = alone();
+    if !is_root() {
+        return;
+    }
+    let name = Scratch::new("owners");
+    orphan(&name);
+    fs::set_permissions(path(&name), PermissionsExt::from_mode(0o644)).unwrap();
+    let before = id(&name);
+    spawn("overrides", &name).join();
+    assert_eq!(id(&name), before);
+    remove(&name).unwrap();
+}
+
+/// Who may write to everything, and own nothing.
+fn override_modes(name: &str) {
+    const CAP_DAC_OVERRIDE: u32 = 1;
+    #[repr(C)]
+    struct Header(u32, libc::c_int);
+    let (header, sets) = (Header(0x2008_0522, 0), [[1 << CAP_DAC_OVERRIDE; 3], [0; 3]]);
+    // SAFETY: takes integers.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) }, 0);
+    become_user(NOBODY);
+    // SAFETY: the structures of version 3, which the call reads.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }, 0);
+    let options = SharedValue::<u64>::options().allow_owner(OWNER).mode(0o644);
+    for error in [options.create(name, 1).unwrap_err(), options.open_or_create(name, 1).unwrap_err()] {
+        assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
+        assert!(error.to_string().contains("mode 0644"), "{error}");
+    }
+    assert!(OpenOptions::new().write(true).open(path(name)).is_ok(), "not the case that is meant");
 }
 
 // User namespaces

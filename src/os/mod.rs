@@ -23,7 +23,7 @@
 //! | `unnamed` | `create_unnamed`, `link` | a file that goes with its creator until `link` gives it its name, at once and whole or not at all: `AlreadyExists` when the name is taken. Where there is no such thing, an error that `wants_a_name` knows |
 //! | `file` | `create_private`, `link_private` | the same by way of a private name |
 //! | | `unlink` | the name is free at once, whoever has the file open or mapped |
-//! | | `read_at`, `write_at`, `set_len` | coherent with every mapping of the file. `read_at` ends at the end of the file only, `write_at` writes all |
+//! | | `read_at`, `write_at`, `set_len`, `clear` | coherent with every mapping of the file. `read_at` ends at the end of the file only, `write_at` writes all; what is cleared is zero, and still there |
 //! | | `ensure_mode` | who may open it; whether that had to be changed |
 //! | | `check_limit`, `reserve` | a file of that length may be written; its pages are there, so that no access to them fails. `is_out_of_space` and `available_space` are for the message when they are not |
 //! | | `reopen` | another description of an open file, if it can be had; without an allocation |
@@ -34,7 +34,7 @@
 //! | | `lockers` | who has which lock, for messages only |
 //! | `descriptor` | `Descriptor` | a description that is kept for long: no standard descriptor, and never mistaken for another when the program closes it behind our back |
 //! | `seat` | `Seat` | such a description with its slot: a handle's place among the users of a file |
-//! | `map` | `Map` | the first `len` bytes, shared, until it is dropped, of the very file that was validated or created, whatever its name leads to by then; keeps no description of a user alive |
+//! | `map` | `Map` | the first `len` bytes, shared, until it is dropped, of the very file that was validated or created, whatever its name leads to by then; keeps no description of a user alive. `read_only` is for who is no user |
 //! | `owner` | `effective_uid`, `is_told` | who this process is, and whether an owner's number says who that is |
 //!
 //! # Processes and threads

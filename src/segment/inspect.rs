@@ -39,13 +39,18 @@ pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
 
 /// Through the description of a handle, which its own question does not count.
 pub(super) fn inspect_own(name: &Name, file: &File, slot: u32) -> Result<Inspection, Error> {
+    let found = inspect_open(name, file, Some(slot))?;
+    Ok(Inspection { attached: found.attached + 1, ..found })
+}
+
+/// Through a description of an open file, which has this slot if it is a user's.
+pub(super) fn inspect_open(name: &Name, file: &File, slot: Option<u32>) -> Result<Inspection, Error> {
     let status = file::status(file).map_err(|error| os_error(name, "could not inspect the segment", error))?;
     let mut start = [0; HEADER_LEN];
     let len =
         file::read_at(file, &mut start, 0).map_err(|error| os_error(name, "could not read the segment", error))?;
     let (header, identity, lock_kind) = Header::validate(name, &start[..len], status.len)?;
-    let found = look(name, file, status, ValidHeader { header, identity, lock_kind }, Some(slot))?;
-    Ok(Inspection { attached: found.attached + 1, ..found })
+    look(name, file, status, ValidHeader { header, identity, lock_kind }, slot)
 }
 
 /// `own`: the slot that the description has itself.

@@ -145,13 +145,15 @@ fn fill(presence: &Registered, header: &Header, image: &[u8], settings: &Setting
     if file::ensure_mode(file, presence.opened(), settings.mode())? {
         point!("create: mode set");
     }
-    write_segment(file, header, image, settings.reserve, initial)?;
+    write_segment(file, 0, header, image, settings.reserve, initial)?;
     point!("create: written");
     presence.share()
 }
 
+/// Of a file of `len` zeros, but for its header.
 pub(super) fn write_segment(
     file: &File,
+    len: u64,
     header: &Header,
     image: &[u8],
     reserve: bool,
@@ -165,7 +167,9 @@ pub(super) fn write_segment(
         page[data..data + initial.len()].copy_from_slice(initial);
         return file::write_at(file, &page[..header.total_len as usize], 0);
     }
-    file::set_len(file, header.total_len)?;
+    if len < header.total_len {
+        file::set_len(file, header.total_len)?;
+    }
     point!("create: sized");
     if reserve {
         file::reserve(file, header.total_len)?;

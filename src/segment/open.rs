@@ -158,7 +158,7 @@ pub(super) fn len_of(header: &Header) -> Option<usize> {
     usize::try_from(header.total_len).ok()
 }
 
-fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<(), Error> {
+pub(super) fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<(), Error> {
     if expected.admits(found) {
         return Ok(());
     }
@@ -167,7 +167,12 @@ fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<
 }
 
 /// What the opener states must be so; what it does not state, it follows.
-fn check_options(name: &Name, settings: &Settings, status: &Status, found: &ValidHeader) -> Result<(), Error> {
+pub(super) fn check_options(
+    name: &Name,
+    settings: &Settings,
+    status: &Status,
+    found: &ValidHeader,
+) -> Result<(), Error> {
     struct Octal(u32);
     impl fmt::Display for Octal {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,24 +7,32 @@ use super::removal;
 use crate::error::Error;
 use crate::fault::point;
 use crate::name::Name;
+use crate::os::file::Status;
 use crate::os::file_lock;
 
 /// An orphan that this user cannot remove, held exclusively.
 pub(super) struct IrremovableOrphan(pub(super) OpenFile);
 
-/// Removes an orphan that is held exclusively. `Some`, still held: this user may not, and no presence byte is left (a process
-/// that is exiting keeps one, because its threads may still run). `None`: it is removed, or not yet free; try again.
+/// Removes an orphan that is held exclusively. `Some`, still held: this user may not, another segment can be made in its place,
+/// and no presence byte is left (a process that is exiting keeps one, because its threads may still run). `None`: it is removed, or not yet free; try again.
 pub(super) fn remove(open: OpenFile, name: &Name) -> Result<Option<IrremovableOrphan>, Error> {
     let removed = removal::unlink_exact(&open.file, &open.status, name);
     let may_not = removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    if may_not && matches!(file_lock::count_present(&open.file), Ok(0)) {
+    if may_not && can_be_made_anew(&open.status) && matches!(file_lock::count_present(&open.file), Ok(0)) {
         return Ok(Some(IrremovableOrphan(open)));
     }
     let _ = file_lock::unlock(&open.file); // by hand: a child that was forked meanwhile has the description, too
-    if may_not {
+    if may_not && can_be_made_anew(&open.status) {
         return Ok(None);
     }
     removed.map(|_| None).map_err(|error| found::os_error(name, "could not remove the orphaned segment", error))
+}
+
+/// Can another segment be made in the place of this file? Not while nobody but its owner may write to it, so that observers
+/// of such a one know. That must be asked, because some have more rights than the mode says.
+pub(super) fn can_be_made_anew(status: &Status) -> bool {
+    const GROUP_OR_OTHERS: u32 = 0o022;
+    status.mode & GROUP_OR_OTHERS != 0
 }
 
 impl IrremovableOrphan {

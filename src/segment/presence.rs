@@ -126,11 +126,7 @@ impl Presence {
 
     /// Does the name lead elsewhere, or nowhere?
     pub(super) fn is_removed(&self) -> bool {
-        let Self { seat, name, .. } = self;
-        match file::status_of(name.as_str()) {
-            Ok(there) => !seat.file.was_opened_as(&there),
-            Err(error) => error.kind() == io::ErrorKind::NotFound, // else nothing tells
-        }
+        self.seat.file.has_lost(self.name.as_str())
     }
 
     pub(super) fn status(&self) -> io::Result<Status> {

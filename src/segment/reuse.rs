@@ -4,10 +4,14 @@
 //! program that has given its privileges up, can be the last one out and leave a name behind that it cannot free. Such
 //! an orphan becomes the new segment, while it is held exclusively, so that nobody uses it:
 //!
-//! 1. Its flags are replaced by a mark, [`Header::UNFINISHED`]. From here on it is nobody's segment: who is killed in
-//!    the middle leaves an orphan that says so, whatever else is in it, and the next one begins anew.
-//! 2. It is emptied, and gets its size, its data and its new header, still with the mark.
+//! 1. Its flags are replaced by a mark, [`Header::UNFINISHED`], and its id by the new one. From here on it is nobody's
+//!    segment: who is killed in the middle leaves an orphan that says so, whatever else is in it, and the next one begins
+//!    anew.
+//! 2. It is emptied, and gets its size, its data and its new header, still with the mark. It never becomes shorter.
 //! 3. The flags are written: now it is a segment, with an id of its own.
+//!
+//! Nobody uses it meanwhile, but somebody may [observe](super::observed) what there was: he sees by the id that it is gone
+//! before he could see anything else change, and what he has mapped stays within the file.
 //!
 //! Then its maker becomes a user as every opener does. An opener that had validated the old header reads it again once it
 //! is a user, and begins anew when it is another.
@@ -73,15 +77,18 @@ impl IrremovableOrphan {
 }
 
 fn reset(file: &File, header: &Header, image: &mut [u8; BODY_OFFSET], reserve: bool, initial: &[u8]) -> io::Result<()> {
+    const ID: usize = offset_of!(Header, id);
     const FLAGS: usize = offset_of!(Header, flags);
     let mark = Header::UNFINISHED.to_ne_bytes();
-    image[FLAGS..FLAGS + mark.len()].copy_from_slice(&mark);
+    let marked = FLAGS + mark.len();
+    image[FLAGS..marked].copy_from_slice(&mark);
     point!("reuse: prepared");
-    file::write_at(file, &mark, FLAGS as u64)?;
+    file::write_at(file, &image[ID..marked], ID as u64)?;
     point!("reuse: marked");
-    file::set_len(file, HEADER_LEN as u64)?;
+    file::clear(file, HEADER_LEN as u64)?;
     point!("reuse: emptied");
-    make::write_segment(file, header, image, reserve, initial)?;
+    let len = file::status(file)?.len;
+    make::write_segment(file, len, header, image, reserve, initial)?;
     point!("reuse: written");
     file::write_at(file, &header.flags.to_ne_bytes(), FLAGS as u64)?;
     point!("reuse: finished");

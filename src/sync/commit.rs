@@ -34,16 +34,21 @@ impl<'a> CommitCell<'a> {
     }
 
     /// How many commits there have been.
+    ///
+    /// A load that acquires would say the same; but of memory that is mapped for reading only, only relaxed ones are
+    /// promised to be mere loads.
     #[inline]
     pub(crate) fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Acquire) // pairs with the Release in `commit`
+        let n = self.commits.load(Ordering::Relaxed);
+        fence(Ordering::Acquire); // pairs with the Release in `commit`
+        n
     }
 
     /// Has the slot of the last commit copied by `copy(n)`, which reads it through [`slot`](Self::slot); gives its number,
     /// or `None` if writers overtook the copy, and what was copied is worthless.
     #[inline]
     pub(crate) fn read(&self, copy: impl FnOnce(u64)) -> Option<u64> {
-        let n = self.commits.load(Ordering::Acquire); // pairs with the Release in `commit`: slot n is filled
+        let n = self.commits(); // slot n is filled
         copy(n);
         // If any word copied came from commit n + 2, this fence and the writer's make visible below what the writer had
         // done or seen before: its `begun`, and commit n + 1.
@@ -75,7 +80,7 @@ impl<'a> CommitCell<'a> {
         fill(self.slot(next));
         #[cfg(robust_shm_fault)]
         crate::fault::point!("commit: filled");
-        self.commits.store(next, Ordering::Release); // pairs with the Acquire in `read` and `commits`
+        self.commits.store(next, Ordering::Release); // pairs with the fence in `commits`
         #[cfg(robust_shm_fault)]
         crate::fault::point!("commit: committed");
     }

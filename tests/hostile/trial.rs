@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 
-use robust_shm::{Error, SegmentInfo, remove, remove_orphans, segments};
+use robust_shm::{Error, SegmentInfo, SharedValue, remove, remove_orphans, segments};
 
 use crate::faces::Face;
 use crate::model::{Verdict, is_same_element, is_same_type, judge};
@@ -61,6 +61,7 @@ impl Ground {
         let verdict = judge(&image.bytes, image.len);
         self.plant(image);
         self.check(image, verdict, "info", SegmentInfo::of(&self.name).map(drop), is_segment(verdict));
+        self.observe(image, verdict);
         if which.is_multiple_of(1024) {
             self.sweep(image, verdict);
         }
@@ -110,6 +111,33 @@ impl Ground {
             assert!(self.is_untouched(image), "{what} touches {verdict:?}");
         } else if persistent && what != "remove" {
             assert!(exists(&self.name), "{what} removes a persistent segment");
+        }
+    }
+
+    /// Looks at it as each of the values, which changes nothing. Users or not, it is there.
+    fn observe(&self, image: &Image, verdict: Verdict) {
+        let observed = [
+            SharedValue::<bool>::observe(&self.name).map(|observer| drop(observer.try_get())),
+            SharedValue::<[u64; 40]>::observe(&self.name).map(|observer| drop(observer.try_get())),
+        ];
+        for (result, (face, expected)) in observed.into_iter().zip(&self.faces) {
+            let same = is_segment(verdict) && is_same_type(&image.bytes, expected);
+            match result {
+                Ok(()) => assert!(same, "{} observes {verdict:?}", face.title),
+                Err(error) => {
+                    let known = match &error {
+                        Error::NotASegment { .. } | Error::UnsupportedFormat { .. } => !is_segment(verdict),
+                        Error::Truncated { .. } => verdict == Verdict::Damaged,
+                        Error::TypeMismatch { .. } => is_segment(verdict) && !same,
+                        // What was being made anew when its maker was killed; or another test has swept.
+                        Error::NotFound { .. } => verdict != Verdict::Stranger && !is_persistent(verdict),
+                        _ => false,
+                    };
+                    assert!(known, "{} observes {verdict:?} and says {error:?}", face.title);
+                }
+            }
+            let may_be_swept = is_segment(verdict) && !is_persistent(verdict);
+            assert!(self.is_untouched(image) || may_be_swept && !exists(&self.name), "an observer touches {verdict:?}");
         }
     }
 

@@ -2,6 +2,10 @@
 
 use std::io;
 
+/// In place of an error: whoever makes the call is killed.
+#[allow(dead_code, reason = "each test binary uses its own part")]
+pub(crate) const FATAL: libc::c_int = -1;
+
 /// A call that fails: its number, the value of one argument if only that fails, and the error (0: it claims success).
 pub(crate) struct Refused {
     pub(crate) call: libc::c_long,
@@ -23,6 +27,7 @@ pub(crate) fn refuse(calls: &[Refused]) {
     const RETURN: u16 = 0x06;
     const ALLOW: u32 = 0x7fff_0000;
     const ERRNO: u32 = 0x0005_0000;
+    const KILL_PROCESS: u32 = 0x8000_0000;
     let step = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
     // Goes on if equal, else so many steps further.
     let expect = |k, skipped| libc::sock_filter { code: JUMP_IF_EQUAL, jt: 0, jf: skipped, k };
@@ -32,7 +37,7 @@ pub(crate) fn refuse(calls: &[Refused]) {
         if let Some((argument, value)) = only_if {
             program.extend([step(LOAD, 16 + 8 * argument), expect(*value, 1)]);
         }
-        program.push(step(RETURN, ERRNO | *errno as u32));
+        program.push(step(RETURN, if *errno == FATAL { KILL_PROCESS } else { ERRNO | *errno as u32 }));
     }
     program.push(step(RETURN, ALLOW));
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };

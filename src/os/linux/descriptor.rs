@@ -40,8 +40,7 @@ impl Descriptor {
             false => file::status(&self.file).ok().filter(|now| now.is_same_file(&self.opened)),
         };
         status.ok_or_else(|| {
-            let message =
-                "the descriptor by which this process is a user of the segment was closed by the program itself";
+            let message = "the descriptor by which this process has the segment open was closed by the program itself";
             io::Error::new(io::ErrorKind::NotConnected, message)
         })
     }
@@ -59,6 +58,14 @@ impl Descriptor {
     /// Is that the file that this was opened as? A file that is mapped keeps its inode, whether or not it is still open.
     pub(crate) fn was_opened_as(&self, status: &Status) -> bool {
         self.opened.is_same_file(status)
+    }
+
+    /// Does the name lead elsewhere, or nowhere?
+    pub(crate) fn has_lost(&self, name: &str) -> bool {
+        match file::status_of(name) {
+            Ok(there) => !self.was_opened_as(&there),
+            Err(error) => error.kind() == io::ErrorKind::NotFound, // else nothing tells
+        }
     }
 
     /// Is this another description of the same file?

@@ -178,6 +178,27 @@ pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
 }
 
+/// Makes all of the file zero from `start` on, and not shorter: it may be mapped.
+pub(crate) fn clear(file: &File, start: u64) -> io::Result<()> {
+    let len = status(file)?.len;
+    if len <= start {
+        return Ok(());
+    }
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    loop {
+        // SAFETY: takes integers only; the descriptor is open.
+        if unsafe { libc::fallocate(file.as_raw_fd(), mode, to_offset(start)?, to_offset(len - start)?) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EOPNOTSUPP) => return write_zeros(file, start, len),
+            _ => return Err(error),
+        }
+    }
+}
+
 /// A file with a private name, where there are no files without one.
 pub(crate) fn create_private(name: &str) -> io::Result<File> {
     directory::prepare()?;
@@ -243,7 +264,7 @@ pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the pages of a new file where the file system knows no `fallocate`, as ramfs.
+/// In place of `fallocate`, where the file system does not know it, as ramfs.
 fn write_zeros(file: &File, mut start: u64, len: u64) -> io::Result<()> {
     const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
     while start < len {

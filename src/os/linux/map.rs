@@ -30,7 +30,7 @@ use shared_memory::ShmemConf;
 use super::file::{self, Status};
 use crate::fault::point;
 
-/// A shared mapping, for reading and writing, that goes when it is dropped.
+/// A shared mapping that goes when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Map {
     start: NonNull<u8>,
@@ -45,10 +45,11 @@ pub(crate) struct Mark {
 }
 
 impl Map {
-    /// Maps the first `len` bytes of the file with this status, which is as long; `None` when the name leads to another
+    /// Maps the first `len` bytes of the file with this status, which is as long, for reading and writing; `None` when the name leads to another
     /// one by now, or to none.
     pub(crate) fn of(name: &str, status: &Status, len: usize) -> io::Result<Option<Self>> {
-        file::open_same(name, status)?.map(|file| Self::of_file(&file, len)).transpose()
+        let file = file::open_same(name, status)?;
+        file.map(|file| Self::of_file(&file, len, libc::PROT_READ | libc::PROT_WRITE)).transpose()
     }
 
     /// The same, of what this process has just created, with a mark in it.
@@ -93,8 +94,13 @@ impl Map {
         Some(unsafe { words.read_volatile() })
     }
 
-    fn of_file(file: &File, len: usize) -> io::Result<Self> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
+    /// Maps the first `len` bytes of an open file for reading only, and keeps its description alive: of one that has no
+    /// locks.
+    pub(crate) fn read_only(file: &File, len: usize) -> io::Result<Self> {
+        Self::of_file(file, len, libc::PROT_READ)
+    }
+
+    fn of_file(file: &File, len: usize, protection: libc::c_int) -> io::Result<Self> {
         // SAFETY: a new mapping, at a place that the kernel chooses.
         let start = unsafe { libc::mmap(ptr::null_mut(), len, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED {

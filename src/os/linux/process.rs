@@ -43,12 +43,13 @@ fn proc_is_ours() -> bool {
     me.and_then(|me| me.to_str()?.parse().ok()) == Some(std::process::id())
 }
 
-/// Does a thread of this id have the file mapped? `None` where `/proc` does not show it, or there is no such thread.
+/// Does a thread of this id have the file mapped so that it can write there, as users do? `None` where `/proc` does not show it, or there is no such thread.
 pub(crate) fn maps(tid: u32, file: &Status) -> Option<bool> {
     let maps = proc_is_ours().then(|| std::fs::read(format!("/proc/{tid}/maps"))).and_then(Result::ok)?;
     // proc_pid_maps(5): "7f5e2000-7f5e3000 rw-s 00000000 00:1a 4711  /dev/shm/name": the device in hexadecimal.
     let id = format!(" {:02x}:{:02x} {} ", libc::major(file.device), libc::minor(file.device), file.inode);
-    Some(String::from_utf8_lossy(&maps).lines().any(|line| line.contains(&id)))
+    let is_for_writing = |line: &str| line.split(' ').nth(1).is_some_and(|access| access.contains('w'));
+    Some(String::from_utf8_lossy(&maps).lines().any(|line| line.contains(&id) && is_for_writing(line)))
 }
 
 /// The process that a thread belongs to, from `/proc`; `None` where that shows another PID namespace than ours.

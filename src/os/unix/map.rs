@@ -6,6 +6,7 @@
 //! No mapping is made by the description of a user's presence, although that is at hand: a mapping keeps its description
 //! alive, and the locks on it. A forked child has the mapping, too, and would keep its parent a user for ever.
 
+use std::fs::File;
 use std::io;
 use std::ptr::NonNull;
 
@@ -14,7 +15,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use super::file::{self, Status};
 use crate::fault::point;
 
-/// A shared mapping, for reading and writing, that goes when it is dropped.
+/// A shared mapping that goes when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Map {
     start: NonNull<u8>,
@@ -45,6 +46,14 @@ impl Map {
     /// The same, of what this process has just created.
     pub(crate) fn of_new(name: &str, status: &Status, len: usize, _: Mark) -> io::Result<Option<Self>> {
         Self::of(name, status, len)
+    }
+
+    /// Maps the first `len` bytes of an open file for reading only, and keeps its description alive: of one that has no
+    /// locks.
+    pub(crate) fn read_only(file: &File, len: usize) -> io::Result<Self> {
+        let raw = MmapOptions::new().len(len).map_raw_read_only(file)?;
+        let start = NonNull::new(raw.as_mut_ptr()).ok_or_else(|| io::Error::other("mmap has mapped at address 0"))?;
+        Ok(Self { start, _raw: raw })
     }
 
     /// Aligned to pages.

@@ -1,0 +1,173 @@
+//! A segment that this process only looks at. It is no user of it, and in nobody's way.
+//!
+//! What there is of it is a description for reading, without any lock, and a mapping for reading. So an observer may be of
+//! another user, who may not write, or see the directory mounted for reading only; whatever it does, nobody can mistake it
+//! for a user, and it keeps nothing alive.
+//!
+//! The segment can go, and the mapping then keeps what stood there last: with one exception. What its users, all killed,
+//! have left, and the next one may not remove, is made anew in its place (`reuse.rs`). That begins with another id, which an
+//! observer looks at *behind* each copy: so a copy that has anything of the new contents in it is known.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::marker::PhantomData;
+use std::mem::offset_of;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::cell::cell_at;
+use super::found::{self, Found, os_error, read_header};
+use super::inspect::{self, Inspection};
+use super::retries::Retries;
+use super::{Contents, ValueOf, open, orphan};
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::layout::{self, Header};
+use crate::name::Name;
+use crate::options::Settings;
+use crate::os::descriptor::Descriptor;
+use crate::os::map::Map;
+use crate::os::{file, file_lock};
+use crate::sync::commit::CommitCell;
+
+/// A segment with the contents `C`, for reading only.
+pub(crate) struct Observed<C> {
+    /// Half of the id: random, so that no other segment has it.
+    id: u64,
+    /// Where it is mapped, if no other segment can be made in its place. Who reads has the pointer at hand, and so the answer.
+    lasting: Option<NonNull<u8>>,
+    map: Map,
+    file: Descriptor,
+    name: Name,
+    contents: PhantomData<fn() -> C>,
+}
+
+// SAFETY: the mapping belongs to the process and not to a thread; all that is read there is read by atomics, and what is
+// copied out is `Send` by the bounds of the faces.
+unsafe impl<C> Send for Observed<C> {}
+// SAFETY: as above.
+unsafe impl<C> Sync for Observed<C> {}
+// Nothing is ever changed.
+impl<C> UnwindSafe for Observed<C> {}
+impl<C> RefUnwindSafe for Observed<C> {}
+
+impl<C: Contents> Observed<C> {
+    pub(crate) fn open(name: &str, settings: &Settings) -> Result<Self, Error> {
+        let name = Name::new(name)?;
+        let identity = C::identity(settings, None);
+        let mut retries = Retries::new();
+        loop {
+            match Self::try_open(&name, &identity, settings)? {
+                Attempt::Opened(observed) => return Ok(observed),
+                Attempt::NotThere => return Err(Error::NotFound { name: name.shared() }),
+                Attempt::Changed => retries.wait(&name, "could not observe the segment")?,
+            }
+        }
+    }
+
+    fn try_open(name: &Name, identity: &Identity, settings: &Settings) -> Result<Attempt<C>, Error> {
+        // What is half made is not there.
+        let Some(Found { open, contents: Some(valid) }) = found::open_validated(name, false)? else {
+            return Ok(Attempt::NotThere);
+        };
+        found::check_owner(name, &open, &settings.allowed_owners)?;
+        open::check_identity(name, identity, &valid.identity)?;
+        open::check_options(name, settings, &open.status, &valid)?;
+        let header = &valid.header;
+        let unreadable = |error| os_error(name, "could not read the segment", error);
+        let Some(len) = open::len_of(header) else { return Ok(Attempt::Changed) };
+        let map =
+            Map::read_only(&open.file, len).map_err(|error| os_error(name, "could not map the segment", error))?;
+        // A second look: from here on the id tells.
+        let status = file::status(&open.file).map_err(unreadable)?;
+        let now = read_header(&open.file).map_err(unreadable)?;
+        let is_same = now.is_some_and(|now| now.is_same_segment(header)) && status.owner == open.status.owner;
+        if !is_same || status.links == 0 || status.len < header.total_len {
+            return Ok(Attempt::Changed);
+        }
+        Ok(Attempt::Opened(Self {
+            id: header.id[0],
+            lasting: (!orphan::can_be_made_anew(&status)).then_some(map.start()),
+            map,
+            file: Descriptor::new(open.file, status)
+                .map_err(|error| os_error(name, "could not keep open the segment", error))?,
+            name: name.clone(),
+            contents: PhantomData,
+        }))
+    }
+}
+
+enum Attempt<C> {
+    Opened(Observed<C>),
+    NotThere,
+    /// It is being removed, or made anew: try again.
+    Changed,
+}
+
+impl<C> Observed<C> {
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.name.shared()
+    }
+
+    /// Does the name lead elsewhere, or nowhere?
+    pub(crate) fn is_removed(&self) -> bool {
+        !self.is_there() || self.file.has_lost(self.name.as_str())
+    }
+
+    /// How many users there are.
+    pub(crate) fn attached(&self) -> Result<usize, Error> {
+        let count = self.open_file().and_then(file_lock::count_present);
+        count.map_err(|error| os_error(&self.name, "could not count the users of the segment", error))
+    }
+
+    pub(crate) fn inspect(&self) -> Result<Inspection, Error> {
+        let file = self.open_file().map_err(|error| os_error(&self.name, "could not inspect the segment", error))?;
+        inspect::inspect_open(&self.name, file, None)
+    }
+
+    fn open_file(&self) -> io::Result<&std::fs::File> {
+        self.file.status().map(|_| self.file.known())
+    }
+
+    /// Out of line, as what follows: in the way of a reader who needs neither, each would cost it a tenth of its time.
+    #[cold]
+    #[inline(never)]
+    fn base(&self) -> NonNull<u8> {
+        self.map.start()
+    }
+
+    /// Is it still the segment that was opened, and not one that was made in its place? What was copied before this was
+    /// asked, with a fence in between, is of the one that it says.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn is_there(&self) -> bool {
+        const ID: usize = offset_of!(Header, id);
+        // SAFETY: within the header, and so within the mapping.
+        let id = unsafe { self.base().add(ID) };
+        // SAFETY: aligned, as the mapping is, and mapped as long as `self`; an atomic, of which nothing but loads is made.
+        let id = unsafe { id.cast::<AtomicU64>().as_ref() };
+        id.load(Ordering::Relaxed) == self.id
+    }
+}
+
+impl<T> Observed<ValueOf<T>> {
+    /// The commit cell in the mapping, for reading; and whether it is certain that no other segment is made in its place, so
+    /// that [`is_there`](Self::is_there) need not be asked.
+    #[inline(always)]
+    pub(crate) fn cell(&self) -> (CommitCell<'_>, bool) {
+        let (base, is_certain) = match self.lasting {
+            Some(base) => (base, true),
+            None => (self.base(), false),
+        };
+        // SAFETY: within the length that was checked when mapping.
+        let body = unsafe { base.add(layout::BODY_OFFSET) };
+        // SAFETY: the body of a segment with a `T` in it, mapped as long as `self`.
+        (unsafe { cell_at::<T>(body) }, is_certain)
+    }
+}
