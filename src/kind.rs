@@ -184,10 +184,11 @@ impl fmt::Display for InRust<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(shape, type_name) = self;
         let row = shape.kind.row();
-        match &shape.len {
-            None => write!(f, "{SLICE}<{type_name}>"),
-            Some(len) if shape.is_open => write!(f, "{SLICE}<{type_name}> of {len} elements"),
-            Some(len) => {
+        match (shape.is_open, &shape.len) {
+            (true, None) => write!(f, "{SLICE}<{type_name}>"),
+            (true, Some(len)) => write!(f, "{SLICE}<{type_name}> of {len} elements"),
+            (false, None) => f.write_str(row.name),
+            (false, Some(len)) => {
                 f.write_str(row.name)?;
                 (row.arguments)(f, type_name, len)
             }

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::time::Duration;
 
-use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, remove};
+use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedSemaphore, SharedValue, remove};
 use support::{Scratch, assert_error, check, exists, is_root, path, play, ready_to_die, say, spawn};
 
 #[test]
@@ -69,6 +69,7 @@ fn another_type_shows_both_sides() {
     assert_error!(SharedValue::<u64>::open(&name), TypeMismatch, &name, ["SharedValue<u64>", "SharedValue<f64>"]);
     assert_error!(SharedArray::<f64, 4>::open(&name), TypeMismatch, &name, ["SharedArray<f64, 4>", "SharedValue<f64>"]);
     assert_error!(SharedLock::open(&name), TypeMismatch, &name, ["SharedLock", "SharedValue<f64>"]);
+    assert_error!(SharedSemaphore::open(&name), TypeMismatch, &name, ["SharedSemaphore", "SharedValue<f64>"]);
     let tagged = SharedValue::<f64>::options().type_tag("acme/1").open(&name);
     assert_error!(tagged, TypeMismatch, &name, ["type_tag \"acme/1\"", "without a type_tag"]);
 

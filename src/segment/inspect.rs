@@ -23,9 +23,9 @@ pub(crate) struct Inspection {
     pub(crate) lock_kind: LockKind,
     pub(crate) lock: LockState,
     pub(crate) commits: u64,
-    /// How many handles there are.
     /// Of a semaphore, how many permits nobody has.
     pub(crate) available_permits: usize,
+    /// How many handles there are.
     pub(crate) attached: usize,
 }
 
