@@ -8,8 +8,8 @@ use crate::error::{Error, LockError};
 use crate::face::{Face, methods_of_every_face};
 use crate::layout::MAX_PERMITS;
 use crate::segment::{PermitsOnly, Segment};
-use crate::sync::mutex::Wait;
-use crate::sync::permits::{Homes, Taken};
+use crate::sync::mutex::{Taken, Wait};
+use crate::sync::permits::Homes;
 
 mod options;
 mod permit;

@@ -13,8 +13,7 @@ use crate::layout::{self, Header, LockLine};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::map::Map;
-use crate::sync::mutex::Mutex;
-use crate::sync::permits::Permits;
+use crate::sync::mutex::{Mutex, Permits};
 use crate::sync::poison::Poison;
 use crate::sync::users::Users;
 

@@ -4,7 +4,7 @@ use super::{Contents, Segment};
 use crate::identity::TypeName;
 use crate::kind::{Kind, Shape};
 use crate::layout::LockLine;
-use crate::sync::permits::Permits;
+use crate::sync::mutex::Permits;
 
 /// As many permits as the segment says.
 pub(crate) struct PermitsOnly;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::SharedSemaphore;
-use crate::sync::permits::Taken;
+use crate::sync::mutex::Taken;
 
 /// A permit of a [`SharedSemaphore`], given back when it is dropped.
 ///

@@ -28,11 +28,13 @@ use crate::os::thread::Thread;
 use crate::os::{self, Deadline};
 
 mod outside;
+mod permits;
 
 pub(crate) use super::waiting::Wait;
 pub(crate) use outside::{
     LockState, after_all_users_left, check_available, is_free_permit, names, new, permit_after_all_users_left,
 };
+pub(crate) use permits::{Permits, Taken};
 
 impl Wait {
     pub(crate) fn at_most(duration: Duration) -> Self {
@@ -148,24 +150,19 @@ impl Mutex {
         }
     }
 
-    /// The users of the segment, for what has lines of its own beside the lock's.
-    pub(super) fn users(&self) -> &Users {
-        &self.users
-    }
-
     /// See [`Users::settled`].
     #[inline(always)]
-    pub(super) fn settled(&self) -> u64 {
+    fn settled(&self) -> u64 {
         self.settled.load(Ordering::Relaxed)
     }
 
     /// In a forked child, for the first time: it has a slot of its own.
-    pub(super) fn settle(&self) {
+    fn settle(&self) {
         self.settled.store(self.users.settled(), Ordering::Relaxed);
     }
 
     /// The calling thread, as one that can hold robust futexes.
-    pub(super) fn this_thread(&self) -> Result<Thread, LockError> {
+    fn this_thread(&self) -> Result<Thread, LockError> {
         os::thread::current().map_err(|error| self.os_error("could not prepare this thread for the lock", error))
     }
 
@@ -175,7 +172,7 @@ impl Mutex {
     }
 
     #[cold]
-    pub(super) fn explain(&self, failure: Failure) -> LockError {
+    fn explain(&self, failure: Failure) -> LockError {
         let name = Arc::clone(&self.name);
         match failure {
             Failure::WouldBlock => LockError::WouldBlock { name },
@@ -258,12 +255,12 @@ pub(crate) struct Held<'a> {
 
 /// What a guard is, as the compiler puts it when somebody moves one to another thread: the kernel's list of held locks
 /// belongs to the thread that took them. References may go: what they give access to is the mutex and atomics.
-pub(super) trait GuardStaysOnItsThread: Sync + Unpin + UnwindSafe + RefUnwindSafe {}
+trait GuardStaysOnItsThread: Sync + Unpin + UnwindSafe + RefUnwindSafe {}
 
 /// What stays on its thread because [`Held`] does.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub(super) struct Own<T>(pub(super) T);
+struct Own<T>(T);
 
 // SAFETY: this file puts it into `Held` only, which does not leave its thread.
 unsafe impl<T> Send for Own<T> {}

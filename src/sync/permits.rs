@@ -31,35 +31,29 @@
 //!
 //! As in `waiting.rs`, with each permit's holder: whenever [`HEARTBEAT`] has passed, and before it is said that the time is up.
 
-use std::marker::PhantomData;
 use std::sync::atomic::AtomicU8;
 
 use super::atomic::Ordering;
-use super::leaked;
-use super::mutex::{GuardStaysOnItsThread, Mutex, Own};
 use super::node;
 use super::poison::Poison;
 use super::robust_futex::{self, Linked};
 use super::users::Users;
 use super::waiting::{self, DOUBT, Failure, HEARTBEAT, Wait, soon};
 use super::word::{TID, WAITERS, high, is_owned, low, pair, says_owner_died};
-use crate::error::LockError;
 use crate::fault::point;
 use crate::layout::{BellLine, LockLine, MAX_PERMITS};
 use crate::os::robust_list::{Interrupted, Node, RobustList};
 use crate::os::thread::Thread;
-use crate::os::{self, Deadline, futex};
+use crate::os::{Deadline, futex};
 
 /// How long one sleeps at most who could miss a wake-up.
 const BEAT: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// The permits of a semaphore that is mapped, and what is needed to take them.
+/// The lines of a semaphore.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Permits<'a> {
-    /// The segment's users, and what it is called.
-    mutex: &'a Mutex,
-    bell: &'a BellLine,
-    lines: &'a [LockLine],
+pub(super) struct Places<'a> {
+    pub(super) bell: &'a BellLine,
+    pub(super) lines: &'a [LockLine],
 }
 
 /// Which permit a thread had last: a few bytes for each handle, mixed up harmlessly.
@@ -73,7 +67,7 @@ impl Homes {
 
     /// Which one a thread of this id had last, from 1 on. 0: it has had none.
     #[inline(always)]
-    fn last_of(&self, tid: u32) -> usize {
+    pub(super) fn last_of(&self, tid: u32) -> usize {
         self.of(tid).load(Ordering::Relaxed).into()
     }
 
@@ -85,130 +79,32 @@ impl Homes {
         }
     }
 
-    fn note(&self, owner: u64, index: usize) {
+    pub(super) fn note(&self, owner: u64, index: usize) {
         self.of(low(owner)).store(index as u8 + 1, Ordering::Relaxed);
     }
 }
 
-/// A permit that this thread has taken. Not a guard by itself: whoever has it calls [`Permits::release`] on drop.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    /// The only field that is not `Send`: so the compiler's message names this one.
-    not_send: PhantomData<dyn GuardStaysOnItsThread>,
-    index: usize,
-    owner: u64,
-    /// The fork generation in which it was taken. A whole word, as in `Held`.
-    generation: usize,
-    /// This thread's, if the permit was linked [`Linked::Alone`]; else none.
-    alone_in: Own<RobustList>,
-}
-
-impl Taken {
-    #[inline(always)]
-    fn new(index: usize, owner: u64, me: &Thread, linked: Linked) -> Self {
-        let alone_in = Own(if linked == Linked::Alone { me.list } else { RobustList::NONE });
-        Self { not_send: PhantomData, index, owner, generation: me.generation as usize, alone_in }
-    }
-
-    pub(crate) fn index(&self) -> usize {
-        self.index
-    }
-}
-
-impl<'a> Permits<'a> {
-    #[inline(always)]
-    pub(crate) fn new(mutex: &'a Mutex, bell: &'a BellLine, lines: &'a [LockLine]) -> Self {
-        Self { mutex, bell, lines }
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// How many nobody holds. A moment's picture.
-    pub(crate) fn available(&self) -> usize {
-        self.lines.iter().filter(|line| is_free(line.word.load(Ordering::Relaxed), self.mutex.users())).count()
-    }
-
-    /// Is any of them held by a guard that was leaked? To be asked when the handle is dropped.
-    pub(crate) fn any_is_held_by_leaked_guard(&self) -> bool {
-        let users = self.mutex.users();
-        self.lines.iter().any(|line| leaked::is_held_through(line.word.load(Ordering::Relaxed), users))
-    }
-
-    #[inline(always)]
-    pub(crate) fn acquire(&self, homes: &Homes, wait: Wait) -> Result<Taken, LockError> {
-        // Inlined, and with one exit, as `Mutex::lock`.
-        let settled = self.mutex.settled();
-        match os::thread::cached_at_home() {
-            Some(me) if low(settled) == me.generation => {
-                let (owner, last) = (pair(me.tid, high(settled)), homes.last_of(me.tid));
-                match self.lines.get(last.wrapping_sub(1)) {
-                    Some(line) if robust_futex::lock_fast(line, owner, me.list) => {
-                        Ok(Taken::new(last - 1, owner, &me, Linked::Alone))
-                    }
-                    _ => self.acquire_slow(homes, wait),
-                }
-            }
-            _ => self.acquire_slow(homes, wait),
-        }
-    }
-
+impl Places<'_> {
+    /// Takes a permit in all cases but the simplest, or says why not.
     #[cold]
-    #[inline(never)]
-    fn acquire_slow(&self, homes: &Homes, wait: Wait) -> Result<Taken, LockError> {
-        loop {
-            let me = self.mutex.this_thread()?;
-            match Seeker::new(*self, &me, homes, wait).acquire() {
-                Ok((index, linked)) => {
-                    self.mutex.settle();
-                    let owner = pair(me.tid, self.mutex.users().slot());
-                    homes.note(owner, index);
-                    return Ok(Taken::new(index, owner, &me, linked));
-                }
-                Err(Failure::Forked) => {} // as another thread of another process
-                Err(failure) => return Err(self.mutex.explain(failure)),
-            }
-        }
+    pub(super) fn acquire(
+        self,
+        me: &Thread,
+        users: &Users,
+        homes: &Homes,
+        wait: Wait,
+    ) -> Result<(usize, Linked), Failure> {
+        Seeker::new(self, me, users, homes, wait).acquire()
     }
 
-    /// Gives it back. Does nothing unless this thread has taken it: the copy in a forked child has nothing.
-    #[inline(always)]
-    pub(crate) fn release(&self, taken: &Taken) {
-        let line = &self.lines[taken.index];
-        let alone_in = taken.alone_in.0;
-        if taken.generation == os::generation::known_generation() as usize
-            && robust_futex::is_linked_alone(line, alone_in)
-        {
-            if robust_futex::unlock_fast(line, taken.owner, alone_in) {
-                return;
-            }
-            return self.wake_after(line, taken);
-        }
-        self.release_slow(taken);
-    }
-
-    /// The end of a fast release that did not find the word as it is when nobody waits.
-    #[cold]
-    fn wake_after(&self, line: &LockLine, taken: &Taken) {
-        self.wake_for(line, taken.owner);
-        taken.alone_in.0.end();
-    }
-
-    #[cold]
-    fn release_slow(&self, taken: &Taken) {
-        let line = &self.lines[taken.index];
-        let Some(me) = os::thread::cached().filter(|me| me.generation as usize == taken.generation) else { return };
-        if !robust_futex::is_held_by(line, taken.owner) {
-            return;
-        }
-        let linked = if taken.alone_in.0.is_known() { Linked::Alone } else { Linked::AmongOthers };
-        robust_futex::unlock_with(line, taken.owner, me.list, linked, || self.wake_for(line, taken.owner));
+    /// Gives back a permit, which `owner` has, who is this thread.
+    pub(super) fn release(self, line: &LockLine, owner: u64, list: RobustList, linked: Linked) {
+        robust_futex::unlock_with(line, owner, list, linked, || self.wake_for(line, owner));
     }
 
     /// Releases a permit on which somebody may sleep, and wakes one.
     #[cold]
-    fn wake_for(&self, line: &LockLine, owner: u64) {
+    pub(super) fn wake_for(self, line: &LockLine, owner: u64) {
         let Some(free) = robust_futex::release_to_sleepers(line, owner) else { return };
         if !matches!(futex::wake_one(&line.word, ANY), Ok(false)) || self.ring() {
             return;
@@ -217,7 +113,7 @@ impl<'a> Permits<'a> {
     }
 
     /// Wakes one of those who sleep on the ring. Was there one?
-    fn ring(&self) -> bool {
+    fn ring(self) -> bool {
         // After the store that has freed the permit; whoever sleeps has noted it before he looked.
         self.bell.ring.fetch_add(1, Ordering::SeqCst);
         point!("permit: ring counted");
@@ -225,7 +121,7 @@ impl<'a> Permits<'a> {
     }
 
     /// Wakes one more: there is another free permit.
-    fn ring_the_bell(&self) {
+    fn ring_the_bell(self) {
         if matches!(futex::wake_one_on(&self.bell.zero), Ok(false)) {
             self.ring();
         }
@@ -237,13 +133,13 @@ impl<'a> Permits<'a> {
 const ANY: u32 = u32::MAX;
 
 /// Does nobody hold it?
-fn is_free(seen: u64, users: &Users) -> bool {
+pub(super) fn is_free(seen: u64, users: &Users) -> bool {
     !is_owned(seen) && !users.may_live(seen)
 }
 
 /// One who wants a permit.
 struct Seeker<'a> {
-    permits: Permits<'a>,
+    places: Places<'a>,
     me: &'a Thread,
     users: &'a Users,
     owner: u64,
@@ -257,10 +153,9 @@ struct Seeker<'a> {
 }
 
 impl<'a> Seeker<'a> {
-    fn new(permits: Permits<'a>, me: &'a Thread, homes: &'a Homes, wait: Wait) -> Self {
-        let users = permits.mutex.users();
+    fn new(places: Places<'a>, me: &'a Thread, users: &'a Users, homes: &'a Homes, wait: Wait) -> Self {
         Self {
-            permits,
+            places,
             me,
             users,
             owner: pair(me.tid, users.slot()),
@@ -305,11 +200,11 @@ impl<'a> Seeker<'a> {
     /// Takes a permit, which is named as pending then.
     fn seek(&mut self) -> Result<usize, Failure> {
         loop {
-            let ring = self.permits.bell.ring.load(Ordering::Acquire); // before the look at the permits
+            let ring = self.places.bell.ring.load(Ordering::Acquire); // before the look at the permits
             if let Some((index, seen)) = self.first_free() {
                 self.check_process()?;
                 self.me.list.begin(self.node(index), high(self.owner));
-                if waiting::take(&self.permits.lines[index], seen, self.owner, Poison::Never) {
+                if waiting::take(&self.places.lines[index], seen, self.owner, Poison::Never) {
                     return Ok(index);
                 }
                 self.name_bell();
@@ -334,18 +229,18 @@ impl<'a> Seeker<'a> {
     }
 
     fn indices(&self) -> impl Iterator<Item = usize> + use<> {
-        let count = self.permits.count();
+        let count = self.places.lines.len();
         let home = self.homes.get(self.owner, count);
         (home..count).chain(0..home)
     }
 
     /// The first free permit. One who may owe a wake-up passes it on if there is a second one.
     fn first_free(&self) -> Option<(usize, u64)> {
-        let words = self.indices().map(|index| (index, self.permits.lines[index].word.load(Ordering::Relaxed)));
+        let words = self.indices().map(|index| (index, self.places.lines[index].word.load(Ordering::Relaxed)));
         let mut free = words.filter(|(_, seen)| is_free(*seen, self.users));
         let first = free.next()?;
         if self.may_owe && free.next().is_some() {
-            self.permits.ring_the_bell();
+            self.places.ring_the_bell();
         }
         Some(first)
     }
@@ -354,7 +249,7 @@ impl<'a> Seeker<'a> {
     /// holder has died, who may live?
     fn announce(&self, words: &mut [u64; MAX_PERMITS]) -> Option<bool> {
         let mut doubted = false;
-        for (line, noted) in self.permits.lines.iter().zip(words) {
+        for (line, noted) in self.places.lines.iter().zip(words) {
             let seen = line.word.load(Ordering::Relaxed);
             if is_free(seen, self.users) || low(seen) & WAITERS == 0 && !waiting::announce_waiter(line, seen) {
                 return None;
@@ -370,7 +265,7 @@ impl<'a> Seeker<'a> {
     fn marks_dead(&mut self, words: &[u64]) -> bool {
         let looks_up = std::mem::take(&mut self.looks_up) || self.time_is_up;
         let mut any = false;
-        for (line, seen) in self.permits.lines.iter().zip(words).filter(|(_, seen)| looks_up && is_owned(**seen)) {
+        for (line, seen) in self.places.lines.iter().zip(words).filter(|(_, seen)| looks_up && is_owned(**seen)) {
             let holder = pair(low(*seen) & TID, high(*seen));
             if holder != self.owner && self.users.is_gone(holder, true) {
                 waiting::mark_dead(line, *seen);
@@ -384,7 +279,7 @@ impl<'a> Seeker<'a> {
     fn holds_all(&self, words: &[u64]) -> bool {
         let held =
             |(index, seen): (usize, &u64)| low(*seen) & TID == self.me.tid && self.me.list.contains(self.node(index));
-        words.iter().take(self.permits.count()).enumerate().all(held)
+        words.iter().take(self.places.lines.len()).enumerate().all(held)
     }
 
     fn sleep(&mut self, words: &[u64; MAX_PERMITS], ring: u32, doubted: bool) -> Result<(), Failure> {
@@ -398,10 +293,10 @@ impl<'a> Seeker<'a> {
         point!("permit: about to sleep");
         let all = futex::can_wait_for_many();
         if all {
-            let words = self.permits.lines.iter().map(|line| &line.word).zip(words.iter().map(|word| low(*word)));
-            futex::wait_for_any(&self.permits.bell.zero, words, until).map_err(Failure::Os)?;
+            let words = self.places.lines.iter().map(|line| &line.word).zip(words.iter().map(|word| low(*word)));
+            futex::wait_for_any(&self.places.bell.zero, words, until).map_err(Failure::Os)?;
         } else {
-            futex::wait_on(&self.permits.bell.ring, ring, until.min(soon(BEAT))).map_err(Failure::Os)?;
+            futex::wait_on(&self.places.bell.ring, ring, until.min(soon(BEAT))).map_err(Failure::Os)?;
         }
         self.check_process()?;
         self.name_bell(); // again: a signal handler that used a robust mutex of libc's has overwritten it
@@ -419,10 +314,10 @@ impl<'a> Seeker<'a> {
     }
 
     fn name_bell(&self) {
-        self.me.list.begin(RobustList::node_of(self.permits.bell.word_address()), high(self.owner));
+        self.me.list.begin(RobustList::node_of(self.places.bell.word_address()), high(self.owner));
     }
 
     fn node(&self, index: usize) -> Node {
-        RobustList::node(&self.permits.lines[index].word)
+        RobustList::node(&self.places.lines[index].word)
     }
 }
