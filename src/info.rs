@@ -39,7 +39,7 @@ pub use user::User;
 /// assert_eq!((info.creator(), info.attached()), (std::process::id(), 1));
 /// assert!(info.created() <= std::time::SystemTime::now());
 /// println!("uid {}", info.owner());
-/// assert_eq!(info.lock_kind(), LockKind::Futex);
+/// assert_eq!(info.lock_kind(), LockKind::default());
 /// println!("held by thread {:?} of process {:?}", info.holder_thread(), info.holder_process());
 /// assert_eq!(info.commits(), None); // only values have them
 /// assert!(info.has_poison() && !info.is_poisoned());

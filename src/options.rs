@@ -3,13 +3,26 @@
 use std::marker::PhantomData;
 
 /// How a segment's lock works. The creator chooses, the segment records it, openers follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LockKind {
     /// A futex in the kernel's robust list: as fast as a mutex inside one process, and handed over by the kernel at
-    /// once when its holder dies. Its users may be in several PID namespaces.
-    #[default]
+    /// once when its holder dies. Its users may be in several PID namespaces. The default, where there are such lists.
     Futex,
+
+    /// The same word without the list, for systems and sandboxes that have none; the default there, and to be had
+    /// everywhere. As fast while nobody dies, and as fair. Its users may be in several PID namespaces.
+    ///
+    /// The kernel tells by a file lock which *processes* are alive, and those who wait look at it: one of them each
+    /// millisecond, for all. So
+    ///
+    /// * the death of a holder is noticed within **some milliseconds**; within 0.13 s if the waiter that looks for all
+    ///   is killed with him, or stopped. Whoever comes for the lock, if only by `try_lock`, notices it at once;
+    /// * only the end of a whole **process** counts: a thread that ends before it, with a leaked guard, keeps its lock;
+    /// * while somebody waits for a long time, one process wakes up a thousand times a second for a moment;
+    /// * no pointer stands in shared memory: who may write to the segment can change what it holds and hold up its
+    ///   users, but not write elsewhere in their memory by way of the lock.
+    File,
 
     /// The operating system's own mutex, a process-shared `pthread_mutex_t`, by the crate `raw_sync`: for programs whose
     /// waiters the C library and the kernel are to queue as they do, or that run where there are no robust futexes. Its
@@ -35,19 +48,19 @@ impl LockKind {
     pub(crate) fn stored(self) -> u32 {
         match self {
             Self::Futex => 1,
-            // 2 is kept for a lock by file locks.
+            Self::File => 2,
             Self::OsMutex => 3,
         }
     }
 
     pub(crate) fn from_stored(number: u32) -> Option<Self> {
-        [Self::Futex, Self::OsMutex].into_iter().find(|kind| kind.stored() == number)
+        [Self::Futex, Self::File, Self::OsMutex].into_iter().find(|kind| kind.stored() == number)
     }
 
     /// Is the lock made by the C library, and so of use only to programs that have the same one?
     pub(crate) fn is_the_c_librarys(self) -> bool {
         match self {
-            Self::Futex => false,
+            Self::Futex | Self::File => false,
             Self::OsMutex => true,
         }
     }
@@ -163,7 +176,7 @@ impl<H> Options<H> {
     /// ```
     /// use robust_shm::{LockKind, SharedLock};
     ///
-    /// let lock = SharedLock::options().lock_kind(LockKind::Futex).create(&robust_shm::unique_name("options"))?;
+    /// let lock = SharedLock::options().lock_kind(LockKind::File).create(&robust_shm::unique_name("options"))?;
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn lock_kind(mut self, kind: LockKind) -> Self {

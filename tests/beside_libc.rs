@@ -260,12 +260,18 @@ fn observe(family: &str, workers: usize, steps: u32) {
 
 #[test]
 fn everything_held_of_both_sorts_is_reported_after_hundreds_of_thousands_of_orders() {
+    if !support::has_robust_lists("the C library has ours in one") {
+        return;
+    }
     let family = Family::new("beside");
     spawn("alone", family.name()).join();
 }
 
 #[test]
 fn the_same_with_three_processes_that_contend() {
+    if !support::has_robust_lists("the C library has ours in one") {
+        return;
+    }
     let family = Family::new("beside-rivals");
     spawn("rivals", family.name()).join();
 }
@@ -274,6 +280,9 @@ fn the_same_with_three_processes_that_contend() {
 #[test]
 #[ignore = "millions of steps"]
 fn everything_held_of_both_sorts_is_reported_after_millions_of_orders() {
+    if !support::has_robust_lists("the C library has ours in one") {
+        return;
+    }
     let family = Family::new("beside-long");
     spawn("alone-long", family.name()).join();
     spawn("rivals-long", family.name()).join();
@@ -324,6 +333,9 @@ fn killed_at_any_moment(family: &str) {
 
 #[test]
 fn a_kill_at_any_moment_leaves_locks_of_both_sorts_to_be_had() {
+    if !support::has_robust_lists("the C library has ours in one") {
+        return;
+    }
     let family = Family::new("any-moment");
     spawn("any-moment", family.name()).join();
 }
@@ -356,6 +368,9 @@ fn leaked(family: &str) {
 
 #[test]
 fn a_leaked_guard_whose_handle_is_gone_harms_no_unrelated_mutex() {
+    if !support::has_robust_lists("the C library has ours in one") {
+        return;
+    }
     let family = Family::new("leaked");
     spawn("leaked", family.name()).join();
     assert_eq!(family.living(), [""; 0]);
@@ -381,6 +396,9 @@ fn thread_ends(family: &str) {
 
 #[test]
 fn a_thread_that_ends_with_locks_of_both_sorts_is_an_owner_that_died() {
+    if !support::has_robust_lists("the C library has ours in one") {
+        return;
+    }
     let family = Family::new("thread-ends");
     spawn("thread-ends", family.name()).join();
 }
@@ -417,6 +435,9 @@ fn libc_times_out(family: &str) {
 
 #[test]
 fn a_timeout_of_libcs_lock_is_nothing_to_ours() {
+    if !support::has_robust_lists("the C library has ours in one") {
+        return;
+    }
     let family = Family::new("libc-times-out");
     spawn("libc-times-out", family.name()).join();
 }
@@ -424,6 +445,9 @@ fn a_timeout_of_libcs_lock_is_nothing_to_ours() {
 /// The kernel reports the death of a holder for 2,048 locks at most.
 #[test]
 fn beyond_two_thousand_held_locks_there_are_none_until_one_is_released() {
+    if !support::has_robust_lists("the C library has ours in one") {
+        return;
+    }
     const MOST: usize = 2_000;
     let family = Family::new("very-many");
     let lock = SharedLock::create(family.name()).unwrap();

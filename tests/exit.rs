@@ -140,6 +140,9 @@ fn thousands(family: &str) {
 
 #[test]
 fn more_than_two_thousand_locks_are_an_error_and_all_of_two_thousand_are_handed_over() {
+    if !support::has_robust_lists("the kernel walks so much of one") {
+        return;
+    }
     let family = Family::new("thousands");
     let child = spawn("thousands", family.name());
     match child.hear().as_str() {
@@ -235,6 +238,9 @@ fn guards_and_handles_in_thread_locals_end_with_their_thread() {
 
 #[test]
 fn a_guard_leaked_in_a_thread_that_ends_goes_to_the_next_one() {
+    if !support::has_robust_lists("the death of a thread is reported") {
+        return;
+    }
     let name = Scratch::new("leaked-value");
     let value = SharedValue::create(&name, 7u64).unwrap();
     let name = Scratch::new("leaked-array");

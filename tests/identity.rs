@@ -109,7 +109,7 @@ fn an_opener_that_states_what_the_segment_is_not_is_told_both_sides() {
         }
     }
     // Who states what is so, or nothing, is let in.
-    let right = options().persistent(false).poison(false).mode(0o640).lock_kind(LockKind::Futex);
+    let right = options().persistent(false).poison(false).mode(0o640).lock_kind(LockKind::default());
     for stated in [right, options()] {
         assert!(!stated.open_or_create(&name).unwrap().was_created());
     }

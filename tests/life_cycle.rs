@@ -5,7 +5,7 @@ mod support;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, segments};
+use robust_shm::{Error, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, segments};
 use support::{Scratch, exists, pause, play, say, spawn};
 
 #[test]
@@ -138,7 +138,7 @@ fn a_picture_says_what_there_is_and_no_more() {
         value.set(next).unwrap();
     }
     let lock = SharedLock::create(&of_lock).unwrap();
-    let by = format!("Futex lock, created by process {}", std::process::id());
+    let by = format!("{:?} lock, created by process {}", LockKind::default(), std::process::id());
     let of_value = format!("{}: SharedValue<u64>, 704 bytes, {by}, 2 commits, 1 handle attached", &*of_value);
     assert_eq!(value.info().unwrap().to_string(), of_value);
     assert_eq!(

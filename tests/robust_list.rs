@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use nested::{RobustMutexes, walk_robust_list};
-use robust_shm::{Error, LockError, SharedLock, SharedValue};
+use robust_shm::{Error, LockError, LockKind, SharedLock, SharedValue};
 use seccomp::{Refused, refuse};
 use support::{Family, Scratch, exists, member, pause, play, ready_to_die, say, spawn};
 
@@ -56,6 +56,9 @@ fn fork_while_holding(name: &str) {
 
 #[test]
 fn nothing_is_pending_in_a_forked_child_of_a_holder() {
+    if !support::has_robust_lists("they are what is tested") {
+        return;
+    }
     let name = Scratch::new("fork-pending");
     let _lock = SharedLock::create(&name).unwrap();
     spawn("fork while holding", &name).join();
@@ -80,6 +83,9 @@ fn times_out<R>(result: Result<R, LockError>) -> bool {
 /// the thread from its fast path.
 #[test]
 fn nothing_is_pending_after_any_operation() {
+    if !support::has_robust_lists("they are what is tested") {
+        return;
+    }
     let family = Family::new("pending");
     let [first, second, busy] = [0, 1, 2].map(|which| SharedLock::create(&family.member(which)).unwrap());
     let mut holder = spawn("hold", busy.name());
@@ -147,6 +153,9 @@ fn relock_and_die(family: &str) {
 
 #[test]
 fn relocking_beside_other_locks_is_an_error_and_loses_none_of_them() {
+    if !support::has_robust_lists("they are what is tested") {
+        return;
+    }
     let family = Family::new("relock");
     let locks = [0, 1, 2].map(|which| SharedLock::create(&family.member(which)).unwrap());
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]] {
@@ -204,6 +213,9 @@ fn ours_and_inheriting(family: &str) -> ([SharedLock; 2], RobustMutexes<2>) {
 
 #[test]
 fn locks_beside_libcs_that_inherit_priority_are_found_and_released_in_any_order() {
+    if !support::has_robust_lists("they are what is tested") {
+        return;
+    }
     let family = Family::new("inherit");
     let (ours, libcs) = ours_and_inheriting(family.name());
     // Numbers below 2 are ours.
@@ -265,6 +277,9 @@ fn inherit_and_die(family: &str) {
 
 #[test]
 fn who_dies_with_libcs_that_inherit_priority_among_ours_dies_with_all_of_them() {
+    if !support::has_robust_lists("they are what is tested") {
+        return;
+    }
     if !support::is_linux("does not report deaths to futexes that inherit priority") {
         return;
     }
@@ -275,6 +290,9 @@ fn who_dies_with_libcs_that_inherit_priority_among_ours_dies_with_all_of_them() 
 /// As a signal handler finds it that has come before libc had cleared the slot.
 #[test]
 fn libcs_lock_that_is_pending_and_listed_is_not_listed_twice() {
+    if !support::has_robust_lists("they are what is tested") {
+        return;
+    }
     let family = Family::new("inherit-twice");
     let (ours, libcs) = ours_and_inheriting(family.name());
     assert_eq!(libcs.lock(0), 0);
@@ -293,6 +311,9 @@ fn libcs_lock_that_is_pending_and_listed_is_not_listed_twice() {
 /// takes the slot: then it must be in the list, where the kernel finds it.
 #[test]
 fn libcs_lock_that_is_being_released_is_listed_while_ours_is_waited_for() {
+    if !support::has_robust_lists("they are what is tested") {
+        return;
+    }
     let family = Family::new("inherit-amid");
     let (ours, libcs) = ours_and_inheriting(family.name());
     let guard = ours[0].lock().unwrap();
@@ -329,14 +350,18 @@ fn libcs_lock_that_is_being_released_is_listed_while_ours_is_waited_for() {
     });
 }
 
-/// Creation is the place to say that a lock would not be handed over, and why.
+/// Creation is the place to say that a lock would not be handed over, and why. Who asks for no kind gets one that needs no list.
 fn is_refused(name: &str, existing: &str, expected: &str) {
-    for error in [SharedValue::create(name, 7u64).unwrap_err(), SharedValue::<u64>::open(existing).unwrap_err()] {
+    let futex = SharedValue::<u64>::options().lock_kind(LockKind::Futex);
+    for error in [futex.create(name, 7).unwrap_err(), SharedValue::<u64>::open(existing).unwrap_err()] {
         let text = error.to_string();
         assert!(matches!(error, Error::Lock { .. }), "{text}");
         assert!(text.contains("robust list") && text.contains(expected), "{text}");
     }
     assert!(!exists(name));
+    let value = SharedValue::create(name, 7u64).unwrap();
+    assert_eq!(value.info().unwrap().lock_kind(), LockKind::File);
+    value.set(8).unwrap();
 }
 
 fn no_list_told(name: &str) {
@@ -354,6 +379,9 @@ fn no_list_registered(name: &str) {
 
 #[test]
 fn where_the_kernel_keeps_no_list_of_locks_creating_and_opening_say_so() {
+    if !support::has_robust_lists("they are what is tested") {
+        return;
+    }
     for role in ["no list told", "no list registered"] {
         let name = Scratch::new("no-list");
         let value = SharedValue::create(&format!("{}.existing", &*name), 7u64).unwrap();

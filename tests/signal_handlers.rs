@@ -10,7 +10,7 @@ mod support;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use nested::{Locks, NESTED, STEPS, walk_robust_list};
+use nested::{Locks, NESTED, STEPS, assert_listed};
 use support::{Family, play, spawn};
 #[cfg(target_arch = "x86_64")]
 use support::{Random, fork, is_linux, say};
@@ -107,12 +107,12 @@ fn interrupted_by_a_timer(family: &str, ticks: usize) {
     let timer = Timer::start();
     while COUNT.load(Relaxed) < ticks {
         STEPS.iter().for_each(|steps| steps(locks));
-        assert_eq!(walk_robust_list(), 0);
+        assert_listed(0);
         let _held = [0, 1, 2].map(|which| locks.ours[which].lock().unwrap());
-        assert_eq!(walk_robust_list(), 3);
+        assert_listed(3);
     }
     drop(timer);
-    assert_eq!(walk_robust_list(), 0);
+    assert_listed(0);
     assert_eq!(locks.take_all(), 0);
 }
 
@@ -237,12 +237,12 @@ mod stepped {
                 let count = run(locks, steps, EACH, NEVER);
                 say(format!("{count} instructions"));
                 assert!(count > 20, "{count} instructions: they are not stepped");
-                assert_eq!(walk_robust_list(), 0);
+                assert_listed(0);
                 // What one handler spoils, the next may mend: so, one at a time.
                 let count = run(locks, steps, NEVER, NEVER);
                 for step in (0..count).step_by(1 + count / SAMPLES) {
                     run(locks, steps, step, NEVER);
-                    assert_eq!(walk_robust_list(), 0);
+                    assert_listed(0);
                 }
             }
         }

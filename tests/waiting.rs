@@ -116,7 +116,7 @@ fn a_timeout_is_not_early_and_names_the_holder(kind: LockKind) {
     assert!(Instant::now() >= deadline);
     assert!(matches!(value.try_lock(), Err(LockError::WouldBlock { .. })));
     child.kill();
-    if kind == LockKind::Futex {
+    if kind != LockKind::OsMutex {
         assert!(value.try_lock_for(Duration::MAX).is_ok());
     }
 }
@@ -193,13 +193,17 @@ fn a_stopped_holder_delays_writers_but_no_reader(kind: LockKind) {
     );
     assert!(matches!(value.try_lock_for(Duration::from_millis(20)), Err(LockError::TimedOut { .. })));
     child.kill();
-    if kind == LockKind::Futex {
+    if kind != LockKind::OsMutex {
         assert!(value.lock().is_ok());
     }
 }
 
-/// Nothing polls: who waits sleeps, but for one look at whether the holder still exists.
+/// Nothing polls: who waits sleeps, but for one look at whether the holder still exists. Where nobody is told of deaths, one
+/// looks often, for all of them, and the others seldom.
 fn waiters_of_a_holder_that_sleeps_are_woken_once_at_most(kind: LockKind) {
+    if cfg!(robust_shm_unix) && kind == LockKind::File {
+        return; // there is no sleep on a word
+    }
     let name = Scratch::new("asleep");
     let value = SharedValue::options().lock_kind(kind).create(&name, 1u32).unwrap();
     let guard = value.lock().unwrap();
@@ -207,15 +211,18 @@ fn waiters_of_a_holder_that_sleeps_are_woken_once_at_most(kind: LockKind) {
     let threads: Vec<libc::pid_t> = waiters.iter().map(|waiter| waiter.hear().parse().unwrap()).collect();
     let sleep_of = |thread: &libc::pid_t| until("a waiter's sleep", || asleep(*thread));
     let sleeps = || threads.iter().map(sleep_of).collect::<Vec<_>>();
+    let watchers = usize::from(kind == LockKind::File);
+    let most = if kind == LockKind::File { 40 } else { 1 };
     let before = until("all waiters' sleep on the lock", || {
         let first = sleeps();
         std::thread::sleep(Duration::from_millis(100));
-        (first == sleeps()).then_some(first)
+        let restless = first.iter().zip(sleeps()).filter(|(first, second)| *first != second).count();
+        (restless <= watchers).then_some(first)
     });
     std::thread::sleep(Duration::from_secs(2));
-    for (after, before) in sleeps().into_iter().zip(before) {
-        assert!(after - before <= 1, "a waiter went to sleep {} times in 2 s", after - before);
-    }
+    let counts: Vec<u64> = sleeps().into_iter().zip(before).map(|(after, before)| after - before).collect();
+    let restless = counts.iter().filter(|count| **count > most).count();
+    assert!(restless <= watchers, "they went to sleep {counts:?} times in 2 s");
     drop(guard);
     waiters.into_iter().for_each(support::Role::join);
 }

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use raw_sync::locks::{LockImpl, LockInit, Mutex as RawMutex};
-use robust_shm::{SharedArray, SharedLock, SharedValue, unique_name};
+use robust_shm::{LockKind, SharedArray, SharedLock, SharedValue, unique_name};
 
 /// A robust, process-shared pthread mutex with its number.
 struct PthreadRobust {
@@ -80,6 +80,8 @@ fn lock_add_unlock(c: &mut Criterion) {
     group.bench_function("parking_lot (one process)", |b| b.iter(|| *black_box(&parking_lot).lock() += 1));
     let value = SharedValue::create(&unique_name("bench"), 0u64).unwrap();
     group.bench_function("SharedValue<u64>", |b| b.iter(|| *black_box(&value).lock().unwrap() += 1));
+    let file = SharedValue::options().lock_kind(LockKind::File).create(&unique_name("bench"), 0u64).unwrap();
+    group.bench_function("SharedValue<u64>, File", |b| b.iter(|| *black_box(&file).lock().unwrap() += 1));
     let array = SharedArray::<u64, 8>::create(&unique_name("bench")).unwrap();
     group.bench_function("SharedArray<u64, 8>", |b| b.iter(|| black_box(&array).lock().unwrap()[0] += 1));
     let robust = PthreadRobust::new();
@@ -95,6 +97,8 @@ fn lock_unlock(c: &mut Criterion) {
     group.bench_function("std::sync::Mutex (one process)", |b| b.iter(|| drop(black_box(&std).lock().unwrap())));
     let lock = SharedLock::create(&unique_name("bench")).unwrap();
     group.bench_function("SharedLock", |b| b.iter(|| drop(black_box(&lock).lock().unwrap())));
+    let file = SharedLock::options().lock_kind(LockKind::File).create(&unique_name("bench")).unwrap();
+    group.bench_function("SharedLock, File", |b| b.iter(|| drop(black_box(&file).lock().unwrap())));
     group.bench_function("SharedLock::try_lock", |b| b.iter(|| drop(black_box(&lock).try_lock().unwrap())));
     group.finish();
 }

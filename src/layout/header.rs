@@ -195,7 +195,7 @@ impl Header {
         let lock_kind = LockKind::from_stored(header.lock_kind).ok_or_else(|| {
             unsupported(
                 name,
-                "a lock kind that this build knows (1: Futex, 3: OsMutex)",
+                "a lock kind that this build knows (1: Futex, 2: File, 3: OsMutex)",
                 format!("lock kind {}", header.lock_kind),
             )
         })?;

@@ -5,8 +5,9 @@
 //! another one is to write these files; what they promise stands here, how they keep it stands in them.
 //!
 //! `unix` has what any Unix can have: regular files in a directory of one user instead of shared memory objects, private
-//! names instead of files without one, and mappings by `memmap2`. Here `RUSTFLAGS="--cfg robust_shm_unix" cargo test` has
-//! Linux do with these, so that the suite runs on them. (Locks are Linux's own then.)
+//! names instead of files without one, mappings by `memmap2`, no robust lists, so that `LockKind::File` is the default, and a
+//! back-off for sleeps on a word. Here `RUSTFLAGS="--cfg robust_shm_unix" cargo test` has Linux do with these, so that the
+//! suite runs on them.
 //!
 //! A file that is open is a [`std::fs::File`] everywhere: an open file description with locks of its own. What is asked
 //! of a file by descriptor goes through `file` and `file_lock` even where std has a method for it, because on another
@@ -30,10 +31,11 @@
 //! | `file_lock` | `try_share`, `try_exclude`, `try_exclude_others`, `unlock` | whole-file locks that belong to the description, go when it is closed (by whatever death), never wait, and replace one another; losing the shared lock in a failed `try_exclude` is allowed, granting both is not. Of two who share and `try_exclude_others` at once, the later one succeeds |
 //! | | `try_guard_name`, `release_name` | one more exclusive lock of the description, apart from the others |
 //! | | `mark_present`, `try_mark`, `release_mark`, `mark_absent` | a mark of the description that goes with it, with a number, the *slot*, that no other has at the same time. It goes after the kernel has walked the lists of the process's threads |
+//! | | `try_watch`, `stop_watching` | one more, for the one who looks for deaths |
 //! | | `is_present`, `count_present`, `is_anyone_present` | others can ask for one and count them, without taking a lock, across PID namespaces; who may only read the file can fake none |
 //! | | `lockers` | who has which lock, for messages only |
 //! | `descriptor` | `Descriptor` | a description that is kept for long: no standard descriptor, and never mistaken for another when the program closes it behind our back |
-//! | `seat` | `Seat` | such a description with its slot: a handle's place among the users of a file |
+//! | `seat` | `Seat` | such a description with its slot: a handle's place among the users of a file; which of them are this process's |
 //! | `map` | `Map` | the first `len` bytes, shared, until it is dropped, of the very file that was validated or created, whatever its name leads to by then; keeps no description of a user alive. `read_only` is for who is no user |
 //! | `owner` | `effective_uid`, `is_told` | who this process is, and whether an owner's number says who that is |
 //!
@@ -48,6 +50,7 @@
 //! | | `process_of`, `thread_exists`, `is_own_thread`, `maps`, `describe` | of processes and threads: "no" and "gone" are certain, else it says so |
 //! | `namespace` | `pid_namespace`, `is_unknown` | a number for the set of processes that have ids in common |
 //! | `thread` | `current`, `cached`, `cached_at_home`, `self_address` | the calling thread's id and its list of locks; the cached forms without a system call |
+//! | | `without_list`, `cached_without_list` | its id alone |
 //! | `kernel` | `check` | that this is a system on which what is promised here is so, or the error that says why not |
 //! | `time` | `Deadline`, `monotonic_nanos` | a clock that nobody sets |
 //! | `random` | `random_id`, `random_place` | numbers that no other process has |
@@ -56,8 +59,8 @@
 //!
 //! | file | offers | and promises |
 //! |---|---|---|
-//! | `futex` | `wait`, `wake_one`, `wake_one_at` | sleeping on a word in shared memory while its lower half holds a value; a wake-up is consumed by one sleeper |
-//! | `robust_list` | `RobustList` | the kernel marks the words of all locks in the list, and of the pending one, when the thread dies |
+//! | `futex` | `wait`, `wake_one`, `wake_one_at` | sleeping on a word in shared memory while its lower half holds a value; a wake-up is consumed by one sleeper. Or nobody is woken, and all who sleep look by themselves |
+//! | `robust_list` | `RobustList` | if a thread has one: the kernel marks the words of all locks in the list, and of the pending one, when the thread dies |
 //! | `pthread` | `try_lock`, `lock_until` | the system's own mutex, which is not told of deaths |
 #![allow(unsafe_code)]
 

@@ -59,7 +59,7 @@ impl Mapping {
         // SAFETY: as above, and so is the header.
         let namespace = unsafe { base.add(offset_of!(Header, pid_namespace)) }.cast();
         // SAFETY: 8-aligned; unmapped only by our drop, together with the lock.
-        let users = unsafe { Users::new(presence.seat(), namespace) };
+        let users = unsafe { Users::new(presence.seat(), namespace, lock_kind) };
         // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.
         let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), users, poison) };
         let mutex = match mutex {

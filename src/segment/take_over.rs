@@ -25,7 +25,7 @@ pub(super) fn take_over(file: &File, status: &Status, valid: &ValidHeader) -> io
     }
     point!("take over: lock read");
     let rule = Poison::of(valid.identity.shape.kind, valid.header.poisons());
-    let holder = LockState::of(valid.lock_kind, &line, valid.header.pid_namespace, rule, |_| false).holder_here;
+    let holder = LockState::of(valid.lock_kind, &line, valid.header.pid_namespace, rule, |_| true).holder_here;
     if holder.is_some_and(|holder| process::maps(holder, status) == Some(true)) {
         return Ok(());
     }

@@ -1,8 +1,11 @@
 //! [`Options`] that lead to a [`SharedSemaphore`]: it has a number of permits.
 
+use std::io;
+use std::sync::Arc;
+
 use super::{SharedSemaphore, check_permits};
-use crate::error::Error;
-use crate::options::Options;
+use crate::error::{Error, LockError};
+use crate::options::{LockKind, Options};
 use crate::segment::PermitsOnly;
 
 impl Options<SharedSemaphore> {
@@ -14,7 +17,7 @@ impl Options<SharedSemaphore> {
     #[must_use = "keep it: `let semaphore = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(&self, name: &str, permits: usize) -> Result<SharedSemaphore, Error> {
         check_permits(name, permits)?;
-        self.create_with(name, Some(permits), &PermitsOnly::all_free(permits))
+        self.of_futexes(name)?.create_with(name, Some(permits), &PermitsOnly::all_free(permits))
     }
 
     /// As [`SharedSemaphore::open_exact`], with these options.
@@ -36,6 +39,15 @@ impl Options<SharedSemaphore> {
     #[must_use = "keep it: `let semaphore = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(&self, name: &str, permits: usize) -> Result<SharedSemaphore, Error> {
         check_permits(name, permits)?;
-        self.open_or_create_with(name, Some(permits), &PermitsOnly::all_free(permits))
+        self.of_futexes(name)?.open_or_create_with(name, Some(permits), &PermitsOnly::all_free(permits))
+    }
+    /// For one that is created: its permits are such locks.
+    fn of_futexes(&self, name: &str) -> Result<Self, Error> {
+        if self.settings.lock_kind.is_some_and(|kind| kind != LockKind::Futex) {
+            let message = "the permits of a semaphore come back through the kernel: they need LockKind::Futex";
+            let source = io::Error::new(io::ErrorKind::Unsupported, message);
+            return Err(LockError::io(Arc::from(name), "could not create the lock", source).into());
+        }
+        Ok(self.clone().lock_kind(LockKind::Futex))
     }
 }

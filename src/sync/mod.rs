@@ -2,6 +2,7 @@
 //!
 //! * [`word`]: what the lock word says; [`robust_futex`]: its state machine; [`users`]: whether a holder is dead;
 //!   [`node`]: whose node is whose;
+//! * [`watched`]: the same word where nobody is told of deaths, and [`watch`], who looks for them;
 //! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`spin`], how it waits before it
 //!   sleeps, and [`reservation`], for whom a free lock is kept; [`leaked`]: whether a mapping may go;
 //! * [`permits`]: many lock lines, of which one will do;
@@ -25,6 +26,8 @@ mod robust_futex;
 mod spin;
 pub(crate) mod users;
 mod waiting;
+mod watch;
+mod watched;
 mod word;
 pub(crate) mod words;
 

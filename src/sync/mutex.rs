@@ -19,7 +19,8 @@ use super::robust_futex::{self, Linked};
 use super::spin::SpinPolicy;
 use super::users::Users;
 use super::waiting::Failure;
-use super::word::{high, is_owned, low, pair};
+use super::watched;
+use super::word::{high, is_owned, low, pair, says_owner_died};
 use crate::error::LockError;
 use crate::layout::LockLine;
 use crate::options::LockKind;
@@ -63,6 +64,8 @@ pub(crate) struct Mutex {
 #[derive(Debug)]
 enum Kind {
     Futex,
+    /// [`Users::settled`], as far as this handle has made itself known to the others.
+    File(AtomicU64),
     OsMutex(OsMutex),
 }
 
@@ -83,8 +86,9 @@ impl Mutex {
         users: Users,
         poison: Poison,
     ) -> Result<Self, LockError> {
-        let kind = match kind {
+        let mut kind = match kind {
             LockKind::Futex => Kind::Futex,
+            LockKind::File => Kind::File(AtomicU64::new(0)),
             // SAFETY: by the contract of this function.
             LockKind::OsMutex => match unsafe { OsMutex::attach(line) } {
                 Ok(mutex) => Kind::OsMutex(mutex),
@@ -95,6 +99,11 @@ impl Mutex {
             Kind::Futex => {
                 users.enter();
                 users.settled()
+            }
+            Kind::File(ref mut known) => {
+                users.enter();
+                *known.get_mut() = users.settled();
+                0
             }
             Kind::OsMutex(_) => 0,
         };
@@ -120,8 +129,22 @@ impl Mutex {
             {
                 Ok(Held::new(self, pair(me.tid, high(settled)), &me, Linked::Alone))
             }
-            _ => self.lock_slow(wait),
+            // Two words, which pass through registers.
+            _ => match self.lock_watched_fast() {
+                (0, _) => self.lock_slow(wait),
+                (owner, generation) => Ok(Held::in_no_list(self, owner, generation)),
+            },
         }
+    }
+
+    /// Takes a lock that is in no list, if nobody has it or has slept on it: the owner, or 0, and the fork generation.
+    #[inline(never)]
+    fn lock_watched_fast(&self) -> (u64, usize) {
+        let (Kind::File(settled), Some(me)) = (&self.kind, os::thread::cached_without_list()) else { return (0, 0) };
+        let settled = settled.load(Ordering::Relaxed);
+        let owner = pair(me.tid, high(settled));
+        let taken = low(settled) == me.generation && watched::lock_fast(self.line(), owner);
+        (if taken { owner } else { 0 }, me.generation as usize)
     }
 
     #[cold]
@@ -129,9 +152,10 @@ impl Mutex {
     fn lock_slow(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         match &self.kind {
             Kind::Futex => self.lock_futex_slow(wait),
+            Kind::File(settled) => self.lock_watched_slow(settled, wait),
             Kind::OsMutex(mutex) => {
                 mutex.lock(self.line(), wait).map_err(|failure| self.explain(failure))?;
-                Ok(Held::by_os_mutex(self))
+                Ok(Held::in_no_list(self, 0, os::generation::generation_if_numbered() as usize))
             }
         }
     }
@@ -164,6 +188,21 @@ impl Mutex {
     /// The calling thread, as one that can hold robust futexes.
     fn this_thread(&self) -> Result<Thread, LockError> {
         os::thread::current().map_err(|error| self.os_error("could not prepare this thread for the lock", error))
+    }
+
+    fn lock_watched_slow(&self, settled: &AtomicU64, wait: Wait) -> Result<Held<'_>, LockError> {
+        loop {
+            let me = os::thread::without_list()
+                .map_err(|error| self.os_error("could not prepare this thread for the lock", error))?;
+            match watched::lock_slow(self.line(), &me, &self.users, wait, &self.spin, self.poison) {
+                Ok(()) => {
+                    settled.store(self.users.settled(), Ordering::Relaxed);
+                    return Ok(Held::in_no_list(self, self.owner(&me), me.generation as usize));
+                }
+                Err(Failure::Forked) => {} // as another process
+                Err(failure) => return Err(self.explain(failure)),
+            }
+        }
     }
 
     /// The thread as it stands in the word.
@@ -199,16 +238,19 @@ impl Mutex {
     pub(crate) fn is_poisoned(&self) -> bool {
         let line = self.line();
         let (poison, dirty) = (line.poison.load(Ordering::Relaxed), line.dirty.load(Ordering::Relaxed));
-        let owner_died = matches!(self.kind, Kind::Futex) && self.users.is_dead(line.word.load(Ordering::Relaxed));
+        let owner_died = match self.kind {
+            Kind::Futex | Kind::File(_) => self.users.has_lost_its_holder(line.word.load(Ordering::Relaxed)),
+            Kind::OsMutex(_) => false,
+        };
         self.poison.is_told_by(owner_died, poison, dirty)
     }
 
     /// Does anybody hold the lock? A moment's picture.
     pub(crate) fn is_locked(&self) -> bool {
         match self.kind {
-            Kind::Futex => {
+            Kind::Futex | Kind::File(_) => {
                 let word = self.line().word.load(Ordering::Relaxed);
-                is_owned(word) || self.users.may_live(word)
+                (is_owned(word) || says_owner_died(word)) && !self.users.has_lost_its_holder(word)
             }
             Kind::OsMutex(_) => os_mutex::is_locked(self.line()),
         }
@@ -218,7 +260,9 @@ impl Mutex {
     /// the handle is dropped.
     pub(crate) fn is_held_by_leaked_guard(&self) -> bool {
         match self.kind {
-            Kind::Futex => leaked::is_held_through(self.line().word.load(Ordering::Relaxed), &self.users),
+            Kind::Futex | Kind::File(_) => {
+                leaked::is_held_through(self.line().word.load(Ordering::Relaxed), &self.users)
+            }
             // No list leads to it, and the guard cannot be used without the handle. The lock stays held.
             Kind::OsMutex(_) => false,
         }
@@ -317,15 +361,17 @@ impl<'a> Held<'a> {
         }
     }
 
-    fn by_os_mutex(mutex: &'a Mutex) -> Self {
+    /// So that every release goes the slow way.
+    #[inline(always)]
+    fn in_no_list(mutex: &'a Mutex, owner: u64, generation: usize) -> Self {
         Self {
+            not_send: PhantomData,
             mutex,
             line: Own(mutex.line),
-            alone_in: Own(RobustList::NONE), // so that every release goes the slow way
-            owner: 0,
-            generation: os::generation::generation_if_numbered() as usize,
+            alone_in: Own(RobustList::NONE),
+            owner,
+            generation,
             was_panicking: usize::from(panicking()),
-            not_send: PhantomData,
         }
     }
 
@@ -371,7 +417,7 @@ impl<'a> Held<'a> {
         }
         // One call for both exits, because the compiler inlines a guard's drop only while it is small; and no reference
         // to `self` or `before`, because a guard whose address is taken cannot stay in registers.
-        self.mutex.release_slow(self.alone_in.0, self.generation, self.was_panicking, is_simple, before);
+        self.mutex.release_slow(self.alone_in.0, self.owner, self.generation, self.was_panicking, is_simple, before);
     }
 
     /// [`release`](Self::release), for what is changed in place: poisons the lock if `section` was broken off, or if a
@@ -392,15 +438,22 @@ impl<'a> Held<'a> {
             }
         }
         let poison = self.mutex.poison;
-        self.mutex.release_slow(self.alone_in.0, self.generation, self.was_panicking, is_simple, move |line, end| {
-            if (section.was_broken_off || end == End::Panic) && poison != Poison::Never {
-                line.get().poison.store(1, Ordering::Relaxed); // written by holders only
-                crate::fault::point!("poison: set by a panic");
-            }
-            if section.changes {
-                poison::end_changes(line.get());
-            }
-        });
+        self.mutex.release_slow(
+            self.alone_in.0,
+            self.owner,
+            self.generation,
+            self.was_panicking,
+            is_simple,
+            move |line, end| {
+                if (section.was_broken_off || end == End::Panic) && poison != Poison::Never {
+                    line.get().poison.store(1, Ordering::Relaxed); // written by holders only
+                    crate::fault::point!("poison: set by a panic");
+                }
+                if section.changes {
+                    poison::end_changes(line.get());
+                }
+            },
+        );
     }
 
     /// Is this the simple end of a simple critical section: this thread holds the lock, it was linked alone and nothing
@@ -428,6 +481,8 @@ impl Mutex {
                 Kind::Futex => {
                     os::thread::cached().is_some_and(|me| robust_futex::is_held_by(self.line(), self.owner(&me)))
                 }
+                Kind::File(_) => os::thread::cached_without_list()
+                    .is_some_and(|me| robust_futex::is_held_by(self.line(), self.owner(&me))),
                 Kind::OsMutex(_) => os_mutex::is_held_here(self.line()),
             }
     }
@@ -439,6 +494,7 @@ impl Mutex {
     fn release_slow<'a>(
         &'a self,
         alone_in: RobustList,
+        owner: u64,
         generation: usize,
         was_panicking: usize,
         unlocked_alone: bool,
@@ -447,6 +503,16 @@ impl Mutex {
         let end = || if panicking() && was_panicking == 0 { End::Panic } else { End::Regular };
         let line = Line(self.line, PhantomData);
         match &self.kind {
+            Kind::File(_) => {
+                // A guard stays on its thread: so in this generation, the owner is this thread.
+                if generation != os::generation::generation_if_numbered() as usize
+                    || !robust_futex::is_held_by(self.line(), owner)
+                {
+                    return;
+                }
+                before(line, end());
+                watched::unlock(self.line(), owner);
+            }
             Kind::Futex => {
                 let Some(me) = os::thread::cached() else { return };
                 let owner = self.owner(&me);

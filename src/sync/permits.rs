@@ -38,7 +38,7 @@ use super::node;
 use super::poison::Poison;
 use super::robust_futex::{self, Linked};
 use super::users::Users;
-use super::waiting::{self, DOUBT, Failure, HEARTBEAT, Wait, soon};
+use super::waiting::{self, DOUBT, Failure, HEARTBEAT, Wait};
 use super::word::{TID, WAITERS, high, is_owned, low, pair, says_owner_died};
 use crate::fault::point;
 use crate::layout::{BellLine, LockLine, MAX_PERMITS};
@@ -283,10 +283,10 @@ impl<'a> Seeker<'a> {
     }
 
     fn sleep(&mut self, words: &[u64; MAX_PERMITS], ring: u32, doubted: bool) -> Result<(), Failure> {
-        let beat = *self.heartbeat.get_or_insert_with(|| soon(HEARTBEAT));
+        let beat = *self.heartbeat.get_or_insert_with(|| Deadline::soon(HEARTBEAT));
         let mut until = self.wait.deadline().map_or(beat, |deadline| deadline.min(beat));
         if doubted {
-            until = until.min(soon(*DOUBT.end()));
+            until = until.min(Deadline::soon(*DOUBT.end()));
         }
         self.name_bell();
         self.may_owe = true;
@@ -296,7 +296,7 @@ impl<'a> Seeker<'a> {
             let words = self.places.lines.iter().map(|line| &line.word).zip(words.iter().map(|word| low(*word)));
             futex::wait_for_any(&self.places.bell.zero, words, until).map_err(Failure::Os)?;
         } else {
-            futex::wait_on(&self.places.bell.ring, ring, until.min(soon(BEAT))).map_err(Failure::Os)?;
+            futex::wait_on(&self.places.bell.ring, ring, until.min(Deadline::soon(BEAT))).map_err(Failure::Os)?;
         }
         self.check_process()?;
         self.name_bell(); // again: a signal handler that used a robust mutex of libc's has overwritten it

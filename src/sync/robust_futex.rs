@@ -200,7 +200,7 @@ pub(super) fn unlock_with(line: &LockLine, owner: u64, list: RobustList, linked:
 
 #[cold]
 #[inline(never)]
-fn unlock_and_wake(line: &LockLine, owner: u64) {
+pub(super) fn unlock_and_wake(line: &LockLine, owner: u64) {
     let Some(free) = release_to_sleepers(line, owner) else { return };
     if let Some(reserved) = reservation::after_release(line) {
         if matches!(futex::wake_one(&line.word, HEIR), Ok(true)) {

@@ -23,6 +23,14 @@
 //!
 //! One's own byte is not asked for, because a description does not conflict with itself: it counts as taken.
 //!
+//! # Where nobody is told
+//!
+//! With [`LockKind::File`] the kernel knows nothing of the lock: no word is in any list. What the presence bytes say is all
+//! that there is, in one namespace and in several, and whoever wants the lock asks for them (`watch.rs`). `D` is then written
+//! by those who have asked, and so is true. The death of a thread is none.
+//!
+//! # How many namespaces there are
+//!
 //! **That there are several** stands in the header, and stays there. A user from another namespace writes it before it names
 //! the lock as pending for the first time. So whoever sees a `D` that is due to such a user's death, and looks at the header
 //! then, sees that, too.
@@ -31,8 +39,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::atomic::{AtomicU64, Ordering, fence};
-use super::word::{TID, high, low, says_owner_died};
+use super::word::{TID, high, is_owned, low, says_owner_died};
 use crate::layout::SEVERAL_NAMESPACES;
+use crate::options::LockKind;
 use crate::os::seat::Seat;
 use crate::os::{death, namespace};
 
@@ -42,6 +51,8 @@ pub(crate) struct Users {
     seat: Arc<Seat>,
     /// The field of the mapped header.
     namespace: NonNull<AtomicU64>,
+    /// Nobody is told of deaths: they must be looked for.
+    are_watched: bool,
 }
 
 // SAFETY: a pointer to an atomic that is alive as long as this (see `new`).
@@ -53,8 +64,31 @@ impl Users {
     /// # Safety
     ///
     /// `namespace` must point to the field of a header that stays mapped as long as this is used.
-    pub(crate) unsafe fn new(seat: Arc<Seat>, namespace: NonNull<AtomicU64>) -> Self {
-        Self { seat, namespace }
+    pub(crate) unsafe fn new(seat: Arc<Seat>, namespace: NonNull<AtomicU64>, kind: LockKind) -> Self {
+        let are_watched = kind == LockKind::File;
+        if are_watched {
+            seat.make_known();
+        }
+        Self { seat, namespace, are_watched }
+    }
+
+    /// Is nobody told of deaths, so that those who want the lock must look for them?
+    pub(super) fn are_watched(&self) -> bool {
+        self.are_watched
+    }
+
+    /// Becomes the one who looks often, if nobody is: see `watch.rs`.
+    pub(super) fn try_watch(&self) -> bool {
+        self.seat.try_watch()
+    }
+
+    pub(super) fn stop_watching(&self) {
+        self.seat.stop_watching();
+    }
+
+    /// Does this owner, who has the caller's thread id, hold by a handle of this process? Then he is the caller.
+    pub(super) fn is_own(&self, owner: u64) -> bool {
+        high(owner) == self.slot() || self.seat.is_beside(high(owner))
     }
 
     #[inline(always)]
@@ -93,7 +127,12 @@ impl Users {
 
     /// Does the word say that its holder died, and did he?
     pub(super) fn is_dead(&self, seen: u64) -> bool {
-        says_owner_died(seen) && (self.are_in_one_namespace() || self.is_absent(high(seen)))
+        says_owner_died(seen) && (self.are_watched || self.are_in_one_namespace() || self.is_absent(high(seen)))
+    }
+
+    /// Did the holder die, whether or not the word says so? Where somebody is told, it soon does.
+    pub(super) fn has_lost_its_holder(&self, seen: u64) -> bool {
+        self.is_dead(seen) || self.are_watched && is_owned(seen) && self.is_gone(seen, false)
     }
 
     /// Does the word say that its holder died, and may he live?
@@ -101,13 +140,14 @@ impl Users {
         says_owner_died(seen) && !self.is_dead(seen)
     }
 
-    /// Is the holder that the word names certainly dead, although the kernel has not said so? `closely`: his thread is asked
+    /// Is the holder that the word names certainly dead, although nobody has said so? `closely`: his thread is asked
     /// for, too, and not only his process.
     pub(super) fn is_gone(&self, seen: u64, closely: bool) -> bool {
         let tid = low(seen) & TID;
         let here = self.are_in_one_namespace();
         let may_have_lost_its_file = || here && self.seat.may_be_mapped_by(tid);
-        self.is_absent(high(seen)) && !may_have_lost_its_file() || closely && here && death::is_dead_thread(tid)
+        self.is_absent(high(seen)) && !may_have_lost_its_file()
+            || closely && here && !self.are_watched && death::is_dead_thread(tid)
     }
 
     /// Does no description have the slot's byte?

@@ -14,6 +14,9 @@
 //! * whenever [`HEARTBEAT`] has passed, and before it says that the time is up: is his thread there, too? So also those
 //!   notice who wait again and again, each time for a moment only. A try never looks.
 //!
+//! **Of which nobody is told**, because the lock is of the kind that is in no list: a waiter looks before each sleep, and then
+//! as `watch.rs` says. A try looks, too: there may be nobody else.
+//!
 //! **That the kernel reports, and that are not so**, or not yet, in a segment with users in several PID namespaces: the word
 //! says `D`, and the holder lives, or its files are not closed. A waiter looks again soon, and then less soon
 //! ([`DOUBT`]). A wake-up that it has got meanwhile it passes on when it gives up.
@@ -27,6 +30,7 @@ use super::poison::Poison;
 use super::reservation::{self, Free, Token};
 use super::spin::SpinPolicy;
 use super::users::Users;
+use super::watch::Watch;
 use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS, high, is_owned, low, pair, says_owner_died};
 use crate::fault::point;
 use crate::layout::LockLine;
@@ -102,12 +106,14 @@ pub(super) fn acquire(
         starved_at: None,
         heartbeat: None,
         looks_up: false,
+        watch: Watch::new(),
         doubt: *DOUBT.start(),
     };
     let result = waiter.acquire();
-    // In the child, the claim is the parent's.
+    // In the child, the claim is the parent's, and so is the watch.
     if !matches!(result, Err(Failure::Forked)) {
         reservation::withdraw(line, token);
+        waiter.hand_on_watch(result.is_ok());
     }
     result
 }
@@ -133,6 +139,8 @@ struct Waiter<'a> {
     heartbeat: Option<Deadline>,
     /// The heartbeat has come.
     looks_up: bool,
+    /// In the place of the heartbeat where nobody is told of deaths.
+    watch: Watch,
     /// How long it waits before it looks at a death again.
     doubt: Duration,
 }
@@ -168,32 +176,46 @@ impl Waiter<'_> {
     }
 
     /// The word, after a wait awake if it is held by another.
-    fn look(&self) -> Result<u64, Failure> {
+    fn look(&mut self) -> Result<u64, Failure> {
         let mut seen = self.line.word.load(Ordering::Relaxed);
         if is_owned(seen) {
             if matches!(self.wait, Wait::No) {
-                return Err(Failure::WouldBlock);
-            }
-            if !self.time_is_up && low(seen) & TID != self.me.tid {
+                seen = self.look_for_a_death(seen)?;
+            } else if !self.time_is_up && low(seen) & TID != self.me.tid {
                 seen = self.spin.watch(&self.line.word, self.wait.deadline(), self.has_slept);
             }
         }
         if !self.me.is_current() {
             return Err(Failure::Forked);
         }
-        // Again: a signal handler that used a robust mutex of libc's has overwritten it.
-        self.me.list.begin(RobustList::node(&self.line.word), high(self.owner));
+        if self.me.list.is_known() {
+            // Again: a signal handler that used a robust mutex of libc's has overwritten it.
+            self.me.list.begin(RobustList::node(&self.line.word), high(self.owner));
+        }
         Ok(seen)
+    }
+
+    /// For a try, which has found this holder: the word when he is gone. Where somebody is told of deaths, that is not asked.
+    fn look_for_a_death(&mut self, seen: u64) -> Result<u64, Failure> {
+        if !self.users.are_watched() || !self.is_gone(seen) {
+            return Err(Failure::WouldBlock);
+        }
+        if !self.me.is_current() {
+            return Err(Failure::Forked);
+        }
+        mark_dead(self.line, seen);
+        let seen = self.line.word.load(Ordering::Relaxed);
+        if is_owned(seen) { Err(Failure::WouldBlock) } else { Ok(seen) }
     }
 
     /// One sleep behind a holder; less if the holder is gone, or the word changes.
     fn wait_behind(&mut self, seen: u64) -> Result<(), Failure> {
         let holder = low(seen) & TID;
         if holder == self.me.tid {
-            if self.is_own() {
+            if self.is_own(seen) {
                 return Err(Failure::WouldDeadlock);
             }
-            if self.users.are_in_one_namespace() && self.me.is_current() {
+            if !self.users.are_watched() && self.users.are_in_one_namespace() && self.me.is_current() {
                 // A word with our id that is not in our list is a dead namesake's: ids are given out again.
                 mark_dead(self.line, seen);
                 return Ok(());
@@ -214,18 +236,33 @@ impl Waiter<'_> {
         if low(seen) & WAITERS == 0 && !announce_waiter(self.line, seen) {
             return Ok(());
         }
-        let starved_at = *self.starved_at.get_or_insert_with(|| soon(reservation::STARVED));
+        let starved_at = *self.starved_at.get_or_insert_with(|| Deadline::soon(reservation::STARVED));
         let is_heir = self.has_slept && starved_at.has_passed() && reservation::claim(self.line, self.token);
         let classes = if is_heir { LOCKER | HEIR } else { LOCKER };
-        let next_beat = *self.heartbeat.get_or_insert_with(|| soon(HEARTBEAT));
+        let next_beat = if self.users.are_watched() {
+            self.watch.next_look(self.users)
+        } else {
+            *self.heartbeat.get_or_insert_with(|| Deadline::soon(HEARTBEAT))
+        };
         point!("wait: about to sleep");
         let now = self.sleep(low(seen) | WAITERS, classes, next_beat)?;
         point!("wait: awake");
+        self.watch.has_slept(now);
         // By the clock, and not by what ended the sleep: signals that come again and again must not put it off.
         if next_beat <= now {
             (self.heartbeat, self.looks_up) = (None, true);
         }
         Ok(())
+    }
+
+    /// The wait is over. Whoever was the watcher wakes one who may be the next; and whoever was woken, perhaps for that, and
+    /// gives up, wakes another.
+    fn hand_on_watch(&mut self, has_lock: bool) {
+        let was_watcher = self.watch.end(self.users);
+        if was_watcher || self.users.are_watched() && self.was_woken && !has_lock {
+            let _ = futex::wake_one(&self.line.word, LOCKER);
+            point!("wait: watch handed on");
+        }
     }
 
     /// One short sleep behind a holder who is said to have died, and has not, or not yet.
@@ -236,7 +273,7 @@ impl Waiter<'_> {
         }
         // The word does not name a thread any more. A handler that has interrupted an operation on this very lock cannot know
         // whether its thread holds it; if that is not so, another thread of the handle does.
-        if self.is_own() || self.has_interrupted && high(seen) == high(self.owner) {
+        if self.is_own(seen) || self.has_interrupted && high(seen) == high(self.owner) {
             return Err(Failure::WouldDeadlock);
         }
         if self.time_is_up {
@@ -244,7 +281,7 @@ impl Waiter<'_> {
             let _ = futex::wake_one(&self.line.word, LOCKER);
             return Err(Failure::TimedOut { holder: 0 });
         }
-        let until = soon(self.doubt);
+        let until = Deadline::soon(self.doubt);
         self.doubt = (self.doubt * 2).min(*DOUBT.end());
         self.sleep(low(seen), LOCKER, until).map(drop)
     }
@@ -284,6 +321,9 @@ impl Waiter<'_> {
     /// Is the holder certainly gone? Says no without a look when there has been one.
     fn is_gone(&mut self, seen: u64) -> bool {
         let holder = pair(low(seen) & TID, high(seen));
+        if self.users.are_watched() {
+            return self.users.is_gone(holder, false);
+        }
         let closely = self.looks_up || self.time_is_up;
         if !closely && self.spin.was_seen_alive(holder) {
             return false;
@@ -299,16 +339,14 @@ impl Waiter<'_> {
     /// Does this thread hold the lock, be it through another mapping of the segment? Also if a signal handler has interrupted it in the middle of taking or releasing it:
     /// then it is in the list, too. (In two PID namespaces the same id, and the same address, are others'.)
     #[cold]
-    fn is_own(&self) -> bool {
+    fn is_own(&self, seen: u64) -> bool {
+        if self.users.are_watched() {
+            return low(seen) & TID == self.me.tid && self.users.is_own(seen);
+        }
         let node = RobustList::node(&self.line.word);
         let segment = segment_of(node);
         self.me.list.has_one(|listed| listed == node || segment.is_some() && segment_of(listed) == segment)
     }
-}
-
-/// So long from now. What no clock can say has come already, and costs a look.
-pub(super) fn soon(wait: Duration) -> Deadline {
-    Deadline::after(wait).unwrap_or_else(Deadline::now)
 }
 
 /// Takes a word without an owner. From `W` and `D` the waiters bit is set; from `D`, poison comes before anything else: if

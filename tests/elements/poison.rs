@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedLock};
+use robust_shm::{Error, LockError, SegmentInfo, SharedLock};
 
 use super::face::{Elements, Guard, create, role};
 use crate::support::{self, Body, Scratch, ready_to_die, say, spawn, until};
@@ -115,7 +115,7 @@ fn a_writer_at_work_looks_like_no_poison_to_others() {
 /// As by guards, which closures cannot stand in for: these know by themselves that they were left.
 #[test]
 fn a_panic_under_a_guard_poisons_unless_it_had_begun_before() {
-    for kind in [LockKind::Futex, LockKind::OsMutex] {
+    for kind in support::KINDS.into_iter().filter(|kind| kind.is_available()) {
         let (of_array, of_lock) = (Scratch::new("panic-array"), Scratch::new("panic-lock"));
         let array = Elements::<u32, 4>::options().lock_kind(kind).create_from(&of_array, &[0; 4]).unwrap();
         let lock = SharedLock::options().lock_kind(kind).create(&of_lock).unwrap();
@@ -170,6 +170,9 @@ fn poison_survives_three_generations_of_deaths_and_a_repair_that_panics() {
 
 #[test]
 fn a_guard_leaked_by_a_thread_that_ends_poisons() {
+    if !support::has_robust_lists("the death of a thread is reported") {
+        return;
+    }
     let name = Scratch::new("leaked");
     let array = create::<u32, 4>(&name).unwrap();
     std::thread::scope(|scope| {

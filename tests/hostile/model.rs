@@ -122,7 +122,7 @@ fn agrees_with_itself(bytes: &[u8]) -> bool {
     shape_is_possible
         && [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, PAGE].contains(&align)
         && size % align == 0
-        && number(bytes, LOCK_KIND) == 1
+        && matches!(number(bytes, LOCK_KIND), 1 | 2)
         && number(bytes, FLAGS) <= PERSISTENT + TAGGED + POISON_OFF
         && (kind != VALUE || number(bytes, FLAGS) & POISON_OFF == 0)
         && std::str::from_utf8(name).is_ok()

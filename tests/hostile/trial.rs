@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 
-use robust_shm::{Error, SegmentInfo, SharedValue, remove, remove_orphans, segments};
+use robust_shm::{Error, LockKind, SegmentInfo, SharedValue, remove, remove_orphans, segments};
 
 use crate::faces::Face;
 use crate::model::{Verdict, is_same_element, is_same_type, judge};
@@ -99,6 +99,8 @@ impl Ground {
                     Error::TypeMismatch { .. } | Error::AlreadyExists { .. } => persistent && !expected,
                     // Every creation of this user, of whatever program, sweeps.
                     Error::NotFound { .. } => is_segment(verdict) && !persistent,
+                    // Where there are no robust lists, and the segment asks for one.
+                    Error::Lock { .. } => is_segment(verdict) && !LockKind::Futex.is_available(),
                     // A hole that is larger than the address space.
                     Error::Io { action: "could not map the segment", .. } => persistent && image.len > 1 << 46,
                     _ => false,

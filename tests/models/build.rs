@@ -15,11 +15,13 @@ mod mutants;
 
 use mutants::{EQUIVALENT, File, MUTANTS};
 
-const FILES: [File; 11] = [
+const FILES: [File; 13] = [
     File::Kind,
     File::Word,
     File::RobustFutex,
     File::Waiting,
+    File::Watch,
+    File::Watched,
     File::Reservation,
     File::Poison,
     File::Users,
@@ -35,6 +37,8 @@ fn source(file: File) -> &'static str {
         File::Word => "sync/word.rs",
         File::RobustFutex => "sync/robust_futex.rs",
         File::Waiting => "sync/waiting.rs",
+        File::Watch => "sync/watch.rs",
+        File::Watched => "sync/watched.rs",
         File::Users => "sync/users.rs",
         File::Reservation => "sync/reservation.rs",
         File::Poison => "sync/poison.rs",
@@ -170,7 +174,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         "#[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, reason = \"a copy\")]
         mod {name} {{
             {kind}
-            use crate::{{fault, layout}};
+            use crate::{{fault, layout, options}};
             {os}
             pub(crate) mod sync {{
                 pub(crate) use crate::memory::atomic;
@@ -181,6 +185,8 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
                 {robust_futex} pub(crate) mod robust_futex;
                 {reservation} pub(crate) mod reservation;
                 {waiting} pub(crate) mod waiting;
+                {watch} pub(crate) mod watch;
+                {watched} pub(crate) mod watched;
                 #[path = {entry:?}] pub(crate) mod entry;
             }}
         }}\n",
@@ -189,6 +195,8 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         robust_futex = at(File::RobustFutex),
         reservation = at(File::Reservation),
         waiting = at(File::Waiting),
+        watch = at(File::Watch),
+        watched = at(File::Watched),
         entry = root.join("lock/entry.rs"),
     )
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use robust_shm::SegmentInfo;
 
-use crate::nested::{Locks, NESTED, STEPS, Steps, walk_robust_list};
+use crate::nested::{Locks, NESTED, STEPS, Steps, assert_listed};
 use crate::support::{Body, Family, Forked, asleep, fork, member, say, spawn, until};
 use crate::walk::{BOUND, soon};
 
@@ -110,11 +110,11 @@ fn lock_at_every_point(family: &str) {
     let locks = set_up(family);
     for_all(locks, 0..NESTED.len(), |steps| {
         let [points, _] = run(EACH, NEVER, || steps(locks));
-        assert_eq!(walk_robust_list(), 0);
+        assert_listed(0);
         // What one handler spoils, the next may mend: so, one at a time.
         for point in 0..points {
             run(point, NEVER, || steps(locks));
-            assert_eq!(walk_robust_list(), 0);
+            assert_listed(0);
         }
     });
     SEEN.lock().unwrap().iter().for_each(say);

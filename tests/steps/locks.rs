@@ -20,6 +20,11 @@ fn value(family: &str) -> Value {
     Value::open_or_create(&member(family, 0), [OLD as u32; 23]).unwrap()
 }
 
+/// Of the kind of which nobody is told.
+fn watched(family: &str) -> Value {
+    Value::options().lock_kind(LockKind::File).open_or_create(&member(family, 0), [OLD as u32; 23]).unwrap()
+}
+
 fn os_mutex(family: &str) -> Value {
     Value::options().lock_kind(LockKind::OsMutex).open_or_create(&member(family, 0), [OLD as u32; 23]).unwrap()
 }
@@ -129,6 +134,8 @@ pub const ROLES: &[(&str, Body)] = &[
         let value = value(family);
         armed(|| *value.lock().unwrap() = [NEW as u32; 23]);
     }),
+    ("keep a watched value", |family| stay(watched(family))),
+    ("hold a watched value", |family| stay(watched(family).lock().unwrap())),
     ("keep an os mutex", |family| stay(os_mutex(family))),
     ("change under an os mutex", |family| {
         let value = os_mutex(family);
@@ -193,6 +200,35 @@ fn nothing(_: &mut World) {}
 
 pub fn kept_value(world: &mut World) {
     world.keep("keep a value");
+}
+
+fn kept_watched(world: &mut World) {
+    world.keep("keep a watched value");
+}
+
+fn held_watched(world: &mut World) {
+    world.keep("keep a watched value");
+    world.hold("hold a watched value");
+}
+
+/// The holder leaves when the victim has become the one who watches for all.
+fn release_when_watched(world: &mut World) {
+    crate::support::until("the victim's watch", || is_watched(&world.family.member(0)).then_some(()));
+    release(world);
+}
+
+/// Another comes to wait, who relies on the victim; then the holder leaves.
+fn release_when_watched_before_a_waiter(world: &mut World) {
+    crate::support::until("the victim's watch", || is_watched(&world.family.member(0)).then_some(()));
+    value_waiter_behind(world);
+}
+
+/// Has somebody the watcher's byte? Told by the kernel's table: "1: OFDLCK ADVISORY WRITE -1 00:1a:47 4294967296 4294967296".
+fn is_watched(name: &str) -> bool {
+    const WATCH: &str = " 4294967296 4294967296";
+    let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path(name)).unwrap());
+    let table = std::fs::read_to_string("/proc/locks").unwrap();
+    table.lines().any(|line| line.contains(&format!(":{inode} ")) && line.ends_with(WATCH))
 }
 
 fn kept_os_mutex(world: &mut World) {
@@ -278,6 +314,11 @@ pub const CHANGE_LITTLE: Scenario = Scenario {
 pub const CHANGE_AFTER_WAIT: Scenario = of_value("change", held_value, release);
 pub const CHANGE_BEFORE_WAITER: Scenario = of_value("change", held_value, value_waiter_behind);
 pub const CHANGE_OVERTAKEN: Scenario = of_value("change, overtaken", kept_value, value_waiter_comes);
+/// Nobody is told of deaths.
+pub const CHANGE_WATCHED: Scenario = of_value("change", kept_watched, nothing);
+pub const CHANGE_AFTER_WATCHING: Scenario = of_value("change", held_watched, release_when_watched);
+pub const CHANGE_BEFORE_ONE_WHO_RELIES: Scenario =
+    of_value("change", held_watched, release_when_watched_before_a_waiter);
 /// A dead holder keeps the lock; nothing else hangs.
 pub const CHANGE_UNDER_OS_MUTEX: Scenario = Scenario {
     bystander: "os mutex looker",
@@ -318,6 +359,9 @@ pub const ALL: &[Scenario] = &[
     CHANGE_AFTER_WAIT,
     CHANGE_BEFORE_WAITER,
     CHANGE_OVERTAKEN,
+    CHANGE_WATCHED,
+    CHANGE_AFTER_WATCHING,
+    CHANGE_BEFORE_ONE_WHO_RELIES,
     CHANGE_UNDER_OS_MUTEX,
     WRITE,
     WRITE_BEFORE_WAITER,
@@ -338,8 +382,9 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// After one of these, the victim holds the lock, until one of those.
-pub const ACQUIRED: &[&str] = &["lock: acquired", "lock slowly: acquired"];
-pub const RELEASED: &[&str] = &["unlock: released", "unlock slowly: released", "wake: released"];
+pub const ACQUIRED: &[&str] = &["lock: acquired", "lock slowly: acquired", "watched lock: acquired"];
+pub const RELEASED: &[&str] =
+    &["unlock: released", "unlock slowly: released", "watched unlock: released", "wake: released"];
 
 /// Between these, elements may be half-changed.
 const CHANGING: &str = "changes: begun";

@@ -199,6 +199,9 @@ walks! {
     killed_while_changing_a_value_after_a_wait: locks::CHANGE_AFTER_WAIT;
     killed_while_changing_a_value_before_a_waiter: locks::CHANGE_BEFORE_WAITER;
     killed_while_somebody_begins_to_wait: locks::CHANGE_OVERTAKEN;
+    killed_while_changing_a_value_of_which_nobody_is_told: locks::CHANGE_WATCHED;
+    killed_while_changing_a_value_after_watching: locks::CHANGE_AFTER_WATCHING;
+    killed_while_changing_a_value_before_one_who_relies: locks::CHANGE_BEFORE_ONE_WHO_RELIES;
     killed_while_changing_a_value_under_an_os_mutex: locks::CHANGE_UNDER_OS_MUTEX;
     killed_while_writing_an_array: locks::WRITE;
     killed_while_writing_an_array_before_a_waiter: locks::WRITE_BEFORE_WAITER;

@@ -37,7 +37,19 @@ const KIND: &str = "ROBUST_SHM_TEST_LOCK_KIND";
 const NAME: &str = "ROBUST_SHM_TEST_NAME";
 
 /// The kinds of lock that there are here.
-pub const KINDS: [LockKind; 2] = [LockKind::Futex, LockKind::OsMutex];
+pub const KINDS: [LockKind; 3] = [LockKind::Futex, LockKind::File, LockKind::OsMutex];
+
+/// Whether there are robust lists here, and so the kernel reports the death of a thread that holds a lock of the default
+/// kind; else says that the test is skipped. There are none in an emulator, in some sandboxes (`tests/sandbox` is one),
+/// and with `--cfg robust_shm_unix`: the default is then `LockKind::File`.
+#[track_caller]
+pub fn has_robust_lists(why: &str) -> bool {
+    let are_there = LockKind::Futex.is_available();
+    if !are_there {
+        skip(Need::System, format!("robust lists: {why}"));
+    }
+    are_there
+}
 
 /// Makes a test of each kind of lock from what takes one: all but what needs to hear of the death of a holder.
 macro_rules! with_each_kind {
@@ -48,7 +60,14 @@ macro_rules! with_each_kind {
 
             #[test]
             fn futex() {
-                super::$name(LockKind::Futex);
+                if LockKind::Futex.is_available() {
+                    super::$name(LockKind::Futex);
+                } // else it is no kind that anybody gets
+            }
+
+            #[test]
+            fn file() {
+                super::$name(LockKind::File);
             }
 
             #[test]
@@ -442,9 +461,8 @@ fn all_wait(pid: u32) -> bool {
         // Not everywhere may it be read; then every sleep counts.
         let call = std::fs::read_to_string(task.join("syscall")).ok().filter(|call| !call.is_empty());
         const FUTEX_WAITV: libc::c_long = 449; // on all architectures
-        let is_futex = call.is_none_or(|call| {
-            [libc::SYS_futex, FUTEX_WAITV].iter().any(|number| call.starts_with(&format!("{number} ")))
-        });
+        let waits = if cfg!(robust_shm_unix) { [libc::SYS_clock_nanosleep; 2] } else { [libc::SYS_futex, FUTEX_WAITV] };
+        let is_futex = call.is_none_or(|call| waits.iter().any(|number| call.starts_with(&format!("{number} "))));
         is_futex && state.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
     })
 }

@@ -7,7 +7,7 @@ use std::mem::{MaybeUninit, size_of};
 use std::os::unix::fs::FileExt;
 use std::ptr;
 
-use robust_shm::{LockError, LockGuard, SharedLock};
+use robust_shm::{LockError, LockGuard, LockKind, SharedLock};
 
 use crate::support::{member, path};
 
@@ -239,6 +239,14 @@ impl<const N: usize> RobustMutexes<N> {
 
 fn check(errno: libc::c_int) {
     assert_eq!(errno, 0, "{}", std::io::Error::from_raw_os_error(errno));
+}
+
+/// Is so much in the thread's list? Where our locks are in none, that is not asked.
+#[track_caller]
+pub(crate) fn assert_listed(count: usize) {
+    if LockKind::Futex.is_available() {
+        assert_eq!(walk_robust_list(), count);
+    }
 }
 
 /// Walks this thread's list of held locks, asserts that each node is where its neighbour says and belongs to a lock that

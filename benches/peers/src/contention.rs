@@ -7,7 +7,9 @@ use std::time::Duration;
 use robust_shm::SharedValue;
 
 use crate::effort::Effort;
-use crate::peers::{NumberBesideLock, NumberBesideOsMutex, Peer, PthreadRobust, PthreadShared, RawSync, step_ns, work};
+use crate::peers::{
+    NumberBesideFile, NumberBesideLock, NumberBesideOsMutex, Peer, PthreadRobust, PthreadShared, RawSync, step_ns, work,
+};
 use crate::report::{Bar, Limit, Part, Row, median};
 use crate::starvation::Random;
 use crate::sys;
@@ -68,10 +70,11 @@ fn contender<P: Peer>() -> Contender {
     Contender { who: P::WHO, run: contend::<P>, once: visit::<P> }
 }
 
-fn contenders() -> [Contender; 6] {
+fn contenders() -> [Contender; 7] {
     [
         contender::<NumberBesideLock>(),
         contender::<SharedValue<u64>>(),
+        contender::<NumberBesideFile>(),
         contender::<NumberBesideOsMutex>(),
         contender::<PthreadShared>(),
         contender::<PthreadRobust>(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use robust_shm::SharedValue;
 
 use crate::effort::Effort;
-use crate::peers::{Flock, NumberBesideLock, OfdByte, Peer, PthreadRobust};
+use crate::peers::{Flock, NumberBesideFile, NumberBesideLock, OfdByte, Peer, PthreadRobust};
 use crate::report::{Bar, Limit, Part, Row, median};
 use crate::sys::{self, Child, Shared};
 
@@ -24,10 +24,11 @@ fn contender<P: Peer>() -> Contender {
     Contender { who: P::WHO, kill: kill::<P>, kill_woken: kill_woken::<P> }
 }
 
-fn contenders() -> [Contender; 5] {
+fn contenders() -> [Contender; 6] {
     [
         contender::<NumberBesideLock>(),
         contender::<SharedValue<u64>>(),
+        contender::<NumberBesideFile>(),
         contender::<PthreadRobust>(),
         contender::<Flock>(),
         contender::<OfdByte>(),
@@ -50,6 +51,10 @@ pub fn measure(effort: Effort) -> Part {
         for ours in [NumberBesideLock::WHO, SharedValue::<u64>::WHO] {
             part.bar(case, ours, PthreadRobust::WHO, Limit::AtMost(1.1));
         }
+    }
+    for row in part.rows.iter().filter(|row| row.who == NumberBesideFile::WHO) {
+        let what = format!("{}: {}, µs", row.case, row.who);
+        part.bars.push(Bar { what, figure: row.median(), limit: Limit::AtMost(5_000.0) });
     }
     if effort.wants(WOKEN) {
         part.rows.extend(woken_rows(effort));
@@ -88,8 +93,8 @@ fn rows(case: &str, waiter_core: usize, effort: Effort) -> Vec<Row> {
 }
 
 fn woken_rows(effort: Effort) -> Vec<Row> {
-    let [lock, value, robust, ..] = contenders(); // the kernel hands its own locks over itself
-    let contenders = [lock, value, robust];
+    let [lock, value, file, robust, ..] = contenders(); // the kernel hands its own locks over itself
+    let contenders = [lock, value, file, robust];
     let mut rounds = vec![Vec::new(); contenders.len()];
     for _ in 0..effort.rounds(WOKEN_ROUNDS) {
         for (which, contender) in contenders.iter().enumerate() {

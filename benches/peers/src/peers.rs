@@ -90,17 +90,24 @@ impl Peer for SharedValue<u64> {
 }
 
 /// [`SharedLock`] guards a number that is elsewhere, with the default kind of lock.
-pub type NumberBesideLock = NumberBeside<false>;
+pub type NumberBesideLock = NumberBeside<FUTEX>;
+/// The same with [`LockKind::File`].
+pub type NumberBesideFile = NumberBeside<FILE>;
 /// The same with [`LockKind::OsMutex`].
-pub type NumberBesideOsMutex = NumberBeside<true>;
+pub type NumberBesideOsMutex = NumberBeside<OS_MUTEX>;
 
-pub struct NumberBeside<const OS_MUTEX: bool> {
+const FUTEX: usize = 0;
+const FILE: usize = 1;
+const OS_MUTEX: usize = 2;
+const KINDS: [LockKind; 3] = [LockKind::Futex, LockKind::File, LockKind::OsMutex];
+
+pub struct NumberBeside<const KIND: usize> {
     pub lock: SharedLock,
     room: Room<()>,
 }
 
-impl<const OS_MUTEX: bool> Peer for NumberBeside<OS_MUTEX> {
-    const WHO: &str = if OS_MUTEX { "SharedLock, OsMutex" } else { "SharedLock" };
+impl<const KIND: usize> Peer for NumberBeside<KIND> {
+    const WHO: &str = ["SharedLock", "SharedLock, File", "SharedLock, OsMutex"][KIND];
     type Guard<'a> = LockGuard<'a>;
 
     #[inline]
@@ -113,8 +120,7 @@ impl<const OS_MUTEX: bool> Peer for NumberBeside<OS_MUTEX> {
     }
 
     fn create() -> Self {
-        let kind = if OS_MUTEX { LockKind::OsMutex } else { LockKind::Futex };
-        let lock = SharedLock::options().lock_kind(kind).create(&unique_name("peers")).expect("a new name");
+        let lock = SharedLock::options().lock_kind(KINDS[KIND]).create(&unique_name("peers")).expect("a new name");
         Self { lock, room: Room::new() }
     }
 

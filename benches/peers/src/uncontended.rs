@@ -48,6 +48,9 @@ pub fn measure(effort: Effort) -> Part {
     let value = SharedValue::create(&unique_name("peers"), 0u64).expect("a new name");
     let array = SharedArray::<u64, 8>::create(&unique_name("peers")).expect("a new name");
     let lock = SharedLock::create(&unique_name("peers")).expect("a new name");
+    let kind = LockKind::File;
+    let file_value = SharedValue::options().lock_kind(kind).create(&unique_name("peers"), 0u64).expect("a new name");
+    let file_lock = SharedLock::options().lock_kind(kind).create(&unique_name("peers")).expect("a new name");
     let kind = LockKind::OsMutex;
     let os_value = SharedValue::options().lock_kind(kind).create(&unique_name("peers"), 0u64).expect("a new name");
     let os_lock = SharedLock::options().lock_kind(kind).create(&unique_name("peers")).expect("a new name");
@@ -60,6 +63,7 @@ pub fn measure(effort: Effort) -> Part {
 
     let mut field = Field(Vec::new());
     field.add(ADD, "SharedValue<u64>", || *black_box(&value).lock().unwrap() += 1);
+    field.add(ADD, "SharedValue<u64>, File", || *black_box(&file_value).lock().unwrap() += 1);
     field.add(ADD, "SharedValue<u64>, OsMutex", || *black_box(&os_value).lock().unwrap() += 1);
     field.add(ADD, "SharedArray<u64, 8>", || black_box(&array).lock().unwrap()[0] += 1);
     field.add(ADD, STD, || *black_box(&std).lock().unwrap() += 1);
@@ -77,6 +81,7 @@ pub fn measure(effort: Effort) -> Part {
     field.add(ADD, FLOOR, || floor(black_box(&word)));
 
     field.add(LOCK, "SharedLock", || drop(black_box(&lock).lock().unwrap()));
+    field.add(LOCK, "SharedLock, File", || drop(black_box(&file_lock).lock().unwrap()));
     field.add(LOCK, "SharedLock, OsMutex", || drop(black_box(&os_lock).lock().unwrap()));
     field.add(LOCK, STD, || drop(black_box(&std).lock().unwrap()));
     field.add(LOCK, "parking_lot::Mutex (one process)", || drop(black_box(&parking_lot).lock()));

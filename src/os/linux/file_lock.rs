@@ -2,8 +2,8 @@
 //!
 //! `flock` (through `std::fs::File`) belongs to an open file description and decides who uses a segment and who is the
 //! last. Open file description locks (`fcntl`) never conflict with `flock`. One byte of them guards the removal of a
-//! name. The others are presence bytes, one for each user, because such locks can be asked for without taking one, which
-//! `flock` cannot.
+//! name, and one says who looks for deaths. The others are presence bytes, one for each user, because such locks can be
+//! asked for without taking one, which `flock` cannot.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -62,6 +62,9 @@ const NAME_GUARD: LockRange = LockRange { start: 0, len: 1 };
 /// The presence bytes: each user holds one of them, for writing. Its number is the user's slot: 32 bits, not 0.
 const PRESENCE: LockRange = LockRange { start: 1, len: u32::MAX as libc::off_t };
 
+/// Who looks for deaths for all who wait for the lock holds this one: see `sync/watch.rs`.
+const WATCH: LockRange = LockRange { start: 1 << 32, len: 1 };
+
 fn byte_of(slot: u32) -> LockRange {
     LockRange { start: slot.into(), len: 1 }
 }
@@ -103,6 +106,15 @@ pub(crate) fn try_mark(file: &File, slot: u32) -> io::Result<bool> {
 
 pub(crate) fn release_mark(file: &File, slot: u32) -> io::Result<()> {
     set_description_lock(file, libc::F_UNLCK, byte_of(slot))
+}
+
+/// Makes the description the one that watches, without waiting; `false` when another is.
+pub(crate) fn try_watch(file: &File) -> io::Result<bool> {
+    try_lock_range(file, WATCH)
+}
+
+pub(crate) fn stop_watching(file: &File) -> io::Result<()> {
+    set_description_lock(file, libc::F_UNLCK, WATCH)
 }
 
 /// Does another description have the presence byte of this slot? Takes no lock.

@@ -5,10 +5,12 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::descriptor::Descriptor;
 use super::file::{self, Status};
+use super::neighbours::{self, Neighbour};
 use super::{file_lock, generation, process};
 use crate::name::Name;
 
@@ -18,12 +20,17 @@ pub(crate) struct Seat {
     name: Name,
     /// The slot in the upper half, 0 if there is none yet; in the lower the fork generation in which that was known to be right.
     slot: AtomicU64,
+    /// Once others of this process are to know it.
+    known: OnceLock<Neighbour>,
+    /// The fork generation in which a thread watches by this description: which has one lock for all of them.
+    watches_in: AtomicU32,
 }
 
 impl Seat {
     /// Of a file that was opened by this name.
     pub(crate) fn new(file: File, status: Status, name: &Name) -> io::Result<Self> {
-        Ok(Self { file: Descriptor::new(file, status)?, name: name.clone(), slot: AtomicU64::new(0) })
+        let (slot, known, watches_in) = (AtomicU64::new(0), OnceLock::new(), AtomicU32::new(0));
+        Ok(Self { file: Descriptor::new(file, status)?, name: name.clone(), slot, known, watches_in })
     }
 
     #[inline(always)]
@@ -44,6 +51,40 @@ impl Seat {
 
     fn set(&self, slot: u32) {
         self.slot.store(u64::from(slot) << 32 | u64::from(generation::generation()), Ordering::Relaxed);
+        if let Some(known) = self.known.get() {
+            known.set(slot);
+        }
+    }
+
+    /// From now on, [`is_beside`](Self::is_beside) finds it.
+    pub(crate) fn make_known(&self) {
+        self.known.get_or_init(|| Neighbour::new(self.slot()));
+    }
+
+    /// Is this the slot of another seat of this process, that was made known?
+    pub(crate) fn is_beside(&self, slot: u32) -> bool {
+        neighbours::have(slot)
+    }
+
+    /// Becomes the one who watches, in the name of one thread; `false` if somebody does, or that cannot be found out.
+    pub(crate) fn try_watch(&self) -> bool {
+        let generation = generation::generation_if_numbered();
+        let found = self.watches_in.load(Ordering::Relaxed);
+        let is_first = found != generation
+            && self.watches_in.compare_exchange(found, generation, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let watches = is_first && self.file.get().is_some_and(|file| file_lock::try_watch(file).unwrap_or(false));
+        if is_first && !watches {
+            self.watches_in.store(0, Ordering::Relaxed);
+        }
+        watches
+    }
+
+    /// For the thread that watches.
+    pub(crate) fn stop_watching(&self) {
+        if let Some(file) = self.file.get() {
+            let _ = file_lock::stop_watching(file); // what fails here is found by those who look seldom
+        }
+        self.watches_in.store(0, Ordering::Relaxed);
     }
 
     /// Takes a slot that nobody has, and that does not stand for a dead holder either. `false`: a stranger seems to have all.

@@ -6,13 +6,14 @@ use std::io;
 use super::robust_list::{self, RobustList};
 use super::{generation, namespace};
 
-/// A thread that can hold robust futexes.
+/// A thread that can hold locks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Thread {
     /// What `gettid` returns: what stands in the lock word.
     pub(crate) tid: u32,
     /// The fork generation in which `tid` and the list are right.
     pub(crate) generation: u32,
+    /// [`RobustList::NONE`] for one who only takes locks that are in no list.
     pub(crate) list: RobustList,
 }
 
@@ -28,8 +29,10 @@ impl Thread {
 struct Cache {
     /// The fork generation in which the thread was looked up and the fast path is open to it.
     fast: Cell<u32>,
-    /// The fork generation in which the thread was looked up.
+    /// The fork generation in which the thread and its list were looked up.
     looked_up: Cell<u32>,
+    /// The fork generation in which its id was looked up.
+    has_id: Cell<u32>,
     tid: Cell<u32>,
     list: Cell<RobustList>,
 }
@@ -43,6 +46,7 @@ thread_local! {
         Cache {
             fast: Cell::new(NEVER),
             looked_up: Cell::new(NEVER),
+            has_id: Cell::new(NEVER),
             tid: Cell::new(0),
             list: Cell::new(RobustList::NONE),
         }
@@ -64,6 +68,34 @@ pub(crate) fn cached() -> Option<Thread> {
     CACHE.with(|cache| (generation == cache.looked_up.get()).then(|| cache.thread(generation)))
 }
 
+/// The calling thread without its list, if it has been looked up in this fork generation.
+#[inline]
+pub(crate) fn cached_without_list() -> Option<Thread> {
+    let generation = generation::generation_if_numbered();
+    CACHE.with(|cache| (generation == cache.has_id.get()).then(|| cache.without_list(generation)))
+}
+
+/// The calling thread without its list, of which there need be none.
+///
+/// # Errors
+///
+/// `Unsupported` in a child of a raw `clone`.
+pub(crate) fn without_list() -> io::Result<Thread> {
+    if let Some(thread) = cached_without_list() {
+        return Ok(thread);
+    }
+    CACHE.with(|cache| {
+        let generation = generation::generation();
+        if generation::is_raw_clone() {
+            return Err(unsupported(
+                "a child of a raw clone shares its parent's place among the users: use fork, or exec",
+            ));
+        }
+        cache.look_up_id(generation);
+        Ok(cache.without_list(generation))
+    })
+}
+
 /// The calling thread.
 ///
 /// # Errors
@@ -81,11 +113,27 @@ impl Cache {
     fn thread(&self, generation: u32) -> Thread {
         Thread { tid: self.tid.get(), generation, list: self.list.get() }
     }
+
+    #[inline(always)]
+    fn without_list(&self, generation: u32) -> Thread {
+        Thread { tid: self.tid.get(), generation, list: RobustList::NONE }
+    }
+
+    #[cold]
+    fn look_up_id(&self, generation: u32) {
+        // Past libc: glibc has the function since 2.30 only.
+        // SAFETY: takes nothing, cannot fail.
+        self.tid.set(unsafe { libc::syscall(libc::SYS_gettid) } as u32);
+        self.has_id.set(generation);
+    }
+}
+
+fn unsupported(message: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, message)
 }
 
 fn inherits_held_locks() -> io::Error {
-    let message = "a child of a raw clone inherits its parent's list of held locks: use fork, or exec";
-    io::Error::new(io::ErrorKind::Unsupported, message)
+    unsupported("a child of a raw clone inherits its parent's list of held locks: use fork, or exec")
 }
 
 #[cold]
@@ -100,15 +148,12 @@ fn look_up(cache: &Cache) -> io::Result<u32> {
     if is_early {
         robust_list::empty_inherited(inherited_list());
     }
-    // Past libc: glibc has the function since 2.30 only.
-    // SAFETY: takes nothing, cannot fail.
-    let tid = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
-    let list = robust_list::of_this_thread(tid)?;
+    cache.look_up_id(generation);
+    let list = robust_list::of_this_thread(cache.tid.get())?;
     if is_early && !list.is_idle() {
         return Err(inherits_held_locks()); // a raw clone, which another thread's fork has hidden
     }
     cache.list.set(list);
-    cache.tid.set(tid);
     cache.looked_up.set(generation);
     cache.fast.set(if namespace::is_at_home() { generation } else { NEVER });
     Ok(generation)

@@ -37,6 +37,11 @@ impl Deadline {
         Some(Self { seconds, nanos: nanos % NANOS_PER_SECOND })
     }
 
+    /// [`after`](Self::after), for one who looks again then. What no clock can say has come already, and costs a look.
+    pub(crate) fn soon(wait: Duration) -> Self {
+        Self::after(wait).unwrap_or_else(Self::now)
+    }
+
     /// The same point in time as an `Instant`, which on Linux counts on the same clock.
     pub(crate) fn at(instant: Instant) -> Option<Self> {
         Self::after(instant.saturating_duration_since(Instant::now()))

@@ -13,8 +13,36 @@ use crate::os::{kernel, namespace, thread};
 pub(crate) fn check_available(kind: LockKind) -> io::Result<()> {
     kernel::check()?;
     match kind {
-        LockKind::Futex => thread::current().map(drop),
-        LockKind::OsMutex => Ok(()),
+        LockKind::Futex => thread::current().map(drop).map_err(|error| {
+            let message = format!(
+                "{error}; LockKind::Futex needs that, and a segment that is created with LockKind::File does not"
+            );
+            io::Error::new(error.kind(), message)
+        }),
+        LockKind::File | LockKind::OsMutex => Ok(()),
+    }
+}
+
+impl LockKind {
+    /// Does this system have locks of this kind, so that a segment with such a lock can be created and opened here?
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::LockKind;
+    ///
+    /// assert!(LockKind::default().is_available());
+    /// ```
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        check_available(self).is_ok()
+    }
+}
+
+impl Default for LockKind {
+    /// What a creator gets who asks for none: `Futex` where that [is available](Self::is_available), else `File`.
+    fn default() -> Self {
+        if Self::Futex.is_available() { Self::Futex } else { Self::File }
     }
 }
 
@@ -23,6 +51,7 @@ pub(crate) fn new(kind: LockKind) -> io::Result<LockBytes> {
     check_available(kind)?;
     match kind {
         LockKind::Futex => Ok(LockLine::of_futex()),
+        LockKind::File => Ok([0; size_of::<LockBytes>()]),
         LockKind::OsMutex => os_mutex::new_line(),
     }
 }
@@ -36,7 +65,7 @@ pub(crate) fn names(line: &LockBytes, slot: u32) -> bool {
 /// is whoever it was kept for.
 pub(crate) fn after_all_users_left(kind: LockKind, line: &LockBytes, rule: Poison) -> io::Result<LockBytes> {
     match kind {
-        LockKind::Futex => Ok(robust_futex::after_all_users_left(line)),
+        LockKind::Futex | LockKind::File => Ok(robust_futex::after_all_users_left(line)),
         LockKind::OsMutex => os_mutex::after_all_users_left(line, rule),
     }
 }
@@ -89,6 +118,15 @@ impl LockState {
                 let owner_died =
                     word::says_owner_died(seen) && (used_in != SEVERAL_NAMESPACES || !is_present(word::high(seen)));
                 Self { holder, holder_here, poisoned: poisoned(owner_died) }
+            }
+            LockKind::File => {
+                let seen = robust_futex::word_in(line);
+                let holder = word::holder_in(seen);
+                // Nobody else may have asked.
+                let is_gone = holder.is_some() && !is_present(word::high(seen));
+                let holder = holder.filter(|_| !is_gone);
+                let holder_here = holder.filter(|_| used_in == namespace::pid_namespace());
+                Self { holder, holder_here, poisoned: poisoned(is_gone || word::says_owner_died(seen)) }
             }
             LockKind::OsMutex => {
                 let record = os_mutex::Record::in_bytes(line);

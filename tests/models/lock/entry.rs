@@ -6,9 +6,12 @@ use super::poison::Poison;
 use super::robust_futex::{self, Linked};
 use super::users::Users;
 use super::waiting::{Failure, Wait};
+use super::watched;
 use super::word::pair;
 use crate::layout::LockLine;
 use crate::memory::atomic::AtomicU64;
+use crate::options::LockKind;
+use crate::run::with;
 use crate::stubs::os::Deadline;
 use crate::stubs::os::seat::Seat;
 use crate::stubs::spin::SpinPolicy;
@@ -18,13 +21,19 @@ pub(crate) const fn subject(name: &'static str) -> Subject {
     Subject { name, enter, lock, unlock, token: |owner| super::reservation::Token::of(owner).bits() }
 }
 
+fn is_file() -> bool {
+    with(|run| run.world.file)
+}
+
 fn thread(me: Who) -> Thread {
-    Thread { tid: me.tid, generation: 1, list: RobustList::of(me.head) }
+    let list = if is_file() { RobustList::NONE } else { RobustList::of(me.head) };
+    Thread { tid: me.tid, generation: 1, list }
 }
 
 fn users(me: Who, namespace: &AtomicU64) -> Users {
+    let kind = if is_file() { LockKind::File } else { LockKind::Futex };
     // SAFETY: lives as long as the search.
-    unsafe { Users::new(Seat::of(me.slot).into(), namespace.into()) }
+    unsafe { Users::new(Seat::of(me.slot).into(), namespace.into(), kind) }
 }
 
 /// As when a segment is opened.
@@ -33,8 +42,13 @@ fn enter(me: Who, namespace: &AtomicU64) {
 }
 
 fn lock(line: &LockLine, namespace: &AtomicU64, me: Who, how: How) -> Outcome {
-    let thread = thread(me);
-    if robust_futex::lock_fast(line, pair(me.tid, me.slot), thread.list) {
+    let (thread, owner) = (thread(me), pair(me.tid, me.slot));
+    let is_fast = if is_file() {
+        watched::lock_fast(line, owner)
+    } else {
+        robust_futex::lock_fast(line, owner, thread.list)
+    };
+    if is_fast {
         return Outcome::Locked { alone: true };
     }
     let wait = match how {
@@ -42,7 +56,13 @@ fn lock(line: &LockLine, namespace: &AtomicU64, me: Who, how: How) -> Outcome {
         How::Until(deadline) => Wait::Until(Deadline(deadline)),
         How::Forever => Wait::Forever,
     };
-    match robust_futex::lock_slow(line, &thread, &users(me, namespace), wait, &SpinPolicy, Poison::OfHolders) {
+    let users = users(me, namespace);
+    let locked = if is_file() {
+        watched::lock_slow(line, &thread, &users, wait, &SpinPolicy, Poison::OfHolders).map(|()| Linked::Alone)
+    } else {
+        robust_futex::lock_slow(line, &thread, &users, wait, &SpinPolicy, Poison::OfHolders)
+    };
+    match locked {
         Ok(linked) => Outcome::Locked { alone: linked == Linked::Alone },
         Err(Failure::WouldBlock) => Outcome::WouldBlock,
         Err(Failure::TimedOut { .. }) => Outcome::TimedOut,
@@ -55,6 +75,12 @@ fn lock(line: &LockLine, namespace: &AtomicU64, me: Who, how: How) -> Outcome {
 /// The two ways in which guards release: `looks`: the word is looked at before the release itself.
 fn unlock(line: &LockLine, me: Who, alone: bool, looks: bool) {
     let (list, owner) = (thread(me).list, pair(me.tid, me.slot));
+    if is_file() {
+        if robust_futex::is_held_by(line, owner) {
+            watched::unlock(line, owner);
+        }
+        return;
+    }
     let is_simple = alone
         && if looks { robust_futex::is_held_alone(line, owner, list) } else { robust_futex::is_linked_alone(line, list) };
     if is_simple {

@@ -27,6 +27,9 @@ pub(crate) struct Sleeper {
 const KEPT: u64 = 1_000_000;
 /// The longest that a waiter waits before it looks at a death again.
 const DOUBT: u64 = 2_000_000;
+/// The longest that passes before somebody looks for a death, of which nobody is told: while nothing is lost, and else.
+const OFTEN: u64 = 2_000_000;
+const SELDOM: u64 = 128_000_000;
 
 impl Sleeper {
     pub(crate) fn thread(&self) -> usize {
@@ -147,11 +150,25 @@ pub(crate) fn interrupt(run: &mut Run, sleeper: usize) {
 
 pub(crate) fn kill_sleeper(run: &mut Run, sleeper: usize) {
     let sleeper = end_sleep(run, sleeper, "DIES asleep");
+    run.ghost.is_lossy |= run.world.file && run.watcher == Some(sleeper.thread);
     world::die(run, sleeper.thread, true);
+}
+
+/// It keeps what it has: its place in the queue, and the byte of the watcher. Its time is never up.
+pub(crate) fn stop_sleeper(run: &mut Run, sleeper: usize) {
+    let sleeper = &mut run.sleepers[sleeper];
+    sleeper.until = u64::MAX;
+    let thread = sleeper.thread;
+    run.threads[thread].is_stopped = true;
+    run.ghost.is_lossy = true;
+    run.say(|_| format!("-- T{}: is STOPPED asleep", thread + 1));
 }
 
 /// All who are alive sleep: is that right? Then the first timer ends a sleep.
 pub(crate) fn nobody_can_go_on(run: &mut Run) {
+    if run.world.file {
+        return somebody_looks(run);
+    }
     // Where deaths go unnoticed, there is the heartbeat.
     let all = if run.ghost.is_lossy { 0 } else { run.sleepers.len() };
     for i in 0..all {
@@ -181,6 +198,24 @@ pub(crate) fn nobody_can_go_on(run: &mut Run) {
     time_out(run, first);
 }
 
+/// Where nobody is told of deaths: does somebody look soon? What is lost with one who dies is found by those who look seldom.
+fn somebody_looks(run: &mut Run) {
+    run.sleepers.retain(|sleeper| !run.threads[sleeper.thread].is_stopped);
+    let Some(first) = (0..run.sleepers.len()).min_by_key(|i| run.sleepers[*i].until) else { return };
+    let soonest = run.sleepers.iter().map(|sleeper| sleeper.until - sleeper.since).min().expect("as above");
+    let most = if run.ghost.is_lossy { SELDOM } else { OFTEN };
+    if soonest > most {
+        run.fail(format!("SLOW: nobody looks for {} ms", soonest / 1_000_000));
+        return;
+    }
+    let holders = |run: &Run, i: usize| run.names(0, i) && run.threads[i].state == State::Asleep;
+    if (0..run.threads.len()).any(|i| holders(run, i)) {
+        run.fail("DEADLOCK: the holder sleeps".to_owned());
+        return;
+    }
+    time_out(run, first);
+}
+
 /// A system call that tells whether a thread exists. "No" comes after all that it did.
 pub(crate) fn thread_exists(tid: u32) -> bool {
     step();
@@ -202,6 +237,30 @@ pub(crate) fn is_free(slot: u32) -> bool {
     })
 }
 
+/// Takes the byte of the watcher, if nobody has it.
+pub(crate) fn try_watch() -> bool {
+    step();
+    with(|run| {
+        let is_free = run.watcher.is_none();
+        if is_free {
+            run.watcher = Some(run.current);
+        }
+        run.me().learns(u64::from(is_free));
+        run.say(|_| format!("wants to watch: {is_free}"));
+        is_free
+    })
+}
+
+pub(crate) fn stop_watching() {
+    step();
+    with(|run| {
+        if run.watcher == Some(run.current) {
+            run.watcher = None;
+        }
+        run.say(|_| "stops watching".to_owned());
+    });
+}
+
 /// Have all these threads ended? If so, all that they did is seen.
 fn has_ended(run: &mut Run, is_meant: impl Fn(&crate::run::Thread) -> bool) -> bool {
     let has_ended = !run.threads.iter().any(|thread| is_meant(thread) && thread.state != State::Gone);
@@ -219,7 +278,12 @@ fn has_ended(run: &mut Run, is_meant: impl Fn(&crate::run::Thread) -> bool) -> b
 /// The end of a thread of which the kernel does not walk the list.
 pub(crate) fn vanish(thread: usize) {
     step();
-    with(|run| run.threads[thread].state = State::Gone);
+    with(|run| {
+        run.threads[thread].state = State::Gone;
+        if run.watcher == Some(thread) {
+            run.watcher = None;
+        }
+    });
 }
 
 /// The end of a thread.

@@ -36,6 +36,15 @@ mod fault {
     pub(crate) use point;
 }
 
+#[allow(dead_code, reason = "the kinds of which the checker knows")]
+mod options {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum LockKind {
+        Futex,
+        File,
+    }
+}
+
 #[allow(dead_code, reason = "the real one")]
 mod layout {
     use std::cell::UnsafeCell;
@@ -131,6 +140,40 @@ fn worlds() -> Vec<World> {
             is_nesting: true,
             ..world("several_nested", 2, 1, Budget { handlers: 1, ..few(2) })
         },
+        World { file: true, ..world("file_two", 2, 2, Budget { deaths: 2, ..budget }) },
+        World { file: true, ..world("file_three", 3, 1, Budget { deaths: 1, ..few(3) }) },
+        World { file: true, ..world("file_deaths", 3, 1, Budget { deaths: 2, ..few(2) }) },
+        World { file: true, ..world("file_watch", 3, 1, Budget { deaths: 1, timeouts: 3, ..few(1) }) },
+        World { file: true, ..world("file_fair", 3, 2, Budget { deaths: 1, jumps: 1, ..few(2) }) },
+        World { file: true, all_forms: true, ..world("file_timed", 3, 1, Budget { deaths: 1, timeouts: 1, ..few(2) }) },
+        World {
+            file: true,
+            gives_up: true,
+            ..world("file_give_up", 4, 1, Budget { deaths: 1, timeouts: 3, ..few(1) })
+        },
+        World { file: true, ..world("file_stale", 3, 2, Budget { deaths: 1, stale: 2, ..few(2) }) },
+        World { file: true, several: true, ..world("file_several", 3, 1, Budget { deaths: 2, ..few(2) }) },
+        World {
+            file: true,
+            several: true,
+            shares: true,
+            ..world("file_threads", 3, 2, Budget { deaths: 1, ..few(2) })
+        },
+        World {
+            file: true,
+            several: true,
+            shares: true,
+            all_forms: true,
+            walks: 60_000,
+            ..world("file_walks", 5, 3, many)
+        },
+        World {
+            file: true,
+            several: true,
+            all_forms: true,
+            walks: 1_000_000,
+            ..world("file_long_walks", 5, 3, Budget { timeouts: 8, ..many })
+        },
         world("stale", 2, 2, Budget { stale: 2, ..budget }),
         world("stale_fair", 3, 2, Budget { jumps: 1, stale: 1, ..few(2) }),
     ]
@@ -188,6 +231,18 @@ holds! {
     namesakes_and_loads_that_are_late: "several_stale";
     namesakes_and_handlers: "several_nested";
     namesakes_by_chance: "several_walks";
+    nobody_is_told: "file_two";
+    nobody_is_told_of_three: "file_three";
+    nobody_is_told_of_two_deaths: "file_deaths";
+    one_watches_for_all: "file_watch";
+    one_watches_and_heirs_die: "file_fair";
+    one_watches_and_others_give_up: "file_timed";
+    #[ignore = "takes a minute"]
+    one_watches_and_another_gives_up: "file_give_up";
+    nobody_is_told_and_loads_are_late: "file_stale";
+    nobody_is_told_in_several_namespaces: "file_several";
+    nobody_is_told_of_processes_with_threads: "file_threads";
+    one_watches_by_chance: "file_walks";
     a_lock_among_others: "among_others";
     handlers_at_every_step_and_in_handlers_and_a_death: "nested";
     handlers_while_others_wait_and_a_death: "nested_wakes";
@@ -204,6 +259,8 @@ holds! {
     namesakes_two_rounds_and_two_deaths: "several_rounds";
     #[ignore = "takes minutes"]
     very_many_namesakes_by_chance: "several_long_walks";
+    #[ignore = "takes minutes"]
+    one_watches_for_very_many_by_chance: "file_long_walks";
     #[ignore = "takes minutes"]
     handlers_amid_a_wait: "nested_waits";
     #[ignore = "takes minutes"]

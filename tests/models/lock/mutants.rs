@@ -7,6 +7,8 @@ pub(crate) enum File {
     Word,
     RobustFutex,
     Waiting,
+    Watch,
+    Watched,
     Reservation,
     Poison,
     Users,
@@ -16,7 +18,7 @@ pub(crate) enum File {
     Proof,
 }
 
-use File::{Nested, Reservation, RobustFutex, RobustList, Users, Waiting};
+use File::{Nested, Reservation, RobustFutex, RobustList, Users, Waiting, Watch, Watched};
 
 #[derive(Debug)]
 pub(crate) struct Edit {
@@ -137,7 +139,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
 
     // Several PID namespaces.
     death_is_believed_without_the_byte in several: "EXCLUSION" {
-        Users: "(self.are_in_one_namespace() || self.is_absent(high(seen)))" => "true";
+        Users: "&& (self.are_watched || self.are_in_one_namespace() || self.is_absent(high(seen)))" => "";
     }
     own_byte_is_asked in several_threads: "EXCLUSION" {
         Users: "slot != self.seat.slot() && self.seat.is_free(slot)" => "self.seat.is_free(slot)";
@@ -153,13 +155,13 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
             "            return Err(Failure::TimedOut { holder: 0 });";
     }
     who_doubts_has_no_timer in several: "" {
-        Waiting: "        let until = soon(self.doubt);\n" => "        let until = soon(HEARTBEAT);\n";
+        Waiting: "        let until = Deadline::soon(self.doubt);\n" => "        let until = Deadline::soon(HEARTBEAT);\n";
     }
     namesakes_word_is_ones_own_death in several_unnoticed: "EXCLUSION" {
-        Waiting: "if self.users.are_in_one_namespace() && self.me.is_current() {" => "if true {";
+        Waiting: "if !self.users.are_watched() && self.users.are_in_one_namespace() && self.me.is_current() {" => "if true {";
     }
     ids_are_asked_across_namespaces in several_strangers: "EXCLUSION" {
-        Users: "closely && here && death::is_dead_thread(tid)" => "death::is_dead_thread(tid)";
+        Users: "closely && here && !self.are_watched && death::is_dead_thread(tid)" => "death::is_dead_thread(tid)";
     }
     flag_is_written_without_a_fence in several_stale: "EXCLUSION" {
         Users: "        fence(Ordering::SeqCst);\n" => "";
@@ -169,6 +171,48 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     }
     handler_lends_a_place_to_a_namesakes_lock in several_nested: "" {
         Nested: "if has_slot(node) { whole(node)" => "if false { whole(node)";
+    }
+
+    // Where nobody is told.
+    death_is_believed_without_asking in file_two: "EXCLUSION" {
+        Users: "slot != self.seat.slot() && self.seat.is_free(slot)" => "slot != self.seat.slot()";
+    }
+    own_byte_is_asked_where_nobody_is_told in file_threads: "EXCLUSION" {
+        Users: "slot != self.seat.slot() && self.seat.is_free(slot)" => "self.seat.is_free(slot)";
+    }
+    ids_are_asked_where_nobody_is_told in file_threads: "EXCLUSION" {
+        Users: "closely && here && !self.are_watched && death::is_dead_thread(tid)" => "death::is_dead_thread(tid)";
+    }
+    nobody_watches in file_watch: "SLOW" {
+        Watch: "if !self.is_watcher && users.try_watch() {" => "if false {";
+    }
+    watcher_sleeps_as_long_as_who_relies_on_him in file_watch: "SLOW" {
+        Watch: "let next = Deadline::soon(if self.is_watcher { OFTEN } else { self.relies_for });" =>
+            "let next = Deadline::soon(self.relies_for);";
+        Watch: "        if !self.is_watcher {\n            self.relies_for" => "        {\n            self.relies_for";
+    }
+    watch_is_not_handed_on in file_watch: "SLOW" {
+        Waiting: "if was_watcher || self.users" => "if self.users";
+    }
+    watcher_keeps_its_byte in file_watch: "SLOW" {
+        Watch: "            users.stop_watching();\n" => "";
+    }
+    watch_is_kept_by_who_gives_up in file_give_up: "SLOW" {
+        Waiting: "|| self.users.are_watched() && self.was_woken && !has_lock" => "";
+    }
+    who_waits_looks_at_the_heartbeat in file_two: "SLOW" {
+        Waiting: "self.watch.next_look(self.users)" => "Deadline::soon(HEARTBEAT)";
+    }
+    who_is_woken_does_not_look_for_a_death in file_two: "circles" {
+        Waiting: "return self.users.is_gone(holder, false);" => "return false;";
+    }
+    fast_acquisition_is_relaxed_where_nobody_is_told in file_two: "RACE" {
+        Watched: "compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed)" =>
+            "compare_exchange(0, owner, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    fast_release_is_relaxed_where_nobody_is_told in file_two: "RACE" {
+        Watched: "compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed)" =>
+            "compare_exchange(owner, 0, Ordering::Relaxed, Ordering::Relaxed)";
     }
 
     // Time.
@@ -208,7 +252,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
 
     // The reservation.
     who_is_kept_out_has_no_timer in fair: "LOST" {
-        Waiting: "self.sleep(WAITERS, LOCKER, end)?;" => "let _ = end; self.sleep(WAITERS, LOCKER, soon(HEARTBEAT))?;";
+        Waiting: "self.sleep(WAITERS, LOCKER, end)?;" => "let _ = end; self.sleep(WAITERS, LOCKER, Deadline::soon(HEARTBEAT))?;";
     }
     reservation_is_read_before_the_release in fair: "" {
         RobustFutex: "    let Some(free) = release_to_sleepers(line, owner) else { return };\n" =>

@@ -64,9 +64,11 @@ pub(crate) struct Thread {
     /// The first look at the clock after the last sleep.
     pub(crate) awake_at: Option<u64>,
     /// What it remembers of the time while it sleeps.
-    pub(crate) timers: [u64; 2],
+    pub(crate) timers: [u64; 3],
     /// Signal handlers that it is in.
     pub(crate) depth: usize,
+    /// For good, by SIGSTOP.
+    pub(crate) is_stopped: bool,
     yielder: *const Yielder<(), ()>,
 }
 
@@ -119,6 +121,8 @@ pub(crate) struct Run {
     pub(crate) fences: View,
     pub(crate) threads: Vec<Thread>,
     pub(crate) sleepers: Vec<Sleeper>,
+    /// Who has the byte of the one who looks for deaths.
+    pub(crate) watcher: Option<usize>,
     pub(crate) clock: u64,
     pub(crate) budget: Budget,
     pub(crate) ghost: Ghost,
@@ -240,6 +244,13 @@ pub(crate) fn private_step() {
         world::handle_signal();
     }
     if let Some(noticed) = with(Run::dies) {
+        if !noticed && with(|run| run.world.file) {
+            with(|run| {
+                run.say(|_| "is STOPPED".to_owned());
+                run.me().is_stopped = true;
+            });
+            return yield_now();
+        }
         with(|run| {
             run.say(|_| format!("DIES{}", if noticed { "" } else { " unnoticed" }));
             world::die(run, run.current, noticed);
@@ -289,6 +300,7 @@ impl Run {
             fences: View::default(),
             threads: Vec::new(),
             sleepers: Vec::new(),
+            watcher: None,
             clock: 0,
             budget: Budget::default(),
             ghost: Ghost::default(),
@@ -366,13 +378,15 @@ impl Run {
         if self.budget.deaths == 0 || !self.me().is_alive() || !self.ghost.may_die[self.current] {
             return None;
         }
-        let choice = self.choose_rarely(if self.world.unnoticed { 3 } else { 2 });
+        let is_holder = self.ghost.owner[0] == Some(self.current);
+        // Unnoticed; or stopped, which is the holder's own business.
+        let has_other = self.world.unnoticed || self.world.file && !is_holder;
+        let choice = self.choose_rarely(if has_other { 3 } else { 2 });
         if choice == 0 {
             return None;
         }
         self.budget.deaths -= 1;
-        let is_holder = self.ghost.owner[0] == Some(self.current);
-        self.ghost.is_lossy |= choice == 2 && !is_holder;
+        self.ghost.is_lossy |= choice == 2 && !is_holder || self.world.file && (!is_holder || self.me().seeks);
         Some(choice == 1)
     }
 
@@ -426,7 +440,8 @@ impl Run {
                 continue;
             }
             let sleepers = self.sleepers.len();
-            let rare = [self.budget.timeouts > 0, self.budget.signals > 0, self.budget.deaths > 0];
+            let may_die = self.budget.deaths > 0;
+            let rare = [self.budget.timeouts > 0, self.budget.signals > 0, may_die, may_die && self.world.file];
             let events = rare.iter().filter(|may| **may).count() * sleepers;
             let choice = self.choose_in_secret(count + events);
             if choice < count {
@@ -436,7 +451,10 @@ impl Run {
                 return Some(ready[choice]);
             }
             let (kind, sleeper) = ((choice - count) / sleepers, (choice - count) % sleepers);
-            let kind = (0..3).filter(|kind| rare[*kind]).nth(kind).expect("one of those");
+            if self.threads[self.sleepers[sleeper].thread()].is_stopped {
+                continue;
+            }
+            let kind = (0..rare.len()).filter(|kind| rare[*kind]).nth(kind).expect("one of those");
             match kind {
                 0 => {
                     self.budget.timeouts -= 1;
@@ -446,9 +464,13 @@ impl Run {
                     self.budget.signals -= 1;
                     kernel::interrupt(self, sleeper);
                 }
-                _ => {
+                2 => {
                     self.budget.deaths -= 1;
                     kernel::kill_sleeper(self, sleeper);
+                }
+                _ => {
+                    self.budget.deaths -= 1;
+                    kernel::stop_sleeper(self, sleeper);
                 }
             }
         }
@@ -461,6 +483,9 @@ impl Run {
     }
 
     fn may_run(&self, i: usize) -> bool {
+        if self.threads[i].is_stopped {
+            return false;
+        }
         match self.threads[i].state {
             // Threads are alike: so they begin in this order.
             State::Fresh => {
@@ -528,7 +553,7 @@ impl Run {
             State::Killed { noticed } => {
                 self.threads[i].state = State::Walked;
                 self.threads[i].history = 1 + u64::from(noticed);
-                if noticed { kernel::exit_walk } else { kernel::vanish }
+                if noticed && !self.world.file { kernel::exit_walk } else { kernel::vanish }
             }
             _ => return true,
         };
@@ -625,12 +650,14 @@ impl Run {
                 has_slept: false,
                 was_woken: false,
                 awake_at: None,
-                timers: [0; 2],
+                timers: [0; 3],
                 depth: 0,
+                is_stopped: false,
                 yielder: std::ptr::null(),
             });
         }
         self.sleepers.clear();
+        self.watcher = None;
         self.clock = 1_000_000_000;
         self.budget = self.world.budget;
         self.ghost = Ghost::default();
@@ -641,7 +668,7 @@ impl Run {
     }
 
     fn hash(&self, running: Option<usize>) -> u64 {
-        let mut hash = mixed(self.clock, 0);
+        let mut hash = mixed(self.clock, self.watcher.map_or(0, |watcher| watcher as u64 + 1));
         let budget = &self.budget;
         let preemptions = budget.preemptions.unwrap_or_default();
         let running = running.filter(|_| budget.preemptions.is_some()).map_or(0, |i| i as u8 + 1);
@@ -684,13 +711,13 @@ impl Run {
                 State::Walked => 5,
                 State::Gone => 6,
             };
-            hash = mixed(hash, state << 48 | (thread.depth as u64) << 32);
+            hash = mixed(hash, state << 48 | (thread.depth as u64) << 32 | u64::from(thread.is_stopped));
             hash = mixed(hash, thread.last_seen_alive);
             if thread.state == State::Gone {
                 continue;
             }
             hash = mixed(hash, thread.history);
-            hash = mixed(mixed(hash, thread.timers[0]), thread.timers[1]);
+            hash = thread.timers.into_iter().fold(hash, mixed);
             hash = mixed(
                 hash,
                 thread.awake_at.unwrap_or_default() << 2

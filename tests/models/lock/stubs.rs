@@ -101,13 +101,21 @@ pub(crate) mod os {
             let nanos = wait.as_nanos() as u64;
             Some(Self(with(|run| {
                 let deadline = run.clock + nanos;
+                let is_file = run.world.file;
+                let timers = &mut run.me().timers;
                 match wait {
-                    STARVED => run.me().timers[0] = deadline,
-                    HEARTBEAT => run.me().timers[1] = deadline,
+                    STARVED if timers[0] == 0 => timers[0] = deadline,
+                    HEARTBEAT => timers[1] = deadline,
+                    // Who watches or relies remembers until when, and for how long it did.
+                    _ if is_file => timers[1..].copy_from_slice(&[deadline, nanos]),
                     _ => {}
                 }
                 deadline
             })))
+        }
+
+        pub(crate) fn soon(wait: Duration) -> Self {
+            Self::after(wait).expect("no limit")
         }
 
         pub(crate) fn has_passed(self) -> bool {
@@ -185,6 +193,21 @@ pub(crate) mod os {
             /// As the kernel answers: the own description is in nobody's way.
             pub(crate) fn is_free(&self, slot: u32) -> bool {
                 slot == self.0 || kernel::is_free(slot)
+            }
+
+            pub(crate) fn make_known(&self) {}
+
+            /// Nobody has two handles.
+            pub(crate) fn is_beside(&self, _slot: u32) -> bool {
+                false
+            }
+
+            pub(crate) fn try_watch(&self) -> bool {
+                kernel::try_watch()
+            }
+
+            pub(crate) fn stop_watching(&self) {
+                kernel::stop_watching();
             }
 
             /// Everybody keeps his descriptors.

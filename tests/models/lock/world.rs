@@ -58,10 +58,14 @@ pub(crate) struct World {
     pub(crate) budget: Budget,
     /// Timed locks and `try_lock` as well.
     pub(crate) all_forms: bool,
+    /// The second thread waits for a millisecond at most.
+    pub(crate) gives_up: bool,
     /// Not all ways, but so many by chance.
     pub(crate) walks: usize,
     /// Deaths may go unnoticed by the kernel.
     pub(crate) unnoticed: bool,
+    /// The kind of lock of which nobody is told: `LockKind::File`.
+    pub(crate) file: bool,
     /// The second thread has the first one's id, and begins when that one is gone.
     pub(crate) namesakes: bool,
     /// Each process is in a PID namespace of its own, and their first threads have the same id. A process dies as a whole.
@@ -366,6 +370,7 @@ pub(crate) fn die(run: &mut Run, thread: usize, noticed: bool) {
             continue;
         }
         run.sleepers.retain(|sleeper| sleeper.thread() != i);
+        run.threads[i].is_stopped = false;
         run.threads[i].state =
             if run.threads[i].state == State::Fresh { State::Gone } else { State::Killed { noticed } };
         for line in 0..run.world.lines {
@@ -379,7 +384,7 @@ pub(crate) fn check_end(run: &mut Run) {
     for line in 0..run.world.lines {
         let word = run.last(line * Run::PLACES).value as u32;
         let poison = run.last(line * Run::PLACES + 3).value;
-        if word & TID != 0 && !run.world.unnoticed {
+        if word & TID != 0 && !run.world.unnoticed && !run.world.file {
             run.fail("the lock is held, and nobody is there".to_owned());
         }
         if run.ghost.died[line] && word & OWNER_DIED == 0 && word & TID == 0 && poison == 0 {
@@ -430,6 +435,7 @@ pub(crate) fn body(thread: usize) {
         for round in 0..world.rounds {
             begin_round(thread, round);
             let how = with(|run| match run.choose(if world.all_forms { 3 } else { 1 }) {
+                0 if world.gives_up && thread == 1 => How::Until(run.clock + 1_000_000),
                 0 => How::Forever,
                 1 => How::Until(run.clock + 1_000_000),
                 _ => How::Try,
@@ -449,7 +455,7 @@ fn begin_round(thread: usize, round: usize) {
         let me = run.me();
         me.round = round;
         me.history = round as u64;
-        me.timers = [0; 2];
+        me.timers = [0; 3];
         (me.seeks, me.has_slept, me.was_woken, me.awake_at) = (true, false, false, None);
     });
 }
@@ -550,6 +556,7 @@ fn operation(which: usize, how: How) -> Outcome {
         if let How::Until(deadline) = how {
             run.ghost.deadline[run.current] = Some(deadline);
         }
+        run.ghost.may_die[run.current] |= run.world.file;
         run.say(|_| format!("wants the lock: {how:?}"));
     });
     let outcome = (subject.lock)(line(which), namespace(which), me, how);
@@ -560,7 +567,7 @@ fn operation(which: usize, how: How) -> Outcome {
         if me.seeks {
             me.history = mixed(me.round as u64, u64::from(outcome == Outcome::Locked { alone: true }));
         }
-        me.timers = [0; 2];
+        me.timers = [0; 3];
         (me.seeks, me.has_slept, me.was_woken, me.awake_at) = (false, false, false, None);
     });
     match outcome {

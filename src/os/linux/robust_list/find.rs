@@ -8,6 +8,12 @@ use super::{FUTEX_OFFSET, Head, RobustList, came_by, proof, store};
 
 /// Finds the list of the calling thread, whose id is `tid`, and makes sure that it is as described above.
 pub(crate) fn of_this_thread(tid: u32) -> io::Result<RobustList> {
+    let registered = || {
+        registered().map_err(|error| {
+            let message = format!("the kernel does not tell this thread's robust list (get_robust_list: {error})");
+            io::Error::new(io::ErrorKind::Unsupported, message)
+        })
+    };
     let mut list = registered()?;
     if list.is_none() {
         // musl registers a thread's list when the thread first locks a robust mutex.
@@ -29,9 +35,7 @@ fn registered() -> io::Result<Option<RobustList>> {
     // SAFETY: both pointers are to locals of the types that the call writes (0 stands for the calling thread).
     let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
     if result != 0 {
-        let error = io::Error::last_os_error();
-        let message = format!("the kernel does not tell this thread's robust list (get_robust_list: {error})");
-        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        return Err(io::Error::last_os_error()); // without an allocation: forked children ask
     }
     if head.is_null() || len != size_of::<Head>() {
         return Ok(None);

@@ -1,0 +1,80 @@
+//! Sleeping on a word in shared memory where the system has no call for that: a bounded back-off.
+//!
+//! Nobody is woken. Who sleeps looks at the word by himself, soon and then less soon. So whoever releases the lock is told
+//! that there is nobody to wake, and the word loses the mark of sleepers; they set it again when they find the lock held.
+//! But those of a class of their own are as good as awake: what is kept for them must wait for them.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Deadline;
+
+/// In a lock word: somebody may sleep on it.
+pub(crate) const WAITERS: u32 = 1 << 31;
+/// The owner died.
+pub(crate) const OWNER_DIED: u32 = 1 << 30;
+/// The owner's thread id.
+pub(crate) const TID: u32 = OWNER_DIED - 1;
+
+/// The class that everybody belongs to.
+const ALL: u32 = 1;
+const SHORTEST: Duration = Duration::from_micros(50);
+const LONGEST: Duration = Duration::from_millis(1);
+/// For one of a class of his own: what is kept for him is not kept for long.
+const LONGEST_OF_FEW: Duration = Duration::from_micros(200);
+
+/// Sleeps, as one of these classes (a bit set), while the lower half of `word` is `expected`, or until `deadline`. Nobody is
+/// woken: so `false`.
+#[allow(clippy::unnecessary_wraps, reason = "as where there is a call")]
+pub(crate) fn wait(word: &AtomicU64, expected: u32, classes: u32, deadline: Deadline) -> io::Result<bool> {
+    let longest = if classes == ALL { LONGEST } else { LONGEST_OF_FEW };
+    // Relaxed, here and below: a hint. The caller looks at the word before it does anything.
+    doze_while(|| word.load(Ordering::Relaxed) as u32 == expected, longest, deadline);
+    Ok(false)
+}
+
+fn doze_while(is_same: impl Fn() -> bool, longest: Duration, deadline: Deadline) {
+    let mut pause = SHORTEST;
+    while is_same() {
+        let left = deadline.remaining();
+        if left.is_zero() {
+            return;
+        }
+        std::thread::sleep(pause.min(left));
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// Would wake one who sleeps. Is there one who is to be waited for?
+#[allow(clippy::unnecessary_wraps, reason = "as above")]
+pub(crate) fn wake_one(_word: &AtomicU64, classes: u32) -> io::Result<bool> {
+    Ok(classes != ALL)
+}
+
+/// [`wait`] on a word of 32 bits, in no class.
+#[allow(clippy::unnecessary_wraps, reason = "as above")]
+pub(crate) fn wait_on(word: &AtomicU32, expected: u32, deadline: Deadline) -> io::Result<bool> {
+    doze_while(|| word.load(Ordering::Relaxed) == expected, LONGEST, deadline);
+    Ok(false)
+}
+
+/// [`wake_one`] on a word of 32 bits, of any class.
+#[allow(clippy::unnecessary_wraps, reason = "as above")]
+pub(crate) fn wake_one_on(_word: &AtomicU32) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Can [`wait_for_any`] be called? There is no need: [`wait_on`] is as good.
+pub(crate) fn can_wait_for_many() -> bool {
+    false
+}
+
+/// Sleeps while `zero` is 0 and the lower half of each word is what stands beside it, as [`wait`].
+pub(crate) fn wait_for_any<'a>(
+    zero: &AtomicU32,
+    _words: impl Iterator<Item = (&'a AtomicU64, u32)>,
+    deadline: Deadline,
+) -> io::Result<bool> {
+    wait_on(zero, 0, deadline)
+}
