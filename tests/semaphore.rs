@@ -64,6 +64,9 @@ fn leak_in_a_thread(name: &str) {
 
 #[test]
 fn permits_are_counted_and_numbered() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("permits");
     let semaphore = SharedSemaphore::create(&name, 3).unwrap();
     assert_eq!((semaphore.permits(), semaphore.available()), (3, 3));
@@ -80,6 +83,9 @@ fn permits_are_counted_and_numbered() {
 
 #[test]
 fn a_thread_that_has_had_a_permit_gets_the_same_again() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("home");
     let semaphore = SharedSemaphore::create(&name, 127).unwrap();
     let first = semaphore.acquire().unwrap().index();
@@ -88,6 +94,9 @@ fn a_thread_that_has_had_a_permit_gets_the_same_again() {
 
 #[test]
 fn a_number_that_cannot_be_and_one_that_is_not() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("numbers");
     for number in [0, 128, usize::MAX] {
         for result in [SharedSemaphore::create(&name, number), SharedSemaphore::open_or_create(&name, number)] {
@@ -112,6 +121,9 @@ fn a_number_that_cannot_be_and_one_that_is_not() {
 
 #[test]
 fn time_that_is_up() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("timed");
     let semaphore = SharedSemaphore::create(&name, 1).unwrap();
     let holder = spawn("hold", &name);
@@ -126,6 +138,9 @@ fn time_that_is_up() {
 
 #[test]
 fn owned_permits_keep_their_handle() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("owned");
     let semaphore = Arc::new(SharedSemaphore::create(&name, 2).unwrap());
     let permit = semaphore.acquire_owned().unwrap();
@@ -138,6 +153,9 @@ fn owned_permits_keep_their_handle() {
 
 #[test]
 fn permits_of_the_killed_come_back_and_go_to_who_sleeps() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("killed");
     let semaphore = SharedSemaphore::create(&name, 3).unwrap();
     for _ in 0..20 {
@@ -165,6 +183,9 @@ fn permits_of_the_killed_come_back_and_go_to_who_sleeps() {
 
 #[test]
 fn a_permit_beside_a_lock_comes_back_too() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("beside");
     let lock_name = Scratch(format!("{}-lock", &*name));
     let lock = SharedLock::options().poison(false).create(&lock_name).unwrap();
@@ -181,6 +202,9 @@ fn a_permit_beside_a_lock_comes_back_too() {
 
 #[test]
 fn a_leaked_permit_comes_back_with_the_end_of_its_thread() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("leaked");
     let _semaphore = SharedSemaphore::create(&name, 2).unwrap();
     spawn("leak in a thread", &name).join();
@@ -188,6 +212,9 @@ fn a_leaked_permit_comes_back_with_the_end_of_its_thread() {
 
 #[test]
 fn what_is_leaked_with_its_handle_stays_taken() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("leak");
     let keeper = SharedSemaphore::create(&name, 2).unwrap();
     let leaked = SharedSemaphore::open(&name).unwrap();
@@ -200,6 +227,9 @@ fn what_is_leaked_with_its_handle_stays_taken() {
 /// The copy of a permit in a forked child is none.
 #[test]
 fn a_forked_child_gives_nothing_back() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("forked");
     let semaphore = SharedSemaphore::create(&name, 1).unwrap();
     let mut permit = Some(semaphore.acquire().unwrap());
@@ -217,6 +247,9 @@ fn a_forked_child_gives_nothing_back() {
 
 #[test]
 fn a_persistent_one_that_all_users_left_by_death_is_free_again() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("persistent");
     drop(SharedSemaphore::options().persistent(true).create(&name, 2).unwrap());
     let holder = spawn("hold two", &name);
@@ -231,6 +264,9 @@ fn a_persistent_one_that_all_users_left_by_death_is_free_again() {
 
 #[test]
 fn threads_of_one_handle_never_exceed_the_permits() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("threads");
     let semaphore = SharedSemaphore::create(&name, 2).unwrap();
     let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -305,6 +341,9 @@ fn work(family: &str) {
 /// `ROBUST_SHM_SEMAPHORE_KILLS=20000` is the long form.
 #[test]
 fn a_storm_of_kills_loses_and_doubles_no_permit_and_leaves_nobody_asleep() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     const WORKERS: usize = 6;
     let kills = std::env::var("ROBUST_SHM_SEMAPHORE_KILLS").map_or(200, |text| text.parse().unwrap());
     let family = Family::new("storm");
