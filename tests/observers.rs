@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use robust_shm::{LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans};
+use robust_shm::{LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans};
 use support::{Scratch, assert_error, exists, path, pause, play, ready_to_die, say, spawn, until};
 
 #[path = "support/seccomp.rs"]
@@ -76,7 +76,7 @@ fn an_observer_sees_what_a_user_sees() {
 #[test]
 fn values_of_every_size_and_lock_are_seen() {
     fn see<T: robust_shm::Shareable + PartialEq + std::fmt::Debug>(one: T, other: T) {
-        for kind in [LockKind::Futex, LockKind::OsMutex] {
+        for kind in support::KINDS.into_iter().filter(|kind| kind.is_available()) {
             let name = Scratch::new("sizes");
             let value = SharedValue::options().lock_kind(kind).create(&name, one).unwrap();
             let observer = SharedValue::<T>::observe(&name).unwrap();

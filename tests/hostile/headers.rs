@@ -34,7 +34,7 @@ fn every_damaged_header_field_has_its_own_message() {
         (24, vec![0; 8], "in 0 bytes"),
         (48, vec![4, 0, 0, 0], "kind 4 (an event), which needs a version"),
         (48, vec![5, 0, 0, 0], "kind 5 (a read-write lock), which needs a version"),
-        (48, vec![6, 0, 0, 0], "kind 6 (a semaphore), which needs a version"),
+        (48, vec![6, 0, 0, 0], "1 elements of 8 bytes for a Semaphore"),
         (48, vec![9, 0, 0, 0], "3: SharedLock), found kind 9;"),
         (52, vec![9, 0, 0, 0], "lock kind 9"),
         (56, vec![0xf0, 0, 0, 0], "flags"),

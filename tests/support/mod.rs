@@ -461,7 +461,8 @@ fn all_wait(pid: u32) -> bool {
         // Not everywhere may it be read; then every sleep counts.
         let call = std::fs::read_to_string(task.join("syscall")).ok().filter(|call| !call.is_empty());
         const FUTEX_WAITV: libc::c_long = 449; // on all architectures
-        let waits = if cfg!(robust_shm_unix) { [libc::SYS_clock_nanosleep; 2] } else { [libc::SYS_futex, FUTEX_WAITV] };
+        let dozes = if cfg!(robust_shm_unix) { libc::SYS_clock_nanosleep } else { libc::SYS_futex };
+        let waits = [libc::SYS_futex, FUTEX_WAITV, dozes];
         let is_futex = call.is_none_or(|call| waits.iter().any(|number| call.starts_with(&format!("{number} "))));
         is_futex && state.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
     })
