@@ -14,6 +14,7 @@ use std::sync::Arc;
 mod chain;
 mod lock;
 
+pub(crate) use lock::Awaited;
 pub use lock::LockError;
 
 /// The longest name in bytes. The C libraries' `shm_open` accepts a little less than the file system's 255.

@@ -41,7 +41,7 @@ pub use user::User;
 /// println!("uid {}", info.owner());
 /// assert_eq!(info.lock_kind(), LockKind::default());
 /// println!("held by thread {:?} of process {:?}", info.holder_thread(), info.holder_process());
-/// assert_eq!(info.commits(), None); // only values have them
+/// assert_eq!((info.commits(), info.is_set()), (None, None)); // only values have the one, only events the other
 /// assert!(info.has_poison() && !info.is_poisoned());
 /// assert!(!info.is_persistent() && !info.is_orphan());
 /// # drop(guard);
@@ -60,6 +60,7 @@ pub struct SegmentInfo {
     creator: u32,
     persistent: bool,
     commits: Option<u64>,
+    is_set: Option<bool>,
     has_poison: bool,
     poisoned: bool,
     holder_thread: Option<u32>,
@@ -92,7 +93,8 @@ impl SegmentInfo {
     }
 
     pub(crate) fn new(name: &str, found: Inspection) -> Self {
-        let Inspection { status, header, identity, lock_kind, lock, commits, available_permits, attached } = found;
+        let Inspection { status, header, identity, lock_kind, lock, commits, is_set, available_permits, attached } =
+            found;
         let shape = identity.shape;
         let poison_rule = Poison::of(shape.kind, header.poisons());
         Self {
@@ -108,6 +110,7 @@ impl SegmentInfo {
             persistent: header.persistent(),
             commits: (shape.kind.body() == Body::CommitCell).then_some(commits),
             available_permits: (shape.kind.body() == Body::Permits).then_some(available_permits),
+            is_set,
             has_poison: poison_rule != Poison::Never,
             poisoned: lock.poisoned,
             holder_thread: lock.holder,
@@ -122,13 +125,13 @@ impl SegmentInfo {
         &self.name
     }
 
-    /// `"SharedValue"`, `"SharedArray"` or `"SharedLock"`. A [`SharedSlice`](crate::SharedSlice) is an array, too.
+    /// `"SharedValue"`, `"SharedArray"`, `"SharedLock"` or `"SharedEvent"`. A [`SharedSlice`](crate::SharedSlice) is an array, too.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.shape.kind.name()
     }
 
-    /// The name of the value's or the elements' type without module paths, or the `type_tag`; of a lock, `()`.
+    /// The name of the value's or the elements' type without module paths, or the `type_tag`; of a lock or an event, `()`.
     #[must_use]
     pub fn type_name(&self) -> &str {
         &self.type_name.text
@@ -146,7 +149,7 @@ impl SegmentInfo {
         self.shape.elem_size
     }
 
-    /// How many elements there are: 1 for a value, 0 for a lock.
+    /// How many elements there are: 1 for a value, 0 for a lock or an event.
     #[must_use]
     pub fn length(&self) -> u64 {
         match self.shape.kind.body() {
@@ -191,7 +194,7 @@ impl SegmentInfo {
         self.persistent
     }
 
-    /// How many commits a value has seen; `None` for arrays and locks.
+    /// How many commits a value has seen; `None` for all but values.
     #[must_use]
     pub fn commits(&self) -> Option<u64> {
         self.commits
@@ -209,7 +212,13 @@ impl SegmentInfo {
         self.available_permits
     }
 
-    /// Whether the segment is poisoned when a holder dies or panics. Values never are, and arrays and locks are not
+    /// Whether an event is set; `None` for all but events.
+    #[must_use]
+    pub fn is_set(&self) -> Option<bool> {
+        self.is_set
+    }
+
+    /// Whether the segment is poisoned when a holder dies or panics. Only arrays and locks are, and these are not
     /// when they were created with [`poison(false)`](crate::Options::poison).
     #[must_use]
     pub fn has_poison(&self) -> bool {
@@ -268,6 +277,7 @@ impl fmt::Debug for SegmentInfo {
             .field("is_persistent", &self.is_persistent())
             .field("commits", &self.commits())
             .field("available_permits", &self.available_permits())
+            .field("is_set", &self.is_set())
             .field("is_poisoned", &self.is_poisoned())
             .field("holder_thread", &self.holder_thread())
             .field("holder_process", &self.holder_process())
@@ -299,6 +309,8 @@ impl fmt::Display for SegmentInfo {
         }
         let without_poison = self.shape.kind.poison() != Poison::Never && !self.has_poison;
         for (is, word) in [
+            (self.is_set == Some(true), "set"),
+            (self.is_set == Some(false), "not set"),
             (self.persistent, "persistent"),
             (without_poison, "without poison"),
             (self.poisoned, "poisoned"),

@@ -9,8 +9,20 @@ pub(crate) enum Kind {
     Value = 1,
     Array = 2,
     Lock = 3,
+    Event = 4,
     /// `SharedSemaphore`
     Semaphore = 6,
+}
+
+/// What the word in the lock line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// Who holds the lock: `sync/robust_futex.rs`.
+    Holder,
+    /// Whether the event is set: `sync/event.rs`. Nobody holds it.
+    Event,
+    /// How often the bell was rung: `sync/permits.rs`. Nobody holds it.
+    Bell,
 }
 
 /// What stands behind the lock line and the wait line. How large that is, and where in it the data begin, is computed in
@@ -41,6 +53,7 @@ struct Row {
     kind: Kind,
     /// As the type is called, and as the messages call it.
     name: &'static str,
+    word: Word,
     body: Body,
     /// If the creator does not do without.
     poison: Poison,
@@ -57,10 +70,11 @@ struct Row {
 /// The face of arrays whose length is not part of the type.
 const SLICE: &str = "SharedSlice";
 
-const TABLE: [Row; 4] = [
+const TABLE: [Row; 5] = [
     Row {
         kind: Kind::Value,
         name: "SharedValue",
+        word: Word::Holder,
         body: Body::CommitCell,
         poison: Poison::Never,
         repair: "",
@@ -71,6 +85,7 @@ const TABLE: [Row; 4] = [
     Row {
         kind: Kind::Array,
         name: "SharedArray",
+        word: Word::Holder,
         body: Body::Elements,
         poison: Poison::OfWriters,
         repair: "while it could change the elements; check and repair them under lock_recover, or under lock_ignoring_poison and recover of the guard, or replace them all with copy_from_slice",
@@ -81,6 +96,7 @@ const TABLE: [Row; 4] = [
     Row {
         kind: Kind::Lock,
         name: "SharedLock",
+        word: Word::Holder,
         body: Body::Nothing,
         poison: Poison::OfHolders,
         repair: "while it held it, so that what it guards may be half-changed; check and repair that under lock_recover, or under lock_ignoring_poison and recover of the guard; a lock that guards nothing is made with options().poison(false)",
@@ -89,8 +105,20 @@ const TABLE: [Row; 4] = [
         measured: "",
     },
     Row {
+        kind: Kind::Event,
+        name: "SharedEvent",
+        word: Word::Event,
+        body: Body::Nothing,
+        poison: Poison::Never,
+        repair: "",
+        is_plausible: |shape| shape.len == Some(0) && shape.elem_size == 0,
+        arguments: |_, _, _| Ok(()),
+        measured: "",
+    },
+    Row {
         kind: Kind::Semaphore,
         name: "SharedSemaphore",
+        word: Word::Bell,
         body: Body::Permits,
         poison: Poison::Never,
         repair: "",
@@ -101,7 +129,7 @@ const TABLE: [Row; 4] = [
 ];
 
 /// Numbers that are given to kinds to come, and what these will be.
-const TO_COME: [(u32, &str); 2] = [(4, "an event"), (5, "a read-write lock")];
+const TO_COME: [(u32, &str); 1] = [(5, "a read-write lock")];
 
 /// The kinds that there are, with their numbers.
 pub(crate) fn known() -> String {
@@ -133,6 +161,10 @@ impl Kind {
 
     pub(crate) const fn name(self) -> &'static str {
         self.row().name
+    }
+
+    pub(crate) const fn word(self) -> Word {
+        self.row().word
     }
 
     pub(crate) const fn body(self) -> Body {

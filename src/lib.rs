@@ -16,6 +16,7 @@
 //! * [`SharedSlice<T>`]: the same, with a length that is chosen at run time, and that openers read from the segment.
 //! * [`SharedLock`]: a lock for anything else.
 //! * [`SharedSemaphore`]: so many at once; permits come back from the killed.
+//! * [`SharedEvent`]: one says that something has happened, and any number **wait** until it has.
 //!
 //! Structs of your own need a derive, and no padding: see [`Shareable`] and [`Element`].
 //!
@@ -44,6 +45,7 @@
 mod array;
 mod elements;
 mod error;
+mod event;
 mod face;
 mod fault;
 pub mod guide;
@@ -69,6 +71,7 @@ pub use array::{ArrayGuard, SharedArray};
 pub use bytemuck;
 pub use elements::Element;
 pub use error::{Error, LockError};
+pub use event::SharedEvent;
 #[cfg(robust_shm_fault)]
 #[doc(hidden)]
 pub use fault::{declared_points, watch_points};

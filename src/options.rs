@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use crate::kind::{Kind, Word};
+
 /// How a segment's lock works. The creator chooses, the segment records it, openers follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -55,6 +57,11 @@ impl LockKind {
 
     pub(crate) fn from_stored(number: u32) -> Option<Self> {
         [Self::Futex, Self::File, Self::OsMutex].into_iter().find(|kind| kind.stored() == number)
+    }
+
+    /// Can a segment of this kind have it? The C library's mutex says who holds it, and nothing else.
+    pub(crate) fn serves(self, kind: Kind) -> bool {
+        kind.word() == Word::Holder || !self.is_the_c_librarys()
     }
 
     /// Is the lock made by the C library, and so of use only to programs that have the same one?

@@ -91,7 +91,7 @@ pub use removal::{remove, remove_orphans};
 
 use mapping::Mapping;
 
-/// What a segment holds, as a type: [`ValueOf`], [`ElementsOf`], [`LockOnly`] or [`PermitsOnly`].
+/// What a segment holds, as a type: [`ValueOf`], [`ElementsOf`], [`LockOnly`], [`EventOnly`] or [`PermitsOnly`].
 pub(crate) trait Contents {
     /// As far as the type says it: the length may be left open.
     const SHAPE: Shape;
@@ -132,6 +132,9 @@ pub(crate) struct ValueOf<T>(PhantomData<T>);
 
 /// The lock alone.
 pub(crate) struct LockOnly;
+
+/// An event alone.
+pub(crate) struct EventOnly;
 
 /// A segment that was created or opened with the contents `C`.
 pub(crate) struct Segment<C> {

@@ -16,7 +16,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("os", &["os"]),
     ("sync", &["sync"]),
     ("segment", &["segment"]),
-    ("faces", &["array", "elements", "face", "info", "lock", "observer", "semaphore", "slice", "value"]),
+    ("faces", &["array", "elements", "event", "face", "info", "lock", "observer", "semaphore", "slice", "value"]),
     ("root", &["", "guide"]),
 ];
 

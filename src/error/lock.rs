@@ -22,17 +22,20 @@ pub enum LockError {
         name: Arc<str>,
     },
 
-    /// The lock stayed held until the deadline.
-    #[error("lock of segment {name:?} timed out: it was still {}", Holder { thread: *holder, process: *process })]
+    /// The lock stayed held, or the event was not set, until the deadline.
+    #[error("{awaited} of segment {name:?} timed out: it was still {}", State { awaited: *awaited, thread: *holder, process: *process })]
     #[non_exhaustive]
     TimedOut {
         /// The segment.
         name: Arc<str>,
         /// The thread id (`gettid`) of the holder when the time was up; `None` if there was none, because the lock had
-        /// just come free and was kept for a moment for another waiter, or if it could not be told.
+        /// just come free and was kept for a moment for another waiter, or if it could not be told; and of an event,
+        /// which nobody holds.
         holder: Option<u32>,
         /// The id of the process that the thread belongs to, if it could be told.
         process: Option<u32>,
+        #[doc(hidden)]
+        awaited: Awaited,
     },
 
     /// The thread that asks for the lock is the one that holds it.
@@ -130,14 +133,35 @@ impl fmt::Debug for LockError {
     }
 }
 
-/// Who had the lock, and what to do.
-struct Holder {
+/// What was waited for.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    Lock,
+    Event,
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lock => "lock",
+            Self::Event => "event",
+        })
+    }
+}
+
+/// How it was when the time was up, and what to do.
+struct State {
+    awaited: Awaited,
     thread: Option<u32>,
     process: Option<u32>,
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.awaited == Awaited::Event {
+            return f.write_str("not set; try again, or see whether the program that sets it is running");
+        }
         match (self.thread, self.process) {
             (Some(thread), Some(process)) if thread == process => {
                 write!(f, "held by process {process}; try again, or see what that is doing")

@@ -203,6 +203,10 @@ impl Header {
             let found = format!("a damaged header with C library {} for lock kind {lock_kind:?}", header.c_library);
             return Err(not_a_segment(name, found));
         }
+        if !lock_kind.serves(identity.shape.kind) {
+            let found = format!("a damaged header with lock kind {lock_kind:?} for a {}", identity.shape.kind.name());
+            return Err(not_a_segment(name, found));
+        }
         if file_len < header.total_len {
             return Err(truncated(name, header.total_len, file_len));
         }
@@ -273,7 +277,7 @@ impl Header {
             return Err(unsupported(name, "flags that this build knows (1, 2, 4)", format!("flags {:#x}", self.flags)));
         }
         if kind.poison() == Poison::Never && !self.poisons() {
-            return Err(damaged("a value that is not to be poisoned, which none ever is".to_owned()));
+            return Err(damaged(format!("a {} that is not to be poisoned, which none ever is", kind.name())));
         }
         self.check_unused(name)?;
         if !self.elem_align.is_power_of_two() || self.elem_align > PAGE as u64 {

@@ -59,7 +59,7 @@
 //!
 //! | file | offers | and promises |
 //! |---|---|---|
-//! | `futex` | `wait`, `wake_one`, `wake_one_at` | sleeping on a word in shared memory while its lower half holds a value; a wake-up is consumed by one sleeper. Or nobody is woken, and all who sleep look by themselves |
+//! | `futex` | `wait`, `wake_one`, `wake_one_at`, `wake_all` | sleeping on a word in shared memory while its lower half holds a value; a wake-up is consumed by one sleeper. Or nobody is woken, and all who sleep look by themselves |
 //! | `robust_list` | `RobustList` | if a thread has one: the kernel marks the words of all locks in the list, and of the pending one, when the thread dies |
 //! | `pthread` | `try_lock`, `lock_until` | the system's own mutex, which is not told of deaths |
 #![allow(unsafe_code)]

@@ -7,6 +7,7 @@ use super::found::{self, Found, ValidHeader, os_error};
 use super::permit_lines::PermitLines;
 use crate::error::Error;
 use crate::identity::Identity;
+use crate::kind::Word;
 use crate::layout::{BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET, LockBytes};
 use crate::name::Name;
 use crate::options::LockKind;
@@ -23,6 +24,8 @@ pub(crate) struct Inspection {
     pub(crate) lock_kind: LockKind,
     pub(crate) lock: LockState,
     pub(crate) commits: u64,
+    /// Of an event.
+    pub(crate) is_set: Option<bool>,
     /// Of a semaphore, how many permits nobody has.
     pub(crate) available_permits: usize,
     /// How many handles there are.
@@ -66,16 +69,23 @@ fn look(
     file::read_at(file, &mut start, 0).map_err(|error| os_error(name, "could not read the segment", error))?;
     let commits = BODY_OFFSET + offset_of!(CommitLine, commits);
     let line = std::array::from_fn(|i| start[LOCK_OFFSET + i]);
-    let rule = Poison::of(identity.shape.kind, header.poisons());
+    let kind = identity.shape.kind;
+    let rule = Poison::of(kind, header.poisons());
+    let is_present = |slot| own == Some(slot) || file_lock::is_present(file, slot).unwrap_or(true);
+    let (lock, is_set) = match kind.word() {
+        Word::Holder => (LockState::of(lock_kind, &line, header.pid_namespace, rule, is_present), None),
+        Word::Event => (LockState::FREE, Some(mutex::is_set_in(&line))),
+        Word::Bell => (LockState::FREE, None),
+    };
     let attached = file_lock::count_present(file)
         .map_err(|error| os_error(name, "could not count the users of the segment", error))?;
-    let is_present = |slot| own == Some(slot) || file_lock::is_present(file, slot).unwrap_or(true);
     let permits =
         PermitLines::read(file, &header).map_err(|error| os_error(name, "could not read the segment", error))?;
     let is_free = |line: &&LockBytes| mutex::is_free_permit(line, header.pid_namespace, is_present);
     Ok(Inspection {
         status,
-        lock: LockState::of(lock_kind, &line, header.pid_namespace, rule, is_present),
+        lock,
+        is_set,
         available_permits: permits.iter().filter(is_free).count(),
         header,
         identity,

@@ -12,9 +12,10 @@ use super::{found, open};
 use crate::error::{Error, LockError};
 use crate::fault::point;
 use crate::identity::Identity;
+use crate::kind::Kind;
 use crate::layout::{BODY_OFFSET, Creation, Header, PAGE};
 use crate::name::Name;
-use crate::options::Settings;
+use crate::options::{LockKind, Settings};
 use crate::os::map::{Map, Mark};
 use crate::os::{self, directory, file, unnamed};
 use crate::sync::mutex;
@@ -53,6 +54,7 @@ pub(super) fn prepare(
     identity: &Identity,
     settings: &Settings,
 ) -> Result<(Header, [u8; BODY_OFFSET]), Error> {
+    check_lock_kind(name, identity.shape.kind, settings.lock_kind())?;
     let lock = mutex::new(settings.lock_kind()).map_err(|source| lock_unavailable(name, source))?;
     registered::install_hooks()
         .map_err(|error| found::os_error(name, "could not prepare for forks before creating the segment", error))?;
@@ -189,6 +191,17 @@ impl Drop for PrivateName {
         // A failure leaves a second name for a while, which a sweep removes.
         let _ = file::unlink(&self.0);
     }
+}
+
+fn check_lock_kind(name: &Name, kind: Kind, lock_kind: LockKind) -> Result<(), Error> {
+    if lock_kind.serves(kind) {
+        return Ok(());
+    }
+    let text = format!(
+        "there is no {} with LockKind::{lock_kind:?}, because what is the C library's is a mutex and nothing else; state another kind, or none",
+        kind.name()
+    );
+    Err(lock_unavailable(name, io::Error::new(io::ErrorKind::Unsupported, text)))
 }
 
 fn lock_unavailable(name: &Name, source: io::Error) -> Error {

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use super::registered::Registered;
 use crate::error::Error;
 use crate::fault::point;
-use crate::kind::{Body, Kind};
+use crate::kind::{Body, Kind, Word};
 use crate::layout::{self, Header, LockLine};
 use crate::name::Name;
 use crate::options::LockKind;
@@ -24,6 +24,7 @@ pub(super) struct Mapping {
     pub(super) len: usize,
     body: Body,
     pub(super) mutex: Mutex,
+    word: Word,
     pub(super) name: Name,
     pub(super) was_created: bool,
     pub(super) presence: ManuallyDrop<Registered>,
@@ -56,6 +57,7 @@ impl Mapping {
         // SAFETY: the mapping is `header.total_len` bytes, which includes the lock line.
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
         let poison = kind.map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
+        let word = kind.map_or(Word::Holder, Kind::word);
         // SAFETY: as above, and so is the header.
         let namespace = unsafe { base.add(offset_of!(Header, pid_namespace)) }.cast();
         // SAFETY: 8-aligned; unmapped only by our drop, together with the lock.
@@ -77,6 +79,7 @@ impl Mapping {
             len,
             body,
             mutex,
+            word,
             name,
             was_created,
             presence: ManuallyDrop::new(presence),
@@ -99,9 +102,11 @@ impl Mapping {
     }
 
     fn is_held_by_leaked_guard(&self) -> bool {
-        match self.body {
-            Body::Permits => self.permits().any_is_held_by_leaked_guard(),
-            _ => self.mutex.is_held_by_leaked_guard(),
+        match self.word {
+            Word::Holder => self.mutex.is_held_by_leaked_guard(),
+            Word::Bell => self.permits().any_is_held_by_leaked_guard(),
+            // Nobody holds an event, and whoever waits for it borrows the handle.
+            Word::Event => false,
         }
     }
 

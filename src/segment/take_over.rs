@@ -6,6 +6,7 @@ use std::io;
 use super::found::ValidHeader;
 use super::permit_lines::PermitLines;
 use crate::fault::point;
+use crate::kind::Word;
 use crate::layout::{BODY_OFFSET, LOCK_OFFSET, LockLine};
 use crate::os::file::{self, Status};
 use crate::os::process;
@@ -18,6 +19,11 @@ use crate::sync::poison::Poison;
 /// But one that lives here and is seen to have the file mapped is a user whose descriptors its program has closed, and its
 /// lock is its own. (Whose mappings are not shown is nearly always a stranger that was given a dead thread's id.)
 pub(super) fn take_over(file: &File, status: &Status, valid: &ValidHeader) -> io::Result<()> {
+    match valid.identity.shape.kind.word() {
+        Word::Holder | Word::Bell => {}
+        // Nobody has held it. That somebody may sleep costs the next one who sets it a look.
+        Word::Event => return Ok(()),
+    }
     file::check_limit(BODY_OFFSET as u64)?; // the lock is in front of it
     let mut line = [0; size_of::<LockLine>()];
     if file::read_at(file, &mut line, LOCK_OFFSET as u64)? < line.len() {

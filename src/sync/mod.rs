@@ -6,6 +6,7 @@
 //! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`spin`], how it waits before it
 //!   sleeps, and [`reservation`], for whom a free lock is kept; [`leaked`]: whether a mapping may go;
 //! * [`permits`]: many lock lines, of which one will do;
+//! * [`event`]: a word to be set and waited for, and nobody's;
 //! * [`os_mutex`]: the operating system's own mutex in its place;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
 //! * [`words`]: a `T` in and out of that cell, and [`bulk`], many words at once;
@@ -15,6 +16,7 @@
 
 mod bulk;
 pub(crate) mod commit;
+mod event;
 mod leaked;
 pub(crate) mod mutex;
 mod node;

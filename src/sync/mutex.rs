@@ -21,19 +21,22 @@ use super::users::Users;
 use super::waiting::Failure;
 use super::watched;
 use super::word::{high, is_owned, low, pair, says_owner_died};
-use crate::error::LockError;
+use crate::error::{Awaited, LockError};
 use crate::layout::LockLine;
 use crate::options::LockKind;
 use crate::os::robust_list::RobustList;
 use crate::os::thread::Thread;
 use crate::os::{self, Deadline};
 
+mod event;
 mod outside;
 mod permits;
 
 pub(crate) use super::waiting::Wait;
+pub(crate) use event::Event;
 pub(crate) use outside::{
-    LockState, after_all_users_left, check_available, is_free_permit, names, new, permit_after_all_users_left,
+    LockState, after_all_users_left, check_available, is_free_permit, is_set_in, names, new,
+    permit_after_all_users_left,
 };
 pub(crate) use permits::{Permits, Taken};
 
@@ -220,7 +223,8 @@ impl Mutex {
                 // In another PID namespace the same id is a stranger's.
                 let here =
                     holder.filter(|_| matches!(self.kind, Kind::OsMutex(_)) || self.users.are_in_one_namespace());
-                LockError::TimedOut { name, holder, process: here.and_then(os::process::process_of) }
+                let process = here.and_then(os::process::process_of);
+                LockError::TimedOut { name, holder, process, awaited: Awaited::Lock }
             }
             Failure::WouldDeadlock => LockError::WouldDeadlock { name },
             Failure::Forked => unreachable!("the child has begun anew"),

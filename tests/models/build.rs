@@ -15,7 +15,7 @@ mod mutants;
 
 use mutants::{EQUIVALENT, File, MUTANTS};
 
-const FILES: [File; 13] = [
+const FILES: [File; 14] = [
     File::Kind,
     File::Word,
     File::RobustFutex,
@@ -23,6 +23,7 @@ const FILES: [File; 13] = [
     File::Watch,
     File::Watched,
     File::Reservation,
+    File::Event,
     File::Poison,
     File::Users,
     File::RobustList,
@@ -41,6 +42,7 @@ fn source(file: File) -> &'static str {
         File::Watched => "sync/watched.rs",
         File::Users => "sync/users.rs",
         File::Reservation => "sync/reservation.rs",
+        File::Event => "sync/event.rs",
         File::Poison => "sync/poison.rs",
         File::RobustList => "os/linux/robust_list.rs",
         File::Find => "os/linux/robust_list/find.rs",
@@ -187,6 +189,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
                 {waiting} pub(crate) mod waiting;
                 {watch} pub(crate) mod watch;
                 {watched} pub(crate) mod watched;
+                {event} pub(crate) mod event;
                 #[path = {entry:?}] pub(crate) mod entry;
             }}
         }}\n",
@@ -197,6 +200,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         waiting = at(File::Waiting),
         watch = at(File::Watch),
         watched = at(File::Watched),
+        event = at(File::Event),
         entry = root.join("lock/entry.rs"),
     )
 }

@@ -1,4 +1,4 @@
-//! The two futex calls, on the lower half of a word of 64 bits. Never `FUTEX_PRIVATE_FLAG`: the word is shared between
+//! The futex calls, to sleep and to wake, on the lower half of a word of 64 bits. Never `FUTEX_PRIVATE_FLAG`: the word is shared between
 //! processes.
 
 use std::io;
@@ -146,6 +146,20 @@ pub(crate) fn wait_for_any<'a>(
     let result =
         unsafe { libc::syscall(SYS_FUTEX_WAITV, all.as_ptr(), count, 0, &raw const timeout, libc::CLOCK_MONOTONIC) };
     answer(result)
+}
+
+/// Wakes all that sleep on the word.
+pub(crate) fn wake_all(word: &AtomicU64) -> io::Result<()> {
+    // SAFETY: the lower half of `word` is a live, aligned u32; waking touches no memory.
+    let woken = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr().cast::<u32>(), // the lower half: little-endian
+            libc::FUTEX_WAKE,
+            libc::c_int::MAX,
+        )
+    };
+    if woken < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Wakes one sleeper on the word at this address, if there is a word; `false` where there is none.

@@ -4,7 +4,7 @@ use std::io;
 use std::mem::offset_of;
 
 use super::super::poison::Poison;
-use super::super::{os_mutex, robust_futex, word};
+use super::super::{event, os_mutex, robust_futex, word};
 use crate::layout::{LockBytes, LockLine, SEVERAL_NAMESPACES};
 use crate::options::LockKind;
 use crate::os::{kernel, namespace, thread};
@@ -97,7 +97,15 @@ pub(crate) struct LockState {
     pub(crate) poisoned: bool,
 }
 
+/// Is the event set, whose line this is?
+pub(crate) fn is_set_in(line: &LockBytes) -> bool {
+    event::says_set(robust_futex::word_in(line))
+}
+
 impl LockState {
+    /// Of what nobody ever holds.
+    pub(crate) const FREE: Self = Self { holder: None, holder_here: None, poisoned: false };
+
     /// `used_in`: the PID namespace that the header names. `is_present`: does a user have this slot?
     pub(crate) fn of(
         kind: LockKind,

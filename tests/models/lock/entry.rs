@@ -2,6 +2,7 @@
 
 use super::super::os::robust_list::RobustList;
 use super::super::os::thread::Thread;
+use super::event;
 use super::poison::Poison;
 use super::robust_futex::{self, Linked};
 use super::users::Users;
@@ -15,10 +16,11 @@ use crate::run::with;
 use crate::stubs::os::Deadline;
 use crate::stubs::os::seat::Seat;
 use crate::stubs::spin::SpinPolicy;
+use crate::event::{Asked, Told};
 use crate::world::{How, Outcome, Subject, Who};
 
 pub(crate) const fn subject(name: &'static str) -> Subject {
-    Subject { name, enter, lock, unlock, token: |owner| super::reservation::Token::of(owner).bits() }
+    Subject { name, enter, lock, unlock, event: ask, token: |owner| super::reservation::Token::of(owner).bits() }
 }
 
 fn is_file() -> bool {
@@ -89,5 +91,25 @@ fn unlock(line: &LockLine, me: Who, alone: bool, looks: bool) {
         }
     } else if robust_futex::is_held_by(line, owner) {
         robust_futex::unlock_slow(line, owner, list, if alone { Linked::Alone } else { Linked::AmongOthers });
+    }
+}
+
+/// As `sync/mutex/event.rs` uses the event.
+fn ask(line: &LockLine, me: Who, what: Asked) -> Told {
+    let thread = thread(me);
+    let result = match what {
+        Asked::Set if event::set_fast(line) => Ok(()),
+        Asked::Set => event::set_slow(line, &thread, me.slot),
+        Asked::Clear if event::clear_fast(line) => Ok(()),
+        Asked::Clear => event::clear_slow(line, &thread, me.slot),
+        Asked::Wait(deadline) => match event::wait_fast(line) {
+            Ok(()) => Ok(()),
+            Err(first) => event::wait_slow(line, &thread, me.slot, first, deadline.map(Deadline)),
+        },
+    };
+    match result {
+        Ok(()) => Told::Done,
+        Err(Failure::TimedOut { .. }) => Told::TimedOut,
+        Err(failure) => panic!("{failure:?}"),
     }
 }

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::event;
 use crate::memory::View;
 use crate::run::{Run, State, block, mixed, step, with};
 use crate::stubs::Lines;
@@ -128,6 +129,24 @@ pub(crate) fn wake(word: usize, classes: u32) -> bool {
     })
 }
 
+pub(crate) fn wake_all(word: usize) {
+    step();
+    with(|run| {
+        run.fence(Ordering::SeqCst);
+        let line = run.place(word).expect("an event's word") / Run::PLACES;
+        let view = run.me().view;
+        let (woken, others): (Vec<_>, _) = run.sleepers.iter().partition(|sleeper| sleeper.line == line);
+        run.sleepers = others;
+        run.say(|_| format!("wakes {}", woken.len()));
+        for sleeper in woken {
+            let thread = &mut run.threads[sleeper.thread];
+            thread.view.join(&view);
+            thread.state = State::Ready;
+            thread.was_woken = true;
+        }
+    });
+}
+
 fn end_sleep(run: &mut Run, sleeper: usize, why: &str) -> Sleeper {
     let sleeper = run.sleepers.remove(sleeper);
     run.threads[sleeper.thread].state = State::Ready;
@@ -164,8 +183,34 @@ pub(crate) fn stop_sleeper(run: &mut Run, sleeper: usize) {
     run.say(|_| format!("-- T{}: is STOPPED asleep", thread + 1));
 }
 
-/// All who are alive sleep: is that right? Then the first timer ends a sleep.
-pub(crate) fn nobody_can_go_on(run: &mut Run) {
+/// All who are alive sleep: is that right? Then the first timer ends a sleep; `false`: they may sleep for ever.
+pub(crate) fn nobody_can_go_on(run: &mut Run) -> bool {
+    if run.world.setters == 0 {
+        nobody_can_lock(run);
+        return true;
+    }
+    let ends_soon = |i: &usize| run.ghost.deadline[run.sleepers[*i].thread].is_some();
+    let overdue = (0..run.sleepers.len()).find(|i| event::is_due(run, run.sleepers[*i].thread));
+    match overdue {
+        Some(_) if !run.ghost.is_lossy => {
+            run.fail("LOST: asleep, and the event is or was set".to_owned());
+            false
+        }
+        Some(sleeper) => {
+            time_out(run, sleeper); // the heartbeat
+            true
+        }
+        None => match (0..run.sleepers.len()).filter(ends_soon).min_by_key(|i| run.sleepers[*i].until) {
+            Some(sleeper) => {
+                time_out(run, sleeper);
+                true
+            }
+            None => false,
+        },
+    }
+}
+
+fn nobody_can_lock(run: &mut Run) {
     if run.world.file {
         return somebody_looks(run);
     }

@@ -1,11 +1,12 @@
 //! The real source of the lock word and of the robust list under a model checker, with deaths at every step.
 //!
-//! `build.rs` copies the source (`sync/robust_futex.rs`, `waiting.rs`, `users.rs`, `reservation.rs`, `poison.rs`,
+//! `build.rs` copies the source (`sync/robust_futex.rs`, `waiting.rs`, `event.rs`, `users.rs`, `reservation.rs`, `poison.rs`,
 //! `os/linux/robust_list.rs` and what belongs to it) and puts the checker's atomics in the place of std's. Here are
 //!
 //! * `run`: every order of the steps of some threads, by trying again and again; or many by chance;
 //! * `memory`: loads that need not see the last store, and who must know of what;
 //! * `kernel`: futexes, timers, and what happens to a thread's list at its death;
+//! * `event`: worlds in which the first line is an event;
 //! * `world`: what the threads do, and what must be true: one holder; what holders write is seen by the next and poisons
 //!   if it is torn; nobody sleeps without a timer on a free lock, or until after its own deadline; no heir who sleeps is
 //!   passed over; nothing is left in a list or pending, and whatever is interrupted, a death is handed over.
@@ -20,6 +21,7 @@
 #![allow(unsafe_code, reason = "coroutines, and the memory that the source works on")]
 #![allow(clippy::cast_possible_truncation)]
 
+mod event;
 mod kernel;
 mod memory;
 #[allow(dead_code, reason = "the edits are for `build.rs`")]
@@ -82,6 +84,11 @@ fn worlds() -> Vec<World> {
     let budget = Budget::default();
     let few = |preemptions| Budget { preemptions: Some(preemptions), ..budget };
     let world = |name, threads, rounds, budget| World { name, threads, rounds, lines: 1, budget, ..World::default() };
+    let event = |name, threads, setters, rounds, budget| World {
+        setters,
+        lines: 1 + setters,
+        ..world(name, threads, rounds, budget)
+    };
     let many = Budget { deaths: 3, timeouts: 3, signals: 1, jumps: 2, stale: 2, ..budget };
     vec![
         world("two", 2, 2, Budget { deaths: 2, ..budget }),
@@ -174,6 +181,22 @@ fn worlds() -> Vec<World> {
             walks: 1_000_000,
             ..world("file_long_walks", 5, 3, Budget { timeouts: 8, ..many })
         },
+        event("event", 2, 1, 3, Budget { deaths: 1, ..budget }),
+        event("event_waiters", 3, 1, 2, Budget { deaths: 1, ..budget }),
+        event("event_setters", 3, 2, 2, Budget { deaths: 1, ..few(4) }),
+        event("event_deaths", 4, 2, 2, Budget { deaths: 2, ..few(2) }),
+        event("event_many", 5, 2, 2, Budget { deaths: 2, ..few(2) }),
+        World { all_forms: true, ..event("event_timed", 3, 1, 2, Budget { deaths: 1, timeouts: 1, ..few(3) }) },
+        World { libc: true, ..event("event_libc", 3, 1, 1, Budget { deaths: 2, signals: 1, ..few(2) }) },
+        World { unnoticed: true, ..event("event_unnoticed", 3, 1, 2, Budget { deaths: 2, ..few(3) }) },
+        World {
+            lines: 4,
+            is_nesting: true,
+            ..event("event_nested", 3, 1, 1, Budget { deaths: 1, handlers: 1, ..few(2) })
+        },
+        event("event_stale", 3, 2, 2, Budget { stale: 2, ..few(2) }),
+        World { walks: 60_000, all_forms: true, ..event("event_walks", 5, 2, 3, many) },
+        World { walks: 1_000_000, all_forms: true, ..event("event_long_walks", 5, 2, 3, many) },
         world("stale", 2, 2, Budget { stale: 2, ..budget }),
         world("stale_fair", 3, 2, Budget { jumps: 1, stale: 1, ..few(2) }),
     ]
@@ -246,11 +269,26 @@ holds! {
     a_lock_among_others: "among_others";
     handlers_at_every_step_and_in_handlers_and_a_death: "nested";
     handlers_while_others_wait_and_a_death: "nested_wakes";
+    events_and_a_death: "event";
+    events_and_two_waiters: "event_waiters";
+    events_and_two_setters: "event_setters";
+    events_and_deadlines: "event_timed";
+    events_and_handlers_that_empty_the_slot: "event_libc";
+    events_and_deaths_that_the_kernel_does_not_report: "event_unnoticed";
+    events_and_handlers: "event_nested";
+    events_and_loads_that_are_late: "event_stale";
+    events_by_chance: "event_walks";
     loads_that_are_late: "stale";
     loads_that_are_late_and_heirs: "stale_fair";
     loads_that_are_late_and_many_heirs_by_chance: "stale_walks";
     #[ignore = "takes a minute"]
     timed_locks_and_heirs: "timed_fair";
+    #[ignore = "takes minutes"]
+    events_and_two_deaths: "event_deaths";
+    #[ignore = "takes minutes"]
+    events_and_many_waiters_and_two_deaths: "event_many";
+    #[ignore = "takes minutes"]
+    very_many_events_by_chance: "event_long_walks";
     #[ignore = "takes minutes"]
     three_threads_two_rounds_and_two_deaths: "three_deaths";
     #[ignore = "takes minutes"]

@@ -32,14 +32,15 @@ impl View {
     }
 
     /// The view without what cannot matter any more: a number for each location, counted from its base, and whether the
-    /// last change of the data is known.
-    pub(crate) fn essence(&self, bases: &[u8], changes: &[u8]) -> [u8; VIEW] {
+    /// last change of the data is known; or which one, where earlier ones matter, too.
+    pub(crate) fn essence(&self, bases: &[u8], changes: &[u8], is_exact: bool) -> [u8; VIEW] {
         let mut essence = [0; VIEW];
         for ((essence, index), base) in essence.iter_mut().zip(self.0).zip(bases) {
             *essence = index.saturating_sub(*base);
         }
         for (line, change) in changes.iter().enumerate() {
-            essence[DATA + line] = u8::from(self.0[DATA + line] == *change);
+            let known = self.0[DATA + line];
+            essence[DATA + line] = if is_exact { known } else { u8::from(known == *change) };
         }
         essence
     }
@@ -178,6 +179,11 @@ impl Run {
             me.released = me.view;
         }
         self.fences = all;
+    }
+
+    /// Which change of a line's data the current thread knows of.
+    pub(crate) fn known(&mut self, line: usize) -> u8 {
+        self.me().view.0[DATA + line]
     }
 
     /// An access by the current thread to what the line's lock protects. Each must know of the last change.

@@ -10,6 +10,7 @@ pub(crate) enum File {
     Watch,
     Watched,
     Reservation,
+    Event,
     Poison,
     Users,
     RobustList,
@@ -18,7 +19,7 @@ pub(crate) enum File {
     Proof,
 }
 
-use File::{Nested, Reservation, RobustFutex, RobustList, Users, Waiting, Watch, Watched};
+use File::{Event, Nested, Reservation, RobustFutex, RobustList, Users, Waiting, Watch, Watched};
 
 #[derive(Debug)]
 pub(crate) struct Edit {
@@ -213,6 +214,88 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     fast_release_is_relaxed_where_nobody_is_told in file_two: "RACE" {
         Watched: "compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed)" =>
             "compare_exchange(owner, 0, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+
+    // The event.
+    event_drops_the_bit_before_all_are_woken in event_waiters: "LOST" {
+        Event: "    futex::wake_all(&line.word).map_err(Failure::Os)?;\n" => "";
+        Event: "    point!(\"event: known to be told\");\n" => "    futex::wake_all(&line.word).map_err(Failure::Os)?;\n";
+    }
+    event_is_cleared_before_all_are_woken in event_deaths: "LOST" {
+        Event: "        if has_sleepers(seen) {\n            return false;\n        }\n" => "";
+        Event: "compare_exchange(seen, pair(0, high(seen)), Ordering::AcqRel, Ordering::Acquire)" =>
+            "compare_exchange(seen, pair(low(seen) & WAITERS, high(seen)), Ordering::AcqRel, Ordering::Acquire)";
+    }
+    event_drops_the_bit_of_whatever_generation in event_deaths: "LOST" {
+        Event: "    let _ = line.word.compare_exchange(seen, pair(SET, high(seen)), Ordering::Acquire, Ordering::Acquire);" =>
+            "    let now = line.word.load(Ordering::Acquire); if low(now) == low(seen) { let _ = line.word.compare_exchange(now, pair(SET, high(now)), Ordering::Acquire, Ordering::Acquire); }";
+    }
+    event_is_left_to_its_dead_setter in event_waiters: "LOST" {
+        Event: "return if has_sleepers(seen) { tell_all(line, seen) } else { Ok(()) };" => "return Ok(());";
+    }
+    event_is_not_pending_while_it_is_set in event: "LOST" {
+        Event: "pub(super) fn set_slow(line: &LockLine, me: &Thread, slot: u32) -> Result<(), Failure> {\n" =>
+            "pub(super) fn set_slow(line: &LockLine, me: &Thread, slot: u32) -> Result<(), Failure> {\n    let nobody = Thread { list: RobustList::NONE, ..*me };\n    let me = &nobody;\n";
+    }
+    event_is_not_pending_while_one_sleeps in event_libc: "LOST" {
+        Event: ") -> Result<(), Failure> {\n    named(line, me, slot, || {\n        let (mut seen" =>
+            ") -> Result<(), Failure> {\n    let nobody = Thread { list: RobustList::NONE, ..*me };\n    let me = &nobody;\n    named(line, me, slot, || {\n        let (mut seen";
+    }
+    event_is_not_pending_after_a_sleep in event_libc: "LOST" {
+        Event: "            name(line, me, slot); // again" => "            // again";
+    }
+    event_is_left_pending in event: "left" {
+        Event: "        me.list.resume(interrupted);\n" => "";
+    }
+    event_wakes_one in event_waiters: "LOST" {
+        Event: "futex::wake_all(&line.word)" => "futex::wake_one(&line.word, LOCKER).map(drop)";
+    }
+    event_counts_no_generation in event: "LOST" {
+        Event: "high(seen).wrapping_add(1)" => "high(seen)";
+    }
+    event_looks_at_no_generation in event: "LOST" {
+        Event: "            if high(seen) != high(first) {\n" => "            if false {\n";
+    }
+    event_is_set_by_a_look_if_it_is_set in event_setters: "UNSEEN" {
+        Event: "    while !has_sleepers(seen) {\n" =>
+            "    if says_set(seen) && !has_sleepers(seen) {\n        return true;\n    }\n    while !has_sleepers(seen) {\n";
+    }
+    event_is_not_looked_at_when_the_time_is_up in event_timed: "TIMED OUT" {
+        Event: "            time_is_up = sleep(line, me, deadline)?;\n" =>
+            "            time_is_up = sleep(line, me, deadline)?;\n            if time_is_up {\n                return Err(Failure::TimedOut { holder: 0 });\n            }\n";
+    }
+    event_sleeps_past_its_deadline in event_timed: "LATE" {
+        Event: "deadline.map_or(beat, |deadline| deadline.min(beat))" => "beat";
+    }
+    event_has_its_setter_interrupted_and_nobody_woken in event_nested: "LOST" {
+        Nested: "!futex::wake_one_at(node.wrapping_add_signed(FUTEX_OFFSET))" => "false";
+    }
+    event_is_set_relaxed in event: "UNSEEN" {
+        Event: "compare_exchange(seen, after_setting(seen), Ordering::Release, Ordering::Relaxed)" =>
+            "compare_exchange(seen, after_setting(seen), Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    event_is_set_relaxed_where_one_sleeps in event: "UNSEEN" {
+        Event: "compare_exchange(seen, next, Ordering::Release, Ordering::Relaxed)" =>
+            "compare_exchange(seen, next, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    event_is_waited_for_relaxed in event: "UNSEEN" {
+        Event: "    let seen = line.word.load(Ordering::Acquire);\n    if says_set" =>
+            "    let seen = line.word.load(Ordering::Relaxed);\n    if says_set";
+    }
+    event_is_waited_for_relaxed_by_one_who_sleeps in event: "UNSEEN" {
+        Event: "            seen = line.word.load(Ordering::Acquire);\n" =>
+            "            seen = line.word.load(Ordering::Relaxed);\n";
+    }
+    event_is_waited_for_relaxed_by_one_who_is_too_late_to_sleep in event: "UNSEEN" {
+        Event: "compare_exchange(seen, announced, Ordering::Relaxed, Ordering::Acquire)" =>
+            "compare_exchange(seen, announced, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    event_is_known_to_be_told_without_seeing_who_has_set_it_again in event: "UNSEEN" {
+        Event: "compare_exchange(seen, pair(SET, high(seen)), Ordering::Acquire, Ordering::Acquire)" =>
+            "compare_exchange(seen, pair(SET, high(seen)), Ordering::Relaxed, Ordering::Relaxed)";
+    }
+    event_is_cleared_without_seeing_why_it_is_set in event_setters: "UNSEEN" {
+        Event: "Ordering::AcqRel, Ordering::Acquire)" => "Ordering::Release, Ordering::Acquire)";
     }
 
     // Time.

@@ -368,7 +368,7 @@ impl Run {
     }
 
     fn is_interrupted(&mut self) -> bool {
-        let nests = self.world.is_nesting && self.current == 0;
+        let nests = self.world.is_nesting && (self.current == 0 || self.world.setters > 0);
         let may_be = nests && self.budget.handlers > 0 && self.me().is_alive() && self.me().depth < 2;
         may_be && self.choose_rarely(2) == 1
     }
@@ -436,7 +436,9 @@ impl Run {
                     return None;
                 }
                 self.say_time_passes();
-                kernel::nobody_can_go_on(self);
+                if !kernel::nobody_can_go_on(self) {
+                    return None;
+                }
                 continue;
             }
             let sleepers = self.sleepers.len();
@@ -688,7 +690,7 @@ impl Run {
         let bases = &bases[..self.places.len()];
         let changes = &self.changes[..self.world.lines];
         let hash_view = |mut hash: u64, view: &View| {
-            let essence = view.essence(bases, changes);
+            let essence = view.essence(bases, changes, self.world.setters > 0);
             for chunk in essence.chunks_exact(8) {
                 hash = mixed(hash, u64::from_ne_bytes(chunk.try_into().expect("eight")));
             }

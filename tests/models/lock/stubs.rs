@@ -148,6 +148,12 @@ pub(crate) mod os {
             Ok(kernel::wake(word.as_ptr().addr(), classes))
         }
 
+        #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
+        pub(crate) fn wake_all(word: &AtomicU64) -> io::Result<()> {
+            kernel::wake_all(word.as_ptr().addr());
+            Ok(())
+        }
+
         pub(crate) fn wake_one_at(address: usize) -> bool {
             kernel::wake(address, u32::MAX);
             true

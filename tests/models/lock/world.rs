@@ -1,5 +1,6 @@
 //! What the threads of a world do, and what must be true.
 
+use crate::event::{self, Asked, Told};
 use crate::kernel;
 use crate::layout::LockLine;
 use crate::memory::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ pub(crate) struct Subject {
     pub(crate) enter: fn(Who, &AtomicU64),
     pub(crate) lock: fn(&LockLine, &AtomicU64, Who, How) -> Outcome,
     pub(crate) unlock: fn(&LockLine, Who, bool, bool),
+    pub(crate) event: fn(&LockLine, Who, Asked) -> Told,
     pub(crate) token: fn(u64) -> u32,
 }
 
@@ -82,6 +84,8 @@ pub(crate) struct World {
     pub(crate) among_others: bool,
     /// The first thread takes two locks; signal handlers that lock may interrupt it anywhere.
     pub(crate) is_nesting: bool,
+    /// The first line is an event: so many threads set it or clear it, in each round, and the others wait for it once.
+    pub(crate) setters: usize,
 }
 
 impl World {
@@ -126,6 +130,7 @@ pub(crate) struct Ghost {
     /// Which of the values of the reservation the thread has looked at in this operation.
     looked: [Option<usize>; Lines::THREADS],
     data: [[u64; 2]; Lines::MOST],
+    pub(crate) event: event::Ghost,
 }
 
 impl Ghost {
@@ -141,6 +146,7 @@ impl Ghost {
             let flags = u64::from(self.may_die[i]) << 1 | u64::from(self.waits_as_heir[i]);
             hash = mixed(hash, self.looked[i].map_or(0, |index| index as u64 + 1) << 2 | flags);
         }
+        hash = self.event.hash(hash);
         hash
     }
 }
@@ -306,6 +312,10 @@ impl Run {
             return;
         }
         let line = place / Self::PLACES;
+        if self.world.setters > 0 && line == 0 {
+            event::note_write(self, before, value);
+            return;
+        }
         let (owner, me) = (self.ghost.owner[line], self.current);
         let is_kernel = self.me().state == State::Walked;
         if let Some(owner) = owner {
@@ -381,7 +391,7 @@ pub(crate) fn die(run: &mut Run, thread: usize, noticed: bool) {
 
 /// All have come to their end.
 pub(crate) fn check_end(run: &mut Run) {
-    for line in 0..run.world.lines {
+    for line in usize::from(run.world.setters > 0)..run.world.lines {
         let word = run.last(line * Run::PLACES).value as u32;
         let poison = run.last(line * Run::PLACES + 3).value;
         if word & TID != 0 && !run.world.unnoticed && !run.world.file {
@@ -413,7 +423,7 @@ fn enter() {
     }
 }
 
-fn line(which: usize) -> &'static LockLine {
+pub(crate) fn line(which: usize) -> &'static LockLine {
     let line: *const LockLine = with(|run| std::ptr::from_ref(run.memory.line(which)));
     // SAFETY: in a box that lives as long as the search.
     unsafe { &*line }
@@ -425,7 +435,9 @@ pub(crate) fn body(thread: usize) {
     if world.several && !world.is_late {
         enter();
     }
-    if world.is_nesting && thread == 0 {
+    if world.setters > 0 {
+        event::body(thread);
+    } else if world.is_nesting && thread == 0 {
         nest();
     } else if world.among_others {
         let alone = take(1 + thread);
@@ -449,7 +461,7 @@ pub(crate) fn body(thread: usize) {
     kernel::regular_end(thread);
 }
 
-fn begin_round(thread: usize, round: usize) {
+pub(crate) fn begin_round(thread: usize, round: usize) {
     with(|run| {
         forget(run, thread);
         let me = run.me();
@@ -479,7 +491,9 @@ pub(crate) fn handle_signal() {
         run.me().depth
     });
     let (one, other) = (Lines::MOST - 2, Lines::MOST - 1);
-    if depth == 1 {
+    if with(|run| run.world.setters > 0) {
+        event::handle();
+    } else if depth == 1 {
         let both = with(|run| run.choose(3));
         let first = take(one);
         if both > 0 {
@@ -508,7 +522,7 @@ pub(crate) fn handle_signal() {
     });
 }
 
-fn who() -> (&'static Subject, Who) {
+pub(crate) fn who() -> (&'static Subject, Who) {
     with(|run| {
         let head = run.memory.heads[run.current].as_ptr().addr();
         let (tid, slot) = (run.me().tid, run.me().slot);
@@ -516,7 +530,7 @@ fn who() -> (&'static Subject, Who) {
     })
 }
 
-fn take(which: usize) -> bool {
+pub(crate) fn take(which: usize) -> bool {
     let (subject, me) = who();
     with(|run| run.ghost.is_sought[which] = true);
     let outcome = (subject.lock)(line(which), namespace(which), me, How::Forever);
@@ -532,7 +546,7 @@ fn take(which: usize) -> bool {
     outcome == Outcome::Locked { alone: true }
 }
 
-fn give_back(which: usize, alone: bool) {
+pub(crate) fn give_back(which: usize, alone: bool) {
     let (subject, me) = who();
     with(|run| {
         run.access(which, true);
