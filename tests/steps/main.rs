@@ -10,6 +10,7 @@
 #![cfg(robust_shm_fault)]
 #![allow(unreachable_pub, reason = "as in `support`")]
 
+mod events;
 mod fairness;
 mod forks;
 mod handlers;
@@ -42,6 +43,7 @@ fn child() {
             locks::ROLES_OF_SLICES,
             fairness::ROLES,
             permits::ROLES,
+            events::ROLES,
         ]
         .concat(),
     );
@@ -54,7 +56,8 @@ fn every_point_in_the_source_is_reached() {
     let declared: BTreeSet<&str> = robust_shm::declared_points().iter().copied().collect();
     assert_eq!(declared.len(), robust_shm::declared_points().len(), "two points have one name");
     let of_root = if life::is_root() { life::OF_ROOT } else { &[] };
-    let scenarios = life::ALL.iter().chain(of_root).chain(locks::ALL).chain(fairness::ALL).chain(permits::ALL);
+    let scenarios =
+        life::ALL.iter().chain(of_root).chain(locks::ALL).chain(fairness::ALL).chain(permits::ALL).chain(events::ALL);
     let passed: Vec<_> = scenarios.flat_map(record).map(|step| step.point).chain(handlers::points()).collect();
     let needless = |point: &str| of_root.is_empty() && point.starts_with("reuse: ");
     let unreached: Vec<_> =
@@ -219,6 +222,15 @@ walks! {
     killed_while_taking_from_an_unmarked_dead: locks::TAKE_FROM_UNMARKED;
     killed_while_running_with_a_lock: locks::RUN_WITH;
     killed_with_three_locks: locks::HOLD_THREE;
+    killed_while_setting_an_event: events::SET;
+    killed_while_clearing_an_event: events::CLEAR;
+    killed_while_setting_an_event_for_two: events::SET_FOR_TWO;
+    killed_while_setting_an_event_that_is_then_cleared: events::SET_BEFORE_CLEAR;
+    killed_while_waiting_for_an_event: events::WAIT_FIRST;
+    killed_while_waiting_for_an_event_beside_two: events::WAIT;
+    killed_while_setting_what_a_dead_has_set: events::SET_AFTER_DEATH;
+    killed_while_waiting_for_what_a_dead_has_set: events::WAIT_AFTER_DEATH;
+    killed_while_clearing_what_a_dead_has_set: events::CLEAR_AFTER_DEATH;
     killed_before_a_lock_that_is_kept: fairness::KEPT;
     killed_while_standing_back_for_another: fairness::STAND_BACK;
     killed_while_inheriting: fairness::INHERIT;

@@ -185,6 +185,7 @@ fn worlds() -> Vec<World> {
         event("event_waiters", 3, 1, 2, Budget { deaths: 1, ..budget }),
         event("event_setters", 3, 2, 2, Budget { deaths: 1, ..few(4) }),
         event("event_deaths", 4, 2, 2, Budget { deaths: 2, ..few(2) }),
+        World { was_left: true, ..event("event_left", 4, 2, 2, Budget { deaths: 1, ..few(2) }) },
         event("event_many", 5, 2, 2, Budget { deaths: 2, ..few(2) }),
         World { all_forms: true, ..event("event_timed", 3, 1, 2, Budget { deaths: 1, timeouts: 1, ..few(3) }) },
         World { libc: true, ..event("event_libc", 3, 1, 1, Budget { deaths: 2, signals: 1, ..few(2) }) },
@@ -283,6 +284,8 @@ holds! {
     loads_that_are_late_and_many_heirs_by_chance: "stale_walks";
     #[ignore = "takes a minute"]
     timed_locks_and_heirs: "timed_fair";
+    #[ignore = "takes minutes"]
+    events_and_one_who_seems_to_sleep: "event_left";
     #[ignore = "takes minutes"]
     events_and_two_deaths: "event_deaths";
     #[ignore = "takes minutes"]

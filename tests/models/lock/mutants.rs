@@ -226,7 +226,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Event: "compare_exchange(seen, pair(0, high(seen)), Ordering::AcqRel, Ordering::Acquire)" =>
             "compare_exchange(seen, pair(low(seen) & WAITERS, high(seen)), Ordering::AcqRel, Ordering::Acquire)";
     }
-    event_drops_the_bit_of_whatever_generation in event_deaths: "LOST" {
+    event_drops_the_bit_of_whatever_generation in event_left: "LOST" {
         Event: "    let _ = line.word.compare_exchange(seen, pair(SET, high(seen)), Ordering::Acquire, Ordering::Acquire);" =>
             "    let now = line.word.load(Ordering::Acquire); if low(now) == low(seen) { let _ = line.word.compare_exchange(now, pair(SET, high(now)), Ordering::Acquire, Ordering::Acquire); }";
     }

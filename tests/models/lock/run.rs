@@ -625,6 +625,10 @@ impl Run {
             place.clear();
             place.push(Message { value: 0, view: View::default(), author: usize::MAX });
         }
+        if self.world.was_left {
+            self.places[0][0].value = world::WAITERS.into();
+            self.write_real(0, world::WAITERS.into());
+        }
         // All lines are the first one's.
         for line in 0..self.world.lines {
             let place = line * Self::PLACES + Self::NAMESPACE;

@@ -84,8 +84,11 @@ pub(crate) struct World {
     pub(crate) among_others: bool,
     /// The first thread takes two locks; signal handlers that lock may interrupt it anywhere.
     pub(crate) is_nesting: bool,
-    /// The first line is an event: so many threads set it or clear it, in each round, and the others wait for it once.
+    /// The first line is an event: the first so many threads set it or clear it, in each round, and the others wait for it
+    /// once.
     pub(crate) setters: usize,
+    /// A waiter was killed before, so that it seems that one sleeps.
+    pub(crate) was_left: bool,
 }
 
 impl World {

@@ -1,0 +1,134 @@
+//! A storm of kills over one event: processes wait, set and clear, and are killed at random. Then those who set and clear
+//! are all killed; and nobody may sleep if the event is set.
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use robust_shm::SharedEvent;
+
+use crate::support::{Body, Forked, LIMIT, Random, Scratch, asleep, fork, say, spawn, until};
+
+pub(crate) const ROLES: &[(&str, Body)] = &[("storm", rage)];
+
+const WAITERS: usize = 4;
+const BUSY: usize = 3;
+
+/// In memory that all have in common, beside the crate's.
+#[repr(C)]
+struct Ledger {
+    /// The round that is over.
+    over: AtomicU64,
+    /// How often somebody went on, and how often somebody set or cleared.
+    gone_on: AtomicU64,
+    done: AtomicU64,
+}
+
+impl Ledger {
+    fn new() -> &'static Self {
+        let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing of ours.
+        let memory = unsafe { libc::mmap(std::ptr::null_mut(), size_of::<Self>(), access, flags, -1, 0) };
+        assert!(memory != libc::MAP_FAILED);
+        // SAFETY: page-aligned, long enough, zero, which atomics may be, and never unmapped.
+        unsafe { &*memory.cast::<Self>() }
+    }
+}
+
+/// Ends with its parent, whatever becomes of that.
+fn follow() {
+    // SAFETY: takes integers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+fn waiter(ledger: &'static Ledger, event: &SharedEvent, round: u64) -> Forked {
+    fork(|| {
+        follow();
+        loop {
+            event.wait_for(LIMIT).unwrap();
+            ledger.gone_on.fetch_add(1, SeqCst);
+            if ledger.over.load(SeqCst) == round {
+                return;
+            }
+        }
+    })
+}
+
+fn busy(ledger: &'static Ledger, event: &SharedEvent, seed: u64) -> Forked {
+    fork(|| {
+        follow();
+        let mut random = Random::new(seed);
+        loop {
+            if random.below(2) == 0 { event.set() } else { event.clear() }.unwrap();
+            ledger.done.fetch_add(1, SeqCst);
+            if random.below(4) == 0 {
+                std::thread::sleep(Duration::from_micros(random.below(200) as u64));
+            }
+        }
+    })
+}
+
+fn rage(name: &str) {
+    let variable = std::env::var("ROBUST_SHM_STORM_SECONDS").ok();
+    let seconds = variable.map_or(3, |seconds| seconds.parse().expect("a number of seconds"));
+    let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let mut random = Random::new(seed);
+    let (ledger, event) = (Ledger::new(), SharedEvent::create(name).unwrap());
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (mut kills, mut found_set) = (0u64, 0u64);
+    let mut rounds = 0;
+    while Instant::now() < end {
+        rounds += 1;
+        let mut seed_of_next = || random.below(usize::MAX >> 34) as u64;
+        let mut waiters: Vec<_> = (0..WAITERS).map(|_| waiter(ledger, &event, rounds)).collect();
+        let mut others: Vec<_> = (0..BUSY).map(|_| busy(ledger, &event, seed_of_next())).collect();
+        for _ in 0..random.below(12) {
+            std::thread::sleep(Duration::from_micros(random.below(1_500) as u64));
+            if random.below(3) == 0 {
+                waiters.swap_remove(random.below(WAITERS)).kill();
+                waiters.push(waiter(ledger, &event, rounds));
+            } else {
+                others.swap_remove(random.below(BUSY)).kill();
+                let seed = random.below(1 << 20) as u64;
+                others.push(busy(ledger, &event, seed));
+            }
+            kills += 1;
+        }
+        std::thread::sleep(Duration::from_micros(random.below(1_500) as u64));
+        kills += others.len() as u64;
+        others.into_iter().for_each(Forked::kill);
+        ledger.over.store(rounds, SeqCst);
+        if event.is_set() {
+            found_set += 1;
+        } else {
+            event.set().unwrap();
+        }
+        let mut last = None;
+        until("all to go on", || {
+            waiters.retain_mut(|waiter| waiter.try_wait().inspect(|status| assert_eq!(*status, 0)).is_none());
+            // Who has been woken does not sleep, however long it takes until he is let run.
+            let sleeps: Option<Vec<_>> = waiters.iter().map(|waiter| asleep(waiter.id())).collect();
+            let sleeps = sleeps.filter(|all| !all.is_empty());
+            if sleeps.is_some() && sleeps == last {
+                panic!("{} hung, seed {seed}: all sleep, and the event is set", waiters.len());
+            }
+            last = sleeps;
+            std::thread::sleep(Duration::from_millis(if waiters.is_empty() { 0 } else { 20 }));
+            waiters.is_empty().then_some(())
+        });
+    }
+    let (gone_on, done) = (ledger.gone_on.load(SeqCst), ledger.done.load(SeqCst));
+    drop(event);
+    say(format!(
+        "over: {kills} kills in {rounds} rounds, of which {found_set} ended with the event set; {done} settings and clearings, \
+         {gone_on} waits that came to an end, 0 hung"
+    ));
+}
+
+#[test]
+fn a_storm_of_kills_leaves_nobody_asleep_beside_a_set_event() {
+    let name = Scratch::new("storm");
+    let role = spawn("storm", &name);
+    println!("{}", role.hear());
+    role.join();
+    assert!(!crate::support::exists(&name));
+}
