@@ -3,8 +3,8 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use robust_shm::{
-    ArrayGuard, Error, LockError, LockGuard, Options, SharedArray, SharedLock, SharedSlice, SharedValue, SliceGuard,
-    ValueGuard, ValueObserver,
+    ArrayGuard, Error, LockError, LockGuard, Options, SharedArray, SharedEvent, SharedLock, SharedSlice, SharedValue,
+    SliceGuard, ValueGuard, ValueObserver,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
@@ -13,6 +13,7 @@ assert_impl_all!(SharedArray<u64, 4>: Send, Sync, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(SharedSlice<u64>: Send, Sync, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(SharedLock: Send, Sync, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(ValueObserver<u64>: Send, Sync, UnwindSafe, RefUnwindSafe);
+assert_impl_all!(SharedEvent: Send, Sync, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Options<SharedLock>: Send, Sync, Clone);
 assert_impl_all!(Error: std::error::Error, Send, Sync, From<LockError>);
 assert_impl_all!(LockError: std::error::Error, Send, Sync);

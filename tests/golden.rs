@@ -8,8 +8,11 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedSlice, SharedValue};
+use robust_shm::{
+    Error, LockError, LockKind, SegmentInfo, SharedArray, SharedEvent, SharedLock, SharedSlice, SharedValue,
+};
 use support::{Need, Scratch, exists, path, skip};
 
 /// What is the same in the picture of each: nobody uses it but this test, and nobody holds it.
@@ -24,6 +27,7 @@ struct Picture {
     is_persistent: bool,
     has_poison: bool,
     is_poisoned: bool,
+    is_set: Option<bool>,
 }
 
 const VALUE: Picture = Picture {
@@ -37,6 +41,7 @@ const VALUE: Picture = Picture {
     is_persistent: true,
     has_poison: false,
     is_poisoned: false,
+    is_set: None,
 };
 const ARRAY: Picture = Picture {
     kind: "SharedArray",
@@ -49,6 +54,7 @@ const ARRAY: Picture = Picture {
     ..VALUE
 };
 const LOCK: Picture = Picture { kind: "SharedLock", type_name: "()", element: 0, length: 0, bytes: 640, ..ARRAY };
+const EVENT: Picture = Picture { kind: "SharedEvent", has_poison: false, is_set: Some(true), ..LOCK };
 
 struct Golden {
     file: &'static str,
@@ -66,7 +72,7 @@ fn bytes_of<H>(name: &str, _handle: &H) -> Vec<u8> {
 
 const LARGE: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
-const ALL: [Golden; 9] = [
+const ALL: [Golden; 11] = [
     Golden {
         file: "value",
         picture: Picture { commits: Some(2), ..VALUE },
@@ -183,6 +189,36 @@ const ALL: [Golden; 9] = [
         },
         check: |name| drop(SharedLock::open(name).unwrap().lock().unwrap()),
     },
+    // Set twice, and somebody has waited in vain in between: so that it looks as if he still did.
+    Golden {
+        file: "event",
+        picture: Picture { is_set: Some(false), ..EVENT },
+        make: |name| {
+            let event = SharedEvent::options().lock_kind(LockKind::Futex).persistent(true).create(name)?;
+            event.set().unwrap();
+            event.clear().unwrap();
+            assert!(event.wait_for(Duration::from_millis(1)).is_err());
+            Ok(bytes_of(name, &event))
+        },
+        check: |name| {
+            let event = SharedEvent::open(name).unwrap();
+            assert!(!event.is_set() && event.wait_for(Duration::from_millis(1)).is_err());
+            event.set().unwrap();
+            event.wait().unwrap();
+        },
+    },
+    Golden {
+        file: "set-event",
+        picture: EVENT,
+        make: |name| {
+            let event = SharedEvent::options().lock_kind(LockKind::Futex).persistent(true).create(name)?;
+            event.set().unwrap();
+            event.clear().unwrap();
+            event.set().unwrap();
+            Ok(bytes_of(name, &event))
+        },
+        check: |name| SharedEvent::open(name).unwrap().wait().unwrap(),
+    },
     Golden {
         file: "temporary-lock",
         picture: Picture { is_persistent: false, ..LOCK },
@@ -258,6 +294,7 @@ fn kept_segments_are_opened_and_hold_what_was_put_into_them() {
         assert_eq!((info.kind(), info.type_name()), (expected.kind, expected.type_name), "{file}");
         assert_eq!((info.element_size(), info.length()), (expected.element, expected.length), "{file}");
         assert_eq!((info.bytes(), info.commits()), (expected.bytes, expected.commits), "{file}");
+        assert_eq!(info.is_set(), expected.is_set, "{file}");
         assert_eq!(
             (info.has_type_tag(), info.is_persistent()),
             (expected.has_type_tag, expected.is_persistent),

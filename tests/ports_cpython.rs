@@ -1,11 +1,13 @@
-//! The cases of CPython's `Lib/test/_test_multiprocessing.py` that have a meaning here: `_TestLock`, `_TestValue`,
-//! `_TestArray` and `_TestSharedMemory`, asked of this crate.
+//! The cases of CPython's `Lib/test/_test_multiprocessing.py` that have a meaning here: `_TestLock`, `_TestEvent`,
+//! `_TestValue`, `_TestArray` and `_TestSharedMemory`, asked of this crate.
 
 mod support;
 
 use std::time::{Duration, Instant};
 
-use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, unique_name};
+use robust_shm::{
+    Error, LockError, LockKind, SegmentInfo, SharedArray, SharedEvent, SharedLock, SharedValue, remove, unique_name,
+};
 use support::{Family, Scratch, exists, member, pause, play, ready_to_die, say, spawn, until_it_waits, with_each_kind};
 
 #[test]
@@ -13,6 +15,7 @@ fn child() {
     play(&[
         ("try", try_the_lock),
         ("hold", hold),
+        ("set-later", set_later),
         ("add", add),
         ("add-by-hand", add_by_hand),
         ("write-values", write_values),
@@ -121,6 +124,48 @@ fn lock_timeout_of_zero_does_not_wait(kind: LockKind) {
         assert!(matches!(result, Err(LockError::TimedOut { .. })));
         assert!(taken < Duration::from_secs(2), "{taken:?}");
     });
+}
+
+// _TestEvent
+
+fn set_later(name: &str) {
+    std::thread::sleep(Duration::from_millis(30));
+    SharedEvent::open(name).unwrap().set().unwrap();
+}
+
+#[test]
+fn event_waits_until_set_and_goes_on_at_once_until_cleared() {
+    let name = Scratch::new("event");
+    let event = SharedEvent::create(&name).unwrap();
+    assert!(!event.is_set());
+    for timeout in [0, 40].map(Duration::from_millis) {
+        let start = Instant::now();
+        // CPython: `event.wait(timeout)` is False.
+        assert!(matches!(event.wait_for(timeout), Err(LockError::TimedOut { .. })));
+        assert!(start.elapsed() >= timeout);
+    }
+    event.set().unwrap();
+    assert!(event.is_set());
+    event.wait().unwrap();
+    event.wait_for(Duration::from_millis(40)).unwrap();
+    assert!(event.is_set(), "waiting uses nothing up");
+    event.clear().unwrap();
+    assert!(!event.is_set());
+    let child = spawn("set-later", &name);
+    event.wait().unwrap();
+    child.join();
+}
+
+/// `test_repr`
+#[test]
+fn event_shows_whether_it_is_set() {
+    let name = Scratch::new("repr");
+    let event = SharedEvent::create(&name).unwrap();
+    assert!(format!("{event:?}").contains("set: false"));
+    event.set().unwrap();
+    assert!(format!("{event:?}").contains("set: true"));
+    event.clear().unwrap();
+    assert!(format!("{event:?}").contains("set: false"));
 }
 
 // _TestValue

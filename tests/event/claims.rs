@@ -4,17 +4,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use robust_shm::{Error, LockError, LockKind, Options, SegmentInfo, SharedEvent, SharedLock, remove};
-use static_assertions::{assert_impl_all, assert_not_impl_any};
+use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedEvent, SharedLock, remove};
 
 use crate::support::{
     Body, LIMIT, Scratch, asleep, assert_error, exists, own_tid, path, pause, say, spawn, until, until_it_waits,
     within_limit,
 };
-
-assert_impl_all!(SharedEvent: Send, Sync, std::panic::UnwindSafe, std::panic::RefUnwindSafe);
-assert_impl_all!(Options<SharedEvent>: Send, Sync, Clone);
-assert_not_impl_any!(SharedEvent: Clone);
 
 pub(crate) const ROLES: &[(&str, Body)] = &[
     ("waits", crate::waits),

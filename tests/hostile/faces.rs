@@ -1,6 +1,6 @@
 //! The types that segments are made and opened as, each with what a program would do with it.
 
-use robust_shm::{Error, LockError, SharedArray, SharedLock, SharedSlice, SharedValue};
+use robust_shm::{Error, LockError, SharedArray, SharedEvent, SharedLock, SharedSlice, SharedValue};
 
 use crate::support::{Scratch, path};
 
@@ -65,6 +65,14 @@ fn use_slice(slice: &SharedSlice<u8>) {
     robust_shm::SliceGuard::clear_poison(&mut guard);
 }
 
+fn use_event(event: &SharedEvent) {
+    let _ = event.wait_for(std::time::Duration::from_micros(1));
+    event.set().unwrap();
+    event.wait().unwrap();
+    event.clear().unwrap();
+    assert!(!event.is_set());
+}
+
 fn use_lock(lock: &SharedLock) {
     drop(lock.lock_ignoring_poison().unwrap());
 }
@@ -94,6 +102,7 @@ pub(crate) fn all() -> Vec<Face> {
         face!("bytes", Bytes::options(), (), use_bytes),
         Face { is_open: true, ..face!("slice", SharedSlice::<u8>::options(), (5000), use_slice) },
         face!("lock", SharedLock::options(), (), use_lock),
+        face!("event", SharedEvent::options(), (), use_event),
         face!("tagged lock", SharedLock::options().type_tag("acme.Printer/1"), (), use_lock),
     ]
 }

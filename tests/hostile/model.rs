@@ -67,6 +67,7 @@ pub(crate) const NUMBERS: [Range<usize>; 22] = [
 pub(crate) const VALUE: u64 = 1;
 pub(crate) const ARRAY: u64 = 2;
 pub(crate) const LOCK: u64 = 3;
+pub(crate) const EVENT: u64 = 4;
 pub(crate) const PERSISTENT: u64 = 1;
 pub(crate) const TAGGED: u64 = 2;
 pub(crate) const POISON_OFF: u64 = 4;
@@ -116,7 +117,7 @@ fn agrees_with_itself(bytes: &[u8]) -> bool {
     let shape_is_possible = match kind {
         VALUE => count == 1 && size <= LARGEST_VALUE,
         ARRAY => true,
-        LOCK => count == 0 && size == 0,
+        LOCK | EVENT => count == 0 && size == 0,
         _ => false,
     };
     shape_is_possible
@@ -124,7 +125,7 @@ fn agrees_with_itself(bytes: &[u8]) -> bool {
         && size % align == 0
         && matches!(number(bytes, LOCK_KIND), 1 | 2)
         && number(bytes, FLAGS) <= PERSISTENT + TAGGED + POISON_OFF
-        && (kind != VALUE || number(bytes, FLAGS) & POISON_OFF == 0)
+        && ([ARRAY, LOCK].contains(&kind) || number(bytes, FLAGS) & POISON_OFF == 0)
         && std::str::from_utf8(name).is_ok()
         && rest.iter().chain(&bytes[RESERVED]).all(|byte| *byte == 0)
         && extent(kind, size, align, count) == Some((number(bytes, DATA_OFFSET), number(bytes, TOTAL_LEN)))

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 
-use robust_shm::{Error, SharedArray, SharedLock, SharedValue};
+use robust_shm::{Error, SharedArray, SharedEvent, SharedLock, SharedValue};
 
 use crate::support::{Scratch, exists, path};
 
@@ -15,6 +15,9 @@ pub(crate) fn every_way(name: &str, expected: fn(&Error) -> bool) {
         SharedValue::<u64>::open(name).err(),
         SharedArray::<u32, 4>::create(name).err(),
         SharedArray::<u32, 4>::open(name).err(),
+        SharedEvent::create(name).err(),
+        SharedEvent::open_or_create(name).err(),
+        SharedEvent::open(name).err(),
         SharedLock::create(name).err(),
         SharedLock::open_or_create(name).err(),
         SharedLock::open(name).err(),
