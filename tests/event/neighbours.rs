@@ -302,15 +302,14 @@ fn leaves_in_several_namespaces(name: &str) {
 /// The presence byte of the only user who is this process.
 fn own_slot(name: &str) -> u32 {
     let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(crate::support::path(name)).unwrap());
-    let locks = std::fs::read_to_string("/proc/self/fdinfo");
-    drop(locks);
     for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
         let Ok(status) = std::fs::metadata(entry.path()) else { continue };
         if std::os::unix::fs::MetadataExt::ino(&status) != inode {
             continue;
         }
         let info = format!("/proc/self/fdinfo/{}", entry.file_name().to_string_lossy());
-        for line in std::fs::read_to_string(info).unwrap().lines().filter(|line| line.contains("OFDLCK")) {
+        let info = std::fs::read_to_string(info).unwrap();
+        if let Some(line) = info.lines().find(|line| line.contains("OFDLCK")) {
             let start = line.split_whitespace().rev().nth(1).unwrap();
             return start.parse().unwrap();
         }

@@ -38,6 +38,12 @@ pub fn python(case: &str, effort: Effort) -> Vec<Row> {
     run("python3", Command::new("python3").arg(script), case, effort)
 }
 
+/// Python's `multiprocessing.Event`, on so many cores; nothing when there is no python3.
+pub fn python_event(case: &str, cores: usize, effort: Effort) -> Vec<Row> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python_event.py");
+    run("python3", Command::new("python3").arg(script).arg(cores.to_string()), case, effort)
+}
+
 /// Boost.Interprocess; nothing when its headers or the compiler are not there.
 pub fn boost(case: &str, effort: Effort) -> Vec<Row> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/boost.cpp");

@@ -10,6 +10,7 @@ mod chart;
 mod compare;
 mod contention;
 mod effort;
+mod events;
 mod figures;
 mod foreign;
 mod idle;
@@ -44,6 +45,7 @@ const PARTS: &[(&str, &str, Measure)] = &[
     ("starvation", "how long somebody waits who wants the lock once", starvation::measure),
     ("readers", "how fast one process reads while others write", readers::measure),
     ("pingpong", "a lock handed to and fro between two processes", pingpong::measure),
+    ("events", "an event that two processes set for each other", events::measure),
     ("killed", "from the kill of a holder until the next one has the lock", killed::measure),
     ("idle", "what a waiter costs while nothing happens", idle::measure),
     ("segments", "opening and creating", segments::measure),

@@ -23,17 +23,18 @@ const FLOOR: &str = "floor: one compare-exchange, one swap";
 const LOADS: &str = "floor: a pair of atomic loads";
 
 /// One contender: runs its operation so many times.
-struct Contender<'a> {
-    case: &'static str,
+pub struct Contender<'a> {
+    pub case: &'static str,
     who: &'static str,
     run: Box<dyn FnMut(u64) + 'a>,
 }
 
-struct Field<'a>(Vec<Contender<'a>>);
+/// Contenders of which each is measured alone.
+pub struct Field<'a>(pub Vec<Contender<'a>>);
 
 impl<'a> Field<'a> {
     /// The loop is compiled once for each operation, so that nothing stands between it and the clock but one call.
-    fn add(&mut self, case: &'static str, who: &'static str, mut operation: impl FnMut() + 'a) {
+    pub fn add(&mut self, case: &'static str, who: &'static str, mut operation: impl FnMut() + 'a) {
         let run = move |times| {
             for _ in 0..times {
                 operation();
@@ -137,7 +138,7 @@ fn try_once(mutex: &PthreadRobust) {
     mutex.unlock();
 }
 
-fn rows(mut field: Field, effort: Effort) -> Vec<Row> {
+pub fn rows(mut field: Field, effort: Effort) -> Vec<Row> {
     let target = effort.ms(20) * 1_000_000;
     let times: Vec<u64> = field.0.iter_mut().map(|contender| times_for(&mut *contender.run, target)).collect();
     let mut rounds = vec![Vec::new(); times.len()];
