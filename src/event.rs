@@ -91,7 +91,9 @@ use crate::sync::mutex::{Event, Wait};
 /// * [`set`](Self::set), [`clear`](Self::clear) and [`is_set`](Self::is_set) may be called in a signal handler, if the
 ///   thread that it interrupts has waited for an event or locked before, or has opened or created one of the segments: the
 ///   first time, a thread is looked up, which may allocate.
-/// * There are none with [`LockKind::OsMutex`](crate::LockKind::OsMutex).
+/// * With [`LockKind::File`](crate::LockKind::File) the kernel tells nobody that a setter was killed: those who sleep find what
+///   it has set by themselves, within a tenth of a second. There are no events with
+///   [`LockKind::OsMutex`](crate::LockKind::OsMutex).
 #[must_use = "keep it: `let event = ...` (`let _ = ...` drops it at once, and dropping the last handle removes the segment)"]
 pub struct SharedEvent {
     segment: Segment<EventOnly>,

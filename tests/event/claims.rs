@@ -31,6 +31,13 @@ fn word_of(name: &str) -> [u32; 2] {
     [0, 4].map(|at| u32::from_ne_bytes(std::array::from_fn(|i| bytes[WORD as usize + at + i])))
 }
 
+/// The kinds of lock whose line can be an event. With the second one, the kernel tells nobody of a death.
+const KINDS: [LockKind; 2] = [LockKind::Futex, LockKind::File];
+
+fn create(name: &str, kind: LockKind) -> SharedEvent {
+    SharedEvent::options().lock_kind(kind).create(name).unwrap()
+}
+
 /// Until so many threads of this process sleep that are not the caller.
 fn until_asleep(threads: &[AtomicU64]) {
     until("the sleep of all", || {
@@ -44,8 +51,12 @@ fn until_asleep(threads: &[AtomicU64]) {
 
 #[test]
 fn whoever_waits_in_whatever_process_goes_on_when_it_is_set() {
+    KINDS.into_iter().for_each(whoever_waits_in_whatever_process_goes_on_when_it_is_set_of);
+}
+
+fn whoever_waits_in_whatever_process_goes_on_when_it_is_set_of(kind: LockKind) {
     let name = Scratch::new("all");
-    let event = SharedEvent::create(&name).unwrap();
+    let event = create(&name, kind);
     let waiters: Vec<_> = (0..4).map(|_| spawn("waits", &name)).collect();
     for waiter in &waiters {
         waiter.expect("waits");
@@ -67,8 +78,12 @@ fn whoever_waits_in_whatever_process_goes_on_when_it_is_set() {
 
 #[test]
 fn it_is_set_until_it_is_cleared() {
+    KINDS.into_iter().for_each(it_is_set_until_it_is_cleared_of);
+}
+
+fn it_is_set_until_it_is_cleared_of(kind: LockKind) {
     let name = Scratch::new("set");
-    let event = SharedEvent::create(&name).unwrap();
+    let event = create(&name, kind);
     let other = SharedEvent::open(&name).unwrap();
     assert!(!event.is_set() && !other.is_set());
     event.clear().unwrap();
@@ -89,8 +104,12 @@ fn it_is_set_until_it_is_cleared() {
 
 #[test]
 fn a_time_that_is_up_is_told_with_what_was_waited_for() {
+    KINDS.into_iter().for_each(a_time_that_is_up_is_told_with_what_was_waited_for_of);
+}
+
+fn a_time_that_is_up_is_told_with_what_was_waited_for_of(kind: LockKind) {
     let name = Scratch::new("timed");
-    let event = SharedEvent::create(&name).unwrap();
+    let event = create(&name, kind);
     let start = Instant::now();
     let error = event.wait_for(Duration::from_millis(20)).unwrap_err();
     assert!(start.elapsed() >= Duration::from_millis(20));
@@ -128,10 +147,14 @@ fn what_no_clock_can_say_is_no_deadline() {
 /// As Python's: who sleeps goes on, although the event is clear again.
 #[test]
 fn who_sleeps_goes_on_even_if_it_is_cleared_at_once() {
+    KINDS.into_iter().for_each(who_sleeps_goes_on_even_if_it_is_cleared_at_once_of);
+}
+
+fn who_sleeps_goes_on_even_if_it_is_cleared_at_once_of(kind: LockKind) {
     const WAITERS: usize = 16;
     const PULSES: usize = if cfg!(debug_assertions) { 300 } else { 3_000 };
     let name = Scratch::new("pulse");
-    let event = SharedEvent::create(&name).unwrap();
+    let event = create(&name, kind);
     let threads = [const { AtomicU64::new(0) }; WAITERS];
     let round = AtomicUsize::new(0);
     let returned = AtomicUsize::new(0);
@@ -164,9 +187,13 @@ fn who_sleeps_goes_on_even_if_it_is_cleared_at_once() {
 /// The one who takes clears first, and then looks; the one who puts sets last.
 #[test]
 fn nothing_that_was_put_is_left_when_the_event_is_cleared_first() {
+    KINDS.into_iter().for_each(nothing_that_was_put_is_left_when_the_event_is_cleared_first_of);
+}
+
+fn nothing_that_was_put_is_left_when_the_event_is_cleared_first_of(kind: LockKind) {
     const ALL: u64 = if cfg!(debug_assertions) { 50_000 } else { 500_000 };
     let name = Scratch::new("bell");
-    let event = SharedEvent::create(&name).unwrap();
+    let event = create(&name, kind);
     let put = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -322,8 +349,12 @@ fn it_goes_with_its_last_user() {
 /// The first who has died waits no more; the others are told all the same.
 #[test]
 fn the_killed_who_slept_are_in_nobodys_way() {
+    KINDS.into_iter().for_each(the_killed_who_slept_are_in_nobodys_way_of);
+}
+
+fn the_killed_who_slept_are_in_nobodys_way_of(kind: LockKind) {
     let name = Scratch::new("killed");
-    let event = SharedEvent::create(&name).unwrap();
+    let event = create(&name, kind);
     for killed in [1, 3] {
         let waiters: Vec<_> = (0..4).map(|_| spawn("waits", &name)).collect();
         for waiter in &waiters {
@@ -350,6 +381,29 @@ fn the_killed_who_slept_are_in_nobodys_way() {
     assert_eq!(word_of(&name)[0], S);
 }
 
+/// As if the setter had died before he had woken anybody, and the kernel had told nobody.
+#[test]
+fn who_sleeps_looks_by_himself_in_the_end() {
+    for kind in KINDS {
+        let name = Scratch::new("untold");
+        let event = create(&name, kind);
+        let waiters: Vec<_> = (0..3).map(|_| spawn("waits", &name)).collect();
+        for waiter in &waiters {
+            waiter.expect("waits");
+            until_it_waits(waiter);
+        }
+        let file = std::fs::File::options().write(true).open(path(&name)).unwrap();
+        file.write_all_at(&(u64::from(S | W) | 1 << 32).to_ne_bytes(), WORD).unwrap();
+        for mut waiter in waiters {
+            waiter.expect("goes on");
+            waiter.go_on();
+            waiter.join();
+        }
+        assert_eq!(word_of(&name), [S, 1]);
+        assert!(event.is_set());
+    }
+}
+
 #[test]
 fn one_who_is_stopped_asleep_looks_when_he_goes_on() {
     let name = Scratch::new("stopped");
@@ -369,10 +423,14 @@ fn one_who_is_stopped_asleep_looks_when_he_goes_on() {
 
 #[test]
 fn many_set_and_clear_at_once_and_nobody_is_left() {
-    within_limit("the end of all", || {
+    KINDS.into_iter().for_each(many_set_and_clear_at_once_and_nobody_is_left_of);
+}
+
+fn many_set_and_clear_at_once_and_nobody_is_left_of(kind: LockKind) {
+    within_limit("the end of all", move || {
         const ROUNDS: usize = if cfg!(debug_assertions) { 3_000 } else { 100_000 };
         let name = Scratch::new("many");
-        let event = SharedEvent::create(&name).unwrap();
+        let event = create(&name, kind);
         std::thread::scope(|scope| {
             let busy: Vec<_> = (0..2)
                 .map(|_| {

@@ -4,9 +4,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use robust_shm::SharedEvent;
+use robust_shm::{LockKind, SharedEvent};
 
-use crate::support::{Body, Forked, LIMIT, Random, Scratch, asleep, fork, say, spawn, until};
+use crate::support::{Body, Forked, LIMIT, Random, Scratch, asleep, fork, kind, say, spawn_of, until};
 
 pub(crate) const ROLES: &[(&str, Body)] = &[("storm", rage)];
 
@@ -72,7 +72,10 @@ fn rage(name: &str) {
     let seconds = variable.map_or(3, |seconds| seconds.parse().expect("a number of seconds"));
     let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let mut random = Random::new(seed);
-    let (ledger, event) = (Ledger::new(), SharedEvent::create(name).unwrap());
+    let ledger = Ledger::new();
+    let event = SharedEvent::options().lock_kind(kind()).create(name).unwrap();
+    // Where the kernel tells nobody, who sleeps looks by himself, each tenth of a second.
+    let between_looks = Duration::from_millis(if kind() == LockKind::File { 500 } else { 20 });
     let end = Instant::now() + Duration::from_secs(seconds);
     let (mut kills, mut found_set) = (0u64, 0u64);
     let mut rounds = 0;
@@ -112,7 +115,11 @@ fn rage(name: &str) {
                 panic!("{} hung, seed {seed}: all sleep, and the event is set", waiters.len());
             }
             last = sleeps;
-            std::thread::sleep(Duration::from_millis(if waiters.is_empty() { 0 } else { 20 }));
+            let end = Instant::now() + between_looks;
+            while !waiters.is_empty() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+                waiters.retain_mut(|waiter| waiter.try_wait().inspect(|status| assert_eq!(*status, 0)).is_none());
+            }
             waiters.is_empty().then_some(())
         });
     }
@@ -126,8 +133,17 @@ fn rage(name: &str) {
 
 #[test]
 fn a_storm_of_kills_leaves_nobody_asleep_beside_a_set_event() {
+    storm(LockKind::Futex);
+}
+
+#[test]
+fn a_storm_of_kills_of_which_nobody_is_told_does_not_either() {
+    storm(LockKind::File);
+}
+
+fn storm(kind: LockKind) {
     let name = Scratch::new("storm");
-    let role = spawn("storm", &name);
+    let role = spawn_of(kind, "storm", &name);
     println!("{}", role.hear());
     role.join();
     assert!(!crate::support::exists(&name));

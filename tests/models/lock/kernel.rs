@@ -190,7 +190,11 @@ pub(crate) fn nobody_can_go_on(run: &mut Run) -> bool {
         return true;
     }
     let ends_soon = |i: &usize| run.ghost.deadline[run.sleepers[*i].thread].is_some();
-    let overdue = (0..run.sleepers.len()).find(|i| event::is_due(run, run.sleepers[*i].thread));
+    let is_due = |i: &usize| {
+        let thread = run.sleepers[*i].thread;
+        event::is_due(run, thread) && !run.threads[thread].is_stopped
+    };
+    let overdue = (0..run.sleepers.len()).find(is_due);
     match overdue {
         Some(_) if !run.ghost.is_lossy => {
             run.fail("LOST: asleep, and the event is or was set".to_owned());

@@ -195,6 +195,7 @@ fn worlds() -> Vec<World> {
             is_nesting: true,
             ..event("event_nested", 3, 1, 1, Budget { deaths: 1, handlers: 1, ..few(2) })
         },
+        World { file: true, ..event("event_file", 3, 1, 2, Budget { deaths: 2, ..few(3) }) },
         event("event_stale", 3, 2, 2, Budget { stale: 2, ..few(2) }),
         World { walks: 60_000, all_forms: true, ..event("event_walks", 5, 2, 3, many) },
         World { walks: 1_000_000, all_forms: true, ..event("event_long_walks", 5, 2, 3, many) },
@@ -277,6 +278,7 @@ holds! {
     events_and_handlers_that_empty_the_slot: "event_libc";
     events_and_deaths_that_the_kernel_does_not_report: "event_unnoticed";
     events_and_handlers: "event_nested";
+    events_where_nobody_is_told: "event_file";
     events_and_loads_that_are_late: "event_stale";
     events_by_chance: "event_walks";
     loads_that_are_late: "stale";
