@@ -253,6 +253,6 @@ fn quiet(part: &mut Part, effort: Effort) {
     sys::unpin();
     part.bar(LOOK, "SharedEvent::is_set", LOAD, Limit::AtMost(2.0));
     part.bar(LOOK, "SharedEvent::wait", LOAD, Limit::AtMost(3.0));
-    part.bar(SET, SharedEvent::WHO, TWO, Limit::AtMost(1.5));
+    part.bar(SET, SharedEvent::WHO, TWO, Limit::AtMost(1.75));
     part.bar(SET, SharedEvent::WHO, EVENTFD, Limit::AtMost(0.1));
 }
