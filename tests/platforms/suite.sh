@@ -1,7 +1,7 @@
 # The test suite: built for a target, and run in one place or another.
 
 # What says most about a platform comes first, and what takes an emulator minutes comes last: time may run out.
-first=(exclusion poison fork orphans life_cycle exec ports_glibc robust_list waiting lib containers namespaces errors)
+first=(exclusion poison elements fork orphans life_cycle exec ports_glibc robust_list waiting lib containers namespaces errors)
 last=(stress_lock signal_handlers storm hostile)
 
 cargo_for() { # TARGET ARGUMENTS...
