@@ -1,8 +1,8 @@
 # The test suite: built for a target, and run in one place or another.
 
 # What says most about a platform comes first, and what takes an emulator minutes comes last: time may run out.
-first=(exclusion poison elements fork orphans life_cycle exec ports_glibc robust_list waiting lib containers namespaces errors)
-last=(stress_lock signal_handlers storm hostile)
+first=(exclusion poison elements orphans exec ports_glibc robust_list waiting lib containers namespaces errors life_cycle)
+last=(fork leaked_guards identity scale signal_handlers stress_lock storm hostile)
 
 cargo_for() { # TARGET ARGUMENTS...
     local triple=$1 command=$2
