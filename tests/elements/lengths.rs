@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedSlice, SharedValue, remove};
 
-use crate::support::{Scratch, assert_error, exists, path};
+use crate::support::{Scratch, assert_error, exists, is_linux, path};
 
 #[test]
 fn an_array_is_opened_as_a_slice_and_back() {
@@ -171,5 +171,7 @@ fn a_gibibyte_that_is_not_reserved_takes_the_pages_that_are_used() {
     assert_eq!([0, 1, LEN / 2, LEN - 1].map(|at| opened.get(at).unwrap()), [1, 0, LEN as u64 / 2 + 1, LEN as u64]);
     let file = fs::metadata(path(&name)).unwrap();
     assert_eq!(file.len(), (DATA + 8 * LEN) as u64);
-    assert!(file.blocks() * 512 <= 64 << 10, "{} blocks", file.blocks());
+    if is_linux("counts the blocks of a file by its length") {
+        assert!(file.blocks() * 512 <= 64 << 10, "{} blocks", file.blocks());
+    }
 }
