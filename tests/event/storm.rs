@@ -1,4 +1,4 @@
-//! A storm of kills over one event: processes wait, set and clear, and are killed at random. Then those who set and clear
+//! Kills over one event. A storm: processes wait, set and clear, and are killed at random; then those who set and clear
 //! are all killed; and nobody may sleep if the event is set.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use robust_shm::{LockKind, SharedEvent};
 
-use crate::support::{Body, Forked, LIMIT, Random, Scratch, asleep, fork, kind, say, spawn_of, until};
+use crate::support::{Body, Forked, LIMIT, Random, Scratch, asleep, fork, kind, say, spawn, spawn_of, until};
 
-pub(crate) const ROLES: &[(&str, Body)] = &[("storm", rage)];
+pub(crate) const ROLES: &[(&str, Body)] = &[("storm", rage), ("strike", strike)];
 
 const WAITERS: usize = 4;
 const BUSY: usize = 3;
+const SLEEPERS: usize = 3;
 
 /// In memory that all have in common, beside the crate's.
 #[repr(C)]
@@ -21,6 +22,12 @@ struct Ledger {
     /// How often somebody went on, and how often somebody set or cleared.
     gone_on: AtomicU64,
     done: AtomicU64,
+    /// How often somebody began to wait; the round for which a setter is ready, and the one in which it may set.
+    waiting: AtomicU64,
+    ready: AtomicU64,
+    go: AtomicU64,
+    /// How often each of the sleepers has gone on.
+    rounds: [AtomicU64; SLEEPERS],
 }
 
 impl Ledger {
@@ -67,16 +74,19 @@ fn busy(ledger: &'static Ledger, event: &SharedEvent, seed: u64) -> Forked {
     })
 }
 
-fn rage(name: &str) {
+fn seconds() -> u64 {
     let variable = std::env::var("ROBUST_SHM_STORM_SECONDS").ok();
-    let seconds = variable.map_or(3, |seconds| seconds.parse().expect("a number of seconds"));
+    variable.map_or(3, |seconds| seconds.parse().expect("a number of seconds"))
+}
+
+fn rage(name: &str) {
     let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let mut random = Random::new(seed);
     let ledger = Ledger::new();
     let event = SharedEvent::options().lock_kind(kind()).create(name).unwrap();
     // Where the kernel tells nobody, who sleeps looks by himself, each tenth of a second.
     let between_looks = Duration::from_millis(if kind() == LockKind::File { 500 } else { 20 });
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let end = Instant::now() + Duration::from_secs(seconds());
     let (mut kills, mut found_set) = (0u64, 0u64);
     let mut rounds = 0;
     while Instant::now() < end {
@@ -129,6 +139,84 @@ fn rage(name: &str) {
         "over: {kills} kills in {rounds} rounds, of which {found_set} ended with the event set; {done} settings and clearings, \
          {gone_on} waits that came to an end, 0 hung"
     ));
+}
+
+/// Everybody sleeps; one sets the event, and is killed a moment later. If it is set, all go on, and nobody helps them.
+fn strike(name: &str) {
+    const LONGEST: usize = 12_000;
+    let (ledger, event) = (Ledger::new(), SharedEvent::create(name).unwrap());
+    let mut random = Random::new(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
+    let waiters: Vec<_> = (0..SLEEPERS)
+        .map(|which| {
+            fork(|| {
+                follow();
+                for round in 1.. {
+                    ledger.waiting.fetch_add(1, SeqCst);
+                    event.wait_for(LIMIT).unwrap();
+                    ledger.rounds[which].store(round, SeqCst);
+                    while ledger.over.load(SeqCst) < round {
+                        std::thread::sleep(Duration::from_micros(20));
+                    }
+                }
+            })
+        })
+        .collect();
+    // Who has been woken does not sleep, however long it takes until he is let run.
+    let sleeps = |before: u64| {
+        let still = waiters.iter().zip(&ledger.rounds).filter(|(_, done)| done.load(SeqCst) < before);
+        still.map(|(waiter, _)| asleep(waiter.id())).collect::<Option<Vec<_>>>()
+    };
+    let end = Instant::now() + Duration::from_secs(seconds());
+    let (mut round, mut left) = (0, 0u64);
+    while Instant::now() < end {
+        round += 1;
+        until("all to sleep", || {
+            (ledger.waiting.load(SeqCst) == SLEEPERS as u64 * round && sleeps(u64::MAX).is_some()).then_some(())
+        });
+        let setter = fork(|| {
+            follow();
+            ledger.ready.store(round, SeqCst);
+            while ledger.go.load(SeqCst) < round {
+                std::hint::spin_loop();
+            }
+            event.set().unwrap();
+            std::thread::sleep(LIMIT);
+        });
+        until("the setter", || (ledger.ready.load(SeqCst) == round).then_some(()));
+        let strike_at = Instant::now() + Duration::from_nanos(random.below(LONGEST) as u64);
+        ledger.go.store(round, SeqCst);
+        while Instant::now() < strike_at {}
+        setter.kill();
+        if event.is_set() {
+            left += 1;
+        } else {
+            event.set().unwrap();
+        }
+        let (mut last, mut next_look) = (None, Instant::now());
+        until("all to go on", || {
+            let all_have = ledger.rounds.iter().all(|done| done.load(SeqCst) == round);
+            if !all_have && Instant::now() >= next_look {
+                let now = sleeps(round).filter(|all| !all.is_empty());
+                assert!(now.is_none() || now != last, "hung: all who are left sleep, and the event is set");
+                (last, next_look) = (now, Instant::now() + Duration::from_millis(20));
+            }
+            all_have.then_some(())
+        });
+        event.clear().unwrap();
+        ledger.over.store(round, SeqCst);
+    }
+    waiters.into_iter().for_each(Forked::kill);
+    drop(event);
+    say(format!("over: {round} setters killed as they set, {left} of them behind that, 0 hung"));
+}
+
+#[test]
+fn a_setter_that_is_killed_as_it_sets_leaves_nobody_asleep() {
+    let name = Scratch::new("strike");
+    let role = spawn("strike", &name);
+    println!("{}", role.hear());
+    role.join();
+    assert!(!crate::support::exists(&name));
 }
 
 #[test]
