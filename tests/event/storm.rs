@@ -141,26 +141,40 @@ fn rage(name: &str) {
     ));
 }
 
+/// Waits for the event in each round, and then for the end of that.
+fn sleeper(ledger: &'static Ledger, event: &SharedEvent, which: usize) -> Forked {
+    fork(|| {
+        follow();
+        for round in 1.. {
+            ledger.waiting.fetch_add(1, SeqCst);
+            event.wait_for(LIMIT).unwrap();
+            ledger.rounds[which].store(round, SeqCst);
+            while ledger.over.load(SeqCst) < round {
+                std::thread::sleep(Duration::from_micros(20));
+            }
+        }
+    })
+}
+
+/// Sets the event as soon as it may.
+fn setter(ledger: &'static Ledger, event: &SharedEvent, round: u64) -> Forked {
+    fork(|| {
+        follow();
+        ledger.ready.store(round, SeqCst);
+        while ledger.go.load(SeqCst) < round {
+            std::hint::spin_loop();
+        }
+        event.set().unwrap();
+        std::thread::sleep(LIMIT);
+    })
+}
+
 /// Everybody sleeps; one sets the event, and is killed a moment later. If it is set, all go on, and nobody helps them.
 fn strike(name: &str) {
     const LONGEST: usize = 12_000;
     let (ledger, event) = (Ledger::new(), SharedEvent::create(name).unwrap());
     let mut random = Random::new(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
-    let waiters: Vec<_> = (0..SLEEPERS)
-        .map(|which| {
-            fork(|| {
-                follow();
-                for round in 1.. {
-                    ledger.waiting.fetch_add(1, SeqCst);
-                    event.wait_for(LIMIT).unwrap();
-                    ledger.rounds[which].store(round, SeqCst);
-                    while ledger.over.load(SeqCst) < round {
-                        std::thread::sleep(Duration::from_micros(20));
-                    }
-                }
-            })
-        })
-        .collect();
+    let waiters: Vec<_> = (0..SLEEPERS).map(|which| sleeper(ledger, &event, which)).collect();
     // Who has been woken does not sleep, however long it takes until he is let run.
     let sleeps = |before: u64| {
         let still = waiters.iter().zip(&ledger.rounds).filter(|(_, done)| done.load(SeqCst) < before);
@@ -173,15 +187,7 @@ fn strike(name: &str) {
         until("all to sleep", || {
             (ledger.waiting.load(SeqCst) == SLEEPERS as u64 * round && sleeps(u64::MAX).is_some()).then_some(())
         });
-        let setter = fork(|| {
-            follow();
-            ledger.ready.store(round, SeqCst);
-            while ledger.go.load(SeqCst) < round {
-                std::hint::spin_loop();
-            }
-            event.set().unwrap();
-            std::thread::sleep(LIMIT);
-        });
+        let setter = setter(ledger, &event, round);
         until("the setter", || (ledger.ready.load(SeqCst) == round).then_some(()));
         let strike_at = Instant::now() + Duration::from_nanos(random.below(LONGEST) as u64);
         ledger.go.store(round, SeqCst);
