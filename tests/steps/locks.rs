@@ -7,7 +7,7 @@ use robust_shm::{ArrayGuard, LockError, LockGuard, LockKind, SharedArray, Shared
 
 use crate::step::{armed, nudged_at};
 use crate::support::{Body, member, path, pause, ready_to_die, say};
-use crate::walk::{BOUND, Case, Scenario, World, arrive, release};
+use crate::walk::{BOUND, Case, Scenario, World, arrive, has_stopped, release};
 
 /// Rounds of 64 bytes, single words and a part of one.
 type Content = [u32; 23];
@@ -125,6 +125,11 @@ pub const ROLES: &[(&str, Body)] = &[
         let value = value(family);
         armed(|| *value.lock().unwrap() = [NEW as u32; 23]);
     }),
+    ("change again", |family| {
+        let value = value(family);
+        drop(value.lock().unwrap()); // so that the thread is known
+        armed(|| *value.lock().unwrap() = [NEW as u32; 23]);
+    }),
     ("change little", |family| {
         let value = SharedValue::open_or_create(&member(family, 1), OLD).unwrap();
         armed(|| *value.lock().unwrap() = NEW);
@@ -213,14 +218,20 @@ fn held_watched(world: &mut World) {
 
 /// The holder leaves when the victim has become the one who watches for all.
 fn release_when_watched(world: &mut World) {
-    crate::support::until("the victim's watch", || is_watched(&world.family.member(0)).then_some(()));
+    until_it_watches(world);
     release(world);
 }
 
 /// Another comes to wait, who relies on the victim; then the holder leaves.
 fn release_when_watched_before_a_waiter(world: &mut World) {
-    crate::support::until("the victim's watch", || is_watched(&world.family.member(0)).then_some(()));
+    until_it_watches(world);
     value_waiter_behind(world);
+}
+
+/// Or until it is stopped on the way.
+fn until_it_watches(world: &World) {
+    let watches = || has_stopped(world.victim) || is_watched(&world.family.member(0));
+    crate::support::until("the victim's watch", || watches().then_some(()));
 }
 
 /// Has somebody the watcher's byte? Told by the kernel's table: "1: OFDLCK ADVISORY WRITE -1 00:1a:47 4294967296 4294967296".
@@ -315,7 +326,7 @@ pub const CHANGE_AFTER_WAIT: Scenario = of_value("change", held_value, release);
 pub const CHANGE_BEFORE_WAITER: Scenario = of_value("change", held_value, value_waiter_behind);
 pub const CHANGE_OVERTAKEN: Scenario = of_value("change, overtaken", kept_value, value_waiter_comes);
 /// Nobody is told of deaths.
-pub const CHANGE_WATCHED: Scenario = of_value("change", kept_watched, nothing);
+pub const CHANGE_WATCHED: Scenario = of_value("change again", kept_watched, nothing);
 pub const CHANGE_AFTER_WATCHING: Scenario = of_value("change", held_watched, release_when_watched);
 pub const CHANGE_BEFORE_ONE_WHO_RELIES: Scenario =
     of_value("change", held_watched, release_when_watched_before_a_waiter);
