@@ -33,11 +33,22 @@ impl Ground {
     }
 
     fn plant(&self, image: &Image) {
+        assert!(self.can_plant(image));
+    }
+
+    /// Plants it, unless it is longer than a file of this file system can be.
+    fn can_plant(&self, image: &Image) -> bool {
         let mut file = File::create(path(&self.name)).unwrap();
         file.write_all(&image.bytes).unwrap();
-        if image.len > image.bytes.len() as u64 {
-            file.set_len(image.len).unwrap();
+        if image.len > image.bytes.len() as u64
+            && let Err(error) = file.set_len(image.len)
+        {
+            assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge);
+            drop(file);
+            fs::remove_file(path(&self.name)).unwrap();
+            return false;
         }
+        true
     }
 
     /// Is the file what was planted, to the byte?
@@ -59,7 +70,9 @@ impl Ground {
     pub(crate) fn try_as(&self, which: usize, image: &Image) {
         let (face, expected) = &self.faces[which / 2 % self.faces.len()];
         let verdict = judge(&image.bytes, image.len);
-        self.plant(image);
+        if !self.can_plant(image) {
+            return;
+        }
         self.check(image, verdict, "info", SegmentInfo::of(&self.name).map(drop), is_segment(verdict));
         self.observe(image, verdict);
         if which.is_multiple_of(1024) {
