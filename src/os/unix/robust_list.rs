@@ -47,6 +47,10 @@ impl RobustList {
         word.as_ptr().addr()
     }
 
+    pub(crate) fn node_of(word: usize) -> Node {
+        word
+    }
+
     pub(crate) fn is_known(self) -> bool {
         false
     }
@@ -65,6 +69,10 @@ impl RobustList {
     }
 
     pub(crate) fn is_full(self) -> bool {
+        false
+    }
+
+    pub(crate) fn contains(self, _: Node) -> bool {
         false
     }
 
