@@ -52,6 +52,12 @@ pub(crate) fn wake_one(_word: &AtomicU64, classes: u32) -> io::Result<bool> {
     Ok(classes != ALL)
 }
 
+/// Would wake all who sleep: they look for themselves.
+#[allow(clippy::unnecessary_wraps, reason = "as above")]
+pub(crate) fn wake_all(_word: &AtomicU64) -> io::Result<()> {
+    Ok(())
+}
+
 /// [`wait`] on a word of 32 bits, in no class.
 #[allow(clippy::unnecessary_wraps, reason = "as above")]
 pub(crate) fn wait_on(word: &AtomicU32, expected: u32, deadline: Deadline) -> io::Result<bool> {
