@@ -96,7 +96,8 @@ fn a_death_in_a_signal_handler_releases_what_it_held_and_not_what_it_waited_for(
     child.expect("in the handler");
     assert!(times_out(value.try_lock_for(Duration::from_millis(20))));
     child.kill();
-    assert!(value.try_lock().is_ok(), "held by the handler");
+    // Not at the first try, perhaps: the dead one had been passed over, and the lock is kept for it for a moment.
+    assert!(value.try_lock_for(Duration::from_secs(60)).is_ok(), "held by the handler");
     assert!(matches!(lock.lock(), Err(LockError::WouldDeadlock { .. })), "held by this thread");
     drop(guard);
     assert!(lock.try_lock().is_ok(), "not poisoned by somebody who only waited");

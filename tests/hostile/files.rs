@@ -39,8 +39,9 @@ fn a_hole_of_a_tebibyte_costs_nothing() {
     // A header that says more than there is.
     file.set_len(TEBIBYTE - 1).unwrap();
     every_way(&name, |error| matches!(error, Error::Truncated { .. }));
-    file.set_len(i64::MAX as u64).unwrap();
-    every_way(&name, mismatch);
+    if file.set_len(i64::MAX as u64).is_ok() {
+        every_way(&name, mismatch); // where a file can be so long
+    }
     assert_eq!(blocks(), before, "pages were touched");
     remove(&name).unwrap();
 }
