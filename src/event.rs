@@ -86,7 +86,8 @@ use crate::sync::mutex::{Event, Wait};
 /// # Limits
 ///
 /// * A `wait` that sleeps when the event is set returns, even if it is cleared at once. One that was called a moment ago
-///   and is on its way to sleep may miss that, as everywhere.
+///   and is on its way to sleep may miss that, as everywhere; so may, for some microseconds in three seconds, one whose
+///   sleep ends by itself to look. It then notices at its next look.
 /// * To hand on a thing to *one* of several, an event is not the right tool: all of them go on.
 /// * [`set`](Self::set), [`clear`](Self::clear) and [`is_set`](Self::is_set) may be called in a signal handler, if the
 ///   thread that it interrupts has waited for an event or locked before, or has opened or created one of the segments: the

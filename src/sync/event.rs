@@ -39,8 +39,8 @@
 //!
 //! # Limits
 //!
-//! * Who is on his way to sleep, and has not slept yet, may miss that the event is set and cleared again, if another one has
-//!   come to sleep in between: it then finds the generation changed at the next look, seconds later.
+//! * Who is on his way to sleep, for the first time or after a look of his own, may miss that the event is set and cleared
+//!   again, if another one has come to sleep in between: it then finds the generation changed at the next look, seconds later.
 //! * 2^32 settings between a look and the next one look like none.
 
 use std::time::Duration;

@@ -91,6 +91,12 @@ pub(crate) fn is_due(run: &Run, thread: usize) -> bool {
     is_set(run) || run.ghost.event.must_return[thread]
 }
 
+/// A sleep has ended by itself. If the look that follows is late, the sleeper is as one that was on its way to sleep: it finds
+/// the generation changed when it looks again.
+pub(crate) fn looks_by_itself(run: &mut Run, thread: usize) {
+    run.ghost.event.must_return[thread] &= run.world.budget.stale == 0;
+}
+
 /// What each thread does.
 pub(crate) fn body(thread: usize) {
     let world = with(|run| run.world);

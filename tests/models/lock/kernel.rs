@@ -151,6 +151,7 @@ fn end_sleep(run: &mut Run, sleeper: usize, why: &str) -> Sleeper {
     let sleeper = run.sleepers.remove(sleeper);
     run.threads[sleeper.thread].state = State::Ready;
     run.ghost.waits_as_heir[sleeper.thread] = false;
+    event::looks_by_itself(run, sleeper.thread);
     run.say(|_| format!("-- T{}: {why}", sleeper.thread + 1));
     sleeper
 }
