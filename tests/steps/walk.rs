@@ -171,8 +171,10 @@ pub fn walk(scenario: &Scenario) -> usize {
         for fate in fates.clone() {
             let context = Context { scenario: scenario.victim, step, fate: *fate };
             let reached = (0..ATTEMPTS).any(|_| stop_at(step, *fate, scenario));
-            // Was it one of somebody else's orphans that a sweep removed?
-            assert!(reached || !record(scenario).contains(step), "never reached again");
+            // Was it one of somebody else's orphans that a sweep removed? And how often one who looks each millisecond goes to
+            // sleep is a matter of time.
+            let is_by_the_clock = step.point.starts_with("wait: ") && step.occurrence > 2;
+            assert!(reached || is_by_the_clock || !record(scenario).contains(step), "never reached again");
             drop(context);
         }
     }
