@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use robust_shm::{
-    Error, LockError, LockKind, SegmentInfo, SharedArray, SharedEvent, SharedLock, SharedSlice, SharedValue,
+    Error, LockError, LockKind, SegmentInfo, SharedArray, SharedEvent, SharedLock, SharedSemaphore, SharedSlice,
+    SharedValue,
 };
 use support::{Need, Scratch, exists, path, skip};
 
@@ -72,7 +73,7 @@ fn bytes_of<H>(name: &str, _handle: &H) -> Vec<u8> {
 
 const LARGE: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
-const ALL: [Golden; 11] = [
+const ALL: [Golden; 12] = [
     Golden {
         file: "value",
         picture: Picture { commits: Some(2), ..VALUE },
@@ -218,6 +219,19 @@ const ALL: [Golden; 11] = [
             Ok(bytes_of(name, &event))
         },
         check: |name| SharedEvent::open(name).unwrap().wait().unwrap(),
+    },
+    Golden {
+        file: "semaphore",
+        picture: Picture { kind: "SharedSemaphore", bytes: 768, has_poison: false, ..LOCK },
+        make: |name| {
+            let options = SharedSemaphore::options().lock_kind(LockKind::Futex).persistent(true);
+            options.create(name, 3).map(|made| bytes_of(name, &made))
+        },
+        check: |name| {
+            let semaphore = SharedSemaphore::open(name).unwrap();
+            let permits: [_; 3] = std::array::from_fn(|_| semaphore.acquire().unwrap());
+            assert_eq!((semaphore.permits(), semaphore.available(), permits.len()), (3, 0, 3));
+        },
     },
     Golden {
         file: "temporary-lock",

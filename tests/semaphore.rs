@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use robust_shm::{Error, LockError, SegmentInfo, SharedLock, SharedSemaphore, SharedValue, remove};
+use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedLock, SharedSemaphore, SharedValue, remove};
 use support::Stopwatch;
-use support::{Family, Random, Scratch, own_tid, play, ready_to_die, say, spawn, until, until_it_waits};
+use support::{Family, Random, Scratch, own_tid, play, ready_to_die, say, spawn, spawn_through, until, until_it_waits};
 
 #[test]
 fn child() {
@@ -222,6 +222,36 @@ fn what_is_leaked_with_its_handle_stays_taken() {
     drop(leaked); // the mapping stays: the kernel may write to it
     assert_eq!(keeper.available(), 1);
     drop(keeper.acquire().unwrap());
+}
+
+/// Each is process 1 of a PID namespace of its own, so that the kernel takes them for one another.
+#[test]
+fn namesakes_in_other_namespaces_have_permits_of_their_own() {
+    const CONTAINER: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    if !support::can_unshare(&CONTAINER) {
+        return;
+    }
+    let name = Scratch::new("namesakes");
+    let semaphore = SharedSemaphore::create(&name, 3).unwrap();
+    let holders: [_; 3] = std::array::from_fn(|_| spawn_through(&CONTAINER, "hold", &name));
+    let mut indices = holders.each_ref().map(support::Role::hear);
+    indices.sort_unstable();
+    assert_eq!(indices, ["0", "1", "2"]);
+    for (left, holder) in holders.into_iter().enumerate().map(|(killed, holder)| (2 - killed, holder)) {
+        assert!(semaphore.try_acquire().is_err());
+        holder.kill();
+        std::mem::forget(semaphore.try_acquire_for(LONG).unwrap());
+        assert_eq!(semaphore.available(), 0, "{left} still live");
+    }
+    assert!(matches!(semaphore.try_acquire_for(LONG), Err(LockError::WouldDeadlock { .. })));
+}
+
+#[test]
+fn there_is_none_with_a_mutex_of_the_c_library() {
+    let name = Scratch::new("os-mutex");
+    let error = SharedSemaphore::options().lock_kind(LockKind::OsMutex).create(&name, 1).unwrap_err();
+    assert!(error.to_string().contains("they need LockKind::Futex"), "{error}");
+    assert!(!support::exists(&name));
 }
 
 /// The copy of a permit in a forked child is none.

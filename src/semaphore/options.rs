@@ -41,6 +41,7 @@ impl Options<SharedSemaphore> {
         check_permits(name, permits)?;
         self.of_futexes(name)?.open_or_create_with(name, Some(permits), &PermitsOnly::all_free(permits))
     }
+
     /// For one that is created: its permits are such locks.
     fn of_futexes(&self, name: &str) -> Result<Self, Error> {
         if self.settings.lock_kind.is_some_and(|kind| kind != LockKind::Futex) {
