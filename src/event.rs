@@ -7,8 +7,13 @@ use crate::error::{Error, LockError};
 use crate::face::{Face, StartsEmpty, methods_of_every_face};
 use crate::identity::TypeName;
 use crate::kind::{Kind, Shape};
+use crate::options::Options;
 use crate::segment::{Contents, EventOnly, Segment};
 use crate::sync::mutex::{Event, Wait};
+
+mod observer;
+
+pub use observer::EventObserver;
 
 /// A named event between processes: it is set or it is not, and any number wait until it is.
 ///
@@ -110,6 +115,17 @@ impl Face for SharedEvent {
 
 impl StartsEmpty for SharedEvent {}
 
+impl Options<SharedEvent> {
+    /// As [`SharedEvent::observe`], with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn observe(&self, name: &str) -> Result<EventObserver, Error> {
+        EventObserver::open(name, &self.settings)
+    }
+}
+
 impl Contents for EventOnly {
     type Len = ();
     const SHAPE: Shape = Shape { kind: Kind::Event, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
@@ -174,6 +190,15 @@ impl SharedEvent {
     #[must_use = "keep it: `let event = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(name: &str) -> Result<Self, Error> {
         Self::options().open_or_create(name)
+    }
+
+    /// A look at an event by one who is no user of it: see [`EventObserver`].
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); it is enough that this user may read the segment.
+    pub fn observe(name: &str) -> Result<EventObserver, Error> {
+        Self::options().observe(name)
     }
 
     methods_of_every_face!("event": "SharedEvent"("&name"));

@@ -71,7 +71,7 @@ pub use array::{ArrayGuard, SharedArray};
 pub use bytemuck;
 pub use elements::Element;
 pub use error::{Error, LockError};
-pub use event::SharedEvent;
+pub use event::{EventObserver, SharedEvent};
 #[cfg(robust_shm_fault)]
 #[doc(hidden)]
 pub use fault::{declared_points, watch_points};
@@ -79,7 +79,7 @@ pub use info::{SegmentInfo, Segments, User, segments};
 pub use lock::{LockGuard, SharedLock};
 pub use options::{LockKind, Options};
 pub use segment::{remove, remove_orphans, unique_name};
-pub use semaphore::{OwnedPermit, Permit, SharedSemaphore};
+pub use semaphore::{OwnedPermit, Permit, SemaphoreObserver, SharedSemaphore};
 pub use shareable::Shareable;
 pub use slice::{SharedSlice, SliceGuard};
 pub use value::{SharedValue, ValueGuard, ValueObserver};

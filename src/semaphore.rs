@@ -11,9 +11,11 @@ use crate::segment::{PermitsOnly, Segment};
 use crate::sync::mutex::{Taken, Wait};
 use crate::sync::permits::Homes;
 
+mod observer;
 mod options;
 mod permit;
 
+pub use observer::SemaphoreObserver;
 pub use permit::{OwnedPermit, Permit};
 
 /// So many at once, and no more, of all the processes that open it by name.
@@ -136,6 +138,15 @@ impl SharedSemaphore {
     #[must_use = "keep it: `let semaphore = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(name: &str, permits: usize) -> Result<Self, Error> {
         Self::options().open_or_create(name, permits)
+    }
+
+    /// A look at a semaphore by one who is no user of it: see [`SemaphoreObserver`].
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); it is enough that this user may read the segment.
+    pub fn observe(name: &str) -> Result<SemaphoreObserver, Error> {
+        Self::options().observe(name)
     }
 
     methods_of_every_face!("semaphore": "SharedSemaphore"("&name, 4"));

@@ -396,3 +396,22 @@ fn a_storm_of_kills_loses_and_doubles_no_permit_and_leaves_nobody_asleep() {
     until("all permits", || (semaphore.available() == PERMITS).then_some(()));
     drop([semaphore.acquire().unwrap(), semaphore.acquire().unwrap()]);
 }
+
+/// Whoever only looks sees what users see, takes nothing, and is none of them.
+#[test]
+fn an_observer_sees_and_takes_nothing() {
+    let name = Scratch::new("observed");
+    let semaphore = SharedSemaphore::options().mode(0o644).create(&name, 3).unwrap();
+    let observer = SharedSemaphore::observe(&name).unwrap();
+    let permit = semaphore.acquire().unwrap();
+    assert_eq!((observer.available(), observer.permits(), observer.attached().unwrap()), (2, 3, 1));
+    drop(permit);
+    let holder = spawn("hold two", &name);
+    holder.expect("both");
+    assert_eq!((observer.available(), observer.attached().unwrap()), (1, 2));
+    holder.kill();
+    until("the permits of the killed", || (observer.available() == 3).then_some(()));
+    drop(semaphore);
+    assert!(observer.is_removed());
+    assert!(matches!(SharedSemaphore::observe(&name), Err(Error::NotFound { .. })));
+}

@@ -74,14 +74,14 @@ fn look(
     let is_present = |slot| own == Some(slot) || file_lock::is_present(file, slot).unwrap_or(true);
     let (lock, is_set) = match kind.word() {
         Word::Holder => (LockState::of(lock_kind, &line, header.pid_namespace, rule, is_present), None),
-        Word::Event => (LockState::FREE, Some(mutex::is_set_in(&line))),
+        Word::Event => (LockState::FREE, Some(mutex::says_set(mutex::word_in(&line)))),
         Word::Bell => (LockState::FREE, None),
     };
     let attached = file_lock::count_present(file)
         .map_err(|error| os_error(name, "could not count the users of the segment", error))?;
     let permits =
         PermitLines::read(file, &header).map_err(|error| os_error(name, "could not read the segment", error))?;
-    let is_free = |line: &&LockBytes| mutex::is_free_permit(line, header.pid_namespace, is_present);
+    let is_free = |line: &&LockBytes| mutex::is_free_permit(mutex::word_in(line), header.pid_namespace, is_present);
     Ok(Inspection {
         status,
         lock,

@@ -15,22 +15,23 @@ use std::mem::offset_of;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::cell::cell_at;
 use super::found::{self, Found, os_error, read_header};
 use super::inspect::{self, Inspection};
 use super::retries::Retries;
-use super::{Contents, ValueOf, open, orphan};
+use super::{Contents, EventOnly, PermitsOnly, ValueOf, open, orphan};
 use crate::error::Error;
 use crate::identity::Identity;
-use crate::layout::{self, Header};
+use crate::layout::{self, Header, LockLine};
 use crate::name::Name;
 use crate::options::Settings;
 use crate::os::descriptor::Descriptor;
 use crate::os::map::Map;
 use crate::os::{file, file_lock};
 use crate::sync::commit::CommitCell;
+use crate::sync::mutex;
 
 /// A segment with the contents `C`, for reading only.
 pub(crate) struct Observed<C> {
@@ -38,6 +39,8 @@ pub(crate) struct Observed<C> {
     id: u64,
     /// Where it is mapped, if no other segment can be made in its place. Who reads has the pointer at hand, and so the answer.
     lasting: Option<NonNull<u8>>,
+    /// How many elements or permits the header said there are, when it was validated.
+    count: usize,
     map: Map,
     file: Descriptor,
     name: Name,
@@ -90,6 +93,7 @@ impl<C: Contents> Observed<C> {
         Ok(Attempt::Opened(Self {
             id: header.id[0],
             lasting: (!orphan::can_be_made_anew(&status)).then_some(map.start()),
+            count: header.count(valid.identity.shape.kind) as usize, // this system's pointers have 64 bits: see `os/mod.rs`
             map,
             file: Descriptor::new(open.file, status)
                 .map_err(|error| os_error(name, "could not keep open the segment", error))?,
@@ -147,12 +151,19 @@ impl<C> Observed<C> {
     #[cold]
     #[inline(never)]
     pub(crate) fn is_there(&self) -> bool {
-        const ID: usize = offset_of!(Header, id);
-        // SAFETY: within the header, and so within the mapping.
-        let id = unsafe { self.base().add(ID) };
-        // SAFETY: aligned, as the mapping is, and mapped as long as `self`; an atomic, of which nothing but loads is made.
-        let id = unsafe { id.cast::<AtomicU64>().as_ref() };
-        id.load(Ordering::Relaxed) == self.id
+        // SAFETY: within the header, and aligned.
+        unsafe { self.load(offset_of!(Header, id)) == self.id }
+    }
+
+    /// # Safety
+    ///
+    /// Eight bytes at a multiple of eight, within the mapping.
+    unsafe fn load(&self, offset: usize) -> u64 {
+        // SAFETY: by the contract of this function.
+        let word = unsafe { self.base().add(offset) };
+        // SAFETY: as above, and mapped as long as `self`; an atomic, of which nothing but loads is made.
+        let word = unsafe { word.cast::<AtomicU64>().as_ref() };
+        word.load(Ordering::Relaxed) // of what is mapped for reading, no other order is promised
     }
 }
 
@@ -169,5 +180,35 @@ impl<T> Observed<ValueOf<T>> {
         let body = unsafe { base.add(layout::BODY_OFFSET) };
         // SAFETY: the body of a segment with a `T` in it, mapped as long as `self`.
         (unsafe { cell_at::<T>(body) }, is_certain)
+    }
+}
+
+impl Observed<EventOnly> {
+    /// Is it set? What was written before is seen then.
+    pub(crate) fn is_set(&self) -> bool {
+        // SAFETY: the word of the lock line.
+        let seen = unsafe { self.load(layout::LOCK_OFFSET + offset_of!(LockLine, word)) };
+        fence(Ordering::Acquire);
+        mutex::says_set(seen)
+    }
+}
+
+impl Observed<PermitsOnly> {
+    pub(crate) fn permits(&self) -> usize {
+        self.count
+    }
+
+    /// How many nobody has. A moment's picture.
+    pub(crate) fn available(&self) -> usize {
+        // SAFETY: within the header, and aligned.
+        let used_in = unsafe { self.load(offset_of!(Header, pid_namespace)) };
+        let is_present = |slot| self.open_file().and_then(|file| file_lock::is_present(file, slot)).unwrap_or(true);
+        let is_free = |which: &usize| {
+            let line = layout::PERMITS_OFFSET + which * size_of::<LockLine>();
+            // SAFETY: the word of a line, of which so many are mapped as the header said.
+            let seen = unsafe { self.load(line + offset_of!(LockLine, word)) };
+            mutex::is_free_permit(seen, used_in, is_present)
+        };
+        (0..self.count).filter(is_free).count()
     }
 }

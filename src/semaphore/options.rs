@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{SharedSemaphore, check_permits};
+use super::{SemaphoreObserver, SharedSemaphore, check_permits};
 use crate::error::{Error, LockError};
 use crate::options::{LockKind, Options};
 use crate::segment::PermitsOnly;
@@ -40,6 +40,15 @@ impl Options<SharedSemaphore> {
     pub fn open_or_create(&self, name: &str, permits: usize) -> Result<SharedSemaphore, Error> {
         check_permits(name, permits)?;
         self.of_futexes(name)?.open_or_create_with(name, Some(permits), &PermitsOnly::all_free(permits))
+    }
+
+    /// As [`SharedSemaphore::observe`], with these options.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn observe(&self, name: &str) -> Result<SemaphoreObserver, Error> {
+        SemaphoreObserver::open(name, &self.settings)
     }
 
     /// For one that is created: its permits are such locks.

@@ -35,8 +35,8 @@ mod permits;
 pub(crate) use super::waiting::Wait;
 pub(crate) use event::Event;
 pub(crate) use outside::{
-    LockState, after_all_users_left, check_available, is_free_permit, is_set_in, names, new,
-    permit_after_all_users_left,
+    LockState, after_all_users_left, check_available, is_free_permit, names, new, permit_after_all_users_left,
+    says_set, word_in,
 };
 pub(crate) use permits::{Permits, Taken};
 

@@ -80,9 +80,8 @@ pub(crate) fn permit_after_all_users_left(line: &LockBytes) -> LockBytes {
     next
 }
 
-/// Does nobody hold this permit? As [`LockState::of`].
-pub(crate) fn is_free_permit(line: &LockBytes, used_in: u64, is_present: impl FnOnce(u32) -> bool) -> bool {
-    let seen = robust_futex::word_in(line);
+/// Does nobody hold the permit, whose word this is? As [`LockState::of`].
+pub(crate) fn is_free_permit(seen: u64, used_in: u64, is_present: impl FnOnce(u32) -> bool) -> bool {
     let may_live = || used_in == SEVERAL_NAMESPACES && word::says_owner_died(seen) && is_present(word::high(seen));
     word::holder_in(seen).is_none() && !may_live()
 }
@@ -97,9 +96,14 @@ pub(crate) struct LockState {
     pub(crate) poisoned: bool,
 }
 
-/// Is the event set, whose line this is?
-pub(crate) fn is_set_in(line: &LockBytes) -> bool {
-    event::says_set(robust_futex::word_in(line))
+/// The word of a line outside of any mapping.
+pub(crate) fn word_in(line: &LockBytes) -> u64 {
+    robust_futex::word_in(line)
+}
+
+/// Is the event set, whose word this is?
+pub(crate) fn says_set(seen: u64) -> bool {
+    event::says_set(seen)
 }
 
 impl LockState {
