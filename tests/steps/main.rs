@@ -195,6 +195,7 @@ walks! {
     killed_while_taking_a_permit: permits::TAKE;
     killed_while_taking_a_permit_under_a_lock: permits::TAKE_UNDER_A_LOCK;
     killed_while_taking_a_permit_after_a_wait: permits::TAKE_AFTER_WAIT;
+    killed_while_taking_one_of_two_permits: permits::TAKE_ONE_OF_TWO;
     killed_while_taking_a_permit_before_a_waiter: permits::TAKE_BEFORE_WAITER;
     killed_while_taking_permits_over: permits::TAKE_OVER;
     killed_while_changing_a_value: locks::CHANGE;

@@ -2,7 +2,7 @@
 
 use robust_shm::{SharedLock, SharedSemaphore};
 
-use crate::step::armed;
+use crate::step::{armed, nudged_at};
 use crate::support::{Body, member, pause, ready_to_die, say};
 use crate::walk::{BOUND, Case, Scenario, World, arrive, release, soon};
 
@@ -53,6 +53,12 @@ pub const ROLES: &[(&str, Body)] = &[
         pause();
     }),
     ("take a permit", |family| {
+        let semaphore = semaphore(family);
+        armed(|| drop(semaphore.acquire().unwrap()));
+    }),
+    ("take one of two", |family| {
+        // Both are free when it looks.
+        nudged_at("permit: awake");
         let semaphore = semaphore(family);
         armed(|| drop(semaphore.acquire().unwrap()));
     }),
@@ -112,6 +118,7 @@ pub const TAKE: Scenario = Scenario {
 };
 pub const TAKE_UNDER_A_LOCK: Scenario = Scenario { victim: "take a permit under a lock", ..TAKE };
 pub const TAKE_AFTER_WAIT: Scenario = Scenario { set_up: held, nudge: release, ..TAKE };
+pub const TAKE_ONE_OF_TWO: Scenario = Scenario { victim: "take one of two", ..TAKE_AFTER_WAIT };
 pub const TAKE_BEFORE_WAITER: Scenario = Scenario { set_up: held, nudge: waiter_behind, ..TAKE };
 pub const TAKE_OVER: Scenario = Scenario {
     victim: "open permits",
@@ -122,4 +129,5 @@ pub const TAKE_OVER: Scenario = Scenario {
     ..TAKE
 };
 
-pub const ALL: &[Scenario] = &[TAKE, TAKE_UNDER_A_LOCK, TAKE_AFTER_WAIT, TAKE_BEFORE_WAITER, TAKE_OVER];
+pub const ALL: &[Scenario] =
+    &[TAKE, TAKE_UNDER_A_LOCK, TAKE_AFTER_WAIT, TAKE_ONE_OF_TWO, TAKE_BEFORE_WAITER, TAKE_OVER];
