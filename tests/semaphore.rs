@@ -227,6 +227,9 @@ fn what_is_leaked_with_its_handle_stays_taken() {
 /// Each is process 1 of a PID namespace of its own, so that the kernel takes them for one another.
 #[test]
 fn namesakes_in_other_namespaces_have_permits_of_their_own() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     const CONTAINER: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     if !support::can_unshare(&CONTAINER) {
         return;
@@ -400,6 +403,9 @@ fn a_storm_of_kills_loses_and_doubles_no_permit_and_leaves_nobody_asleep() {
 /// Whoever only looks sees what users see, takes nothing, and is none of them.
 #[test]
 fn an_observer_sees_and_takes_nothing() {
+    if !support::has_robust_lists("permits are in them") {
+        return;
+    }
     let name = Scratch::new("observed");
     let semaphore = SharedSemaphore::options().mode(0o644).create(&name, 3).unwrap();
     let observer = SharedSemaphore::observe(&name).unwrap();
