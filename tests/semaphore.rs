@@ -131,6 +131,7 @@ fn time_that_is_up() {
     let begun = Instant::now();
     let error = semaphore.try_acquire_for(Duration::from_millis(20)).unwrap_err();
     assert!(matches!(error, LockError::TimedOut { .. }), "{error:?}");
+    assert!(error.to_string().contains("timed out: it was still not to be had"), "{error}");
     assert!(begun.elapsed() >= Duration::from_millis(20));
     assert!(matches!(semaphore.try_acquire_until(Instant::now()), Err(LockError::TimedOut { .. })));
     holder.kill();

@@ -139,6 +139,7 @@ impl fmt::Debug for LockError {
 pub enum Awaited {
     Lock,
     Event,
+    Permit,
 }
 
 impl fmt::Display for Awaited {
@@ -146,6 +147,7 @@ impl fmt::Display for Awaited {
         f.write_str(match self {
             Self::Lock => "lock",
             Self::Event => "event",
+            Self::Permit => "permit",
         })
     }
 }
@@ -159,6 +161,9 @@ struct State {
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.awaited == Awaited::Permit {
+            return f.write_str("not to be had; try again, or see who uses the segment (SegmentInfo::users)");
+        }
         if self.awaited == Awaited::Event {
             return f.write_str("not set; try again, or see whether the program that sets it is running");
         }

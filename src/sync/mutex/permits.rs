@@ -1,6 +1,7 @@
 //! The permits of a semaphore, as their face uses them: [`Permits`], and [`Taken`], which every permit is built on.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::leaked;
@@ -9,7 +10,7 @@ use super::super::robust_futex::{self, Linked};
 use super::super::waiting::Failure;
 use super::super::word::{high, low, pair};
 use super::{GuardStaysOnItsThread, Mutex, Own, Wait};
-use crate::error::LockError;
+use crate::error::{Awaited, LockError};
 use crate::layout::{BellLine, LockLine};
 use crate::os;
 use crate::os::robust_list::RobustList;
@@ -104,6 +105,10 @@ impl<'a> Permits<'a> {
                     return Ok(Taken::new(index, owner, &me, linked));
                 }
                 Err(Failure::Forked) => {} // as another thread of another process
+                Err(Failure::TimedOut { .. }) => {
+                    let name = Arc::clone(&self.mutex.name);
+                    return Err(LockError::TimedOut { name, holder: None, process: None, awaited: Awaited::Permit });
+                }
                 Err(failure) => return Err(self.mutex.explain(failure)),
             }
         }
