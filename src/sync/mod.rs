@@ -1,7 +1,7 @@
 //! The two protocols in shared memory, and the lock that the faces use.
 //!
-//! * [`word`]: what the lock word says; [`robust_futex`]: its state machine; [`users`]: whether a holder is dead;
-//!   [`node`]: whose node is whose;
+//! * [`word`]: what the lock word says; [`robust_futex`]: its state machine; [`lock`]: what a handle knows of it; [`users`]:
+//!   whether a holder is dead; [`node`]: whose node is whose;
 //! * [`watched`]: the same word where nobody is told of deaths, and [`watch`], who looks for them;
 //! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`spin`], how it waits before it
 //!   sleeps, and [`reservation`], for whom a free lock is kept; [`leaked`]: whether a mapping may go;
@@ -18,6 +18,7 @@ mod bulk;
 pub(crate) mod commit;
 mod event;
 mod leaked;
+mod lock;
 pub(crate) mod mutex;
 mod node;
 mod os_mutex;

@@ -44,11 +44,9 @@ use std::io;
 use std::mem::offset_of;
 
 use super::atomic::Ordering;
+use super::lock::Lock;
 use super::node;
-use super::poison::Poison;
 use super::reservation;
-use super::spin::SpinPolicy;
-use super::users::Users;
 use super::waiting::{self, Failure, Wait};
 use super::word::{HEIR, LOCKER, OWNER_DIED, WAITERS, high, is_owned, low, names, pair};
 use crate::fault::point;
@@ -93,22 +91,15 @@ pub(super) fn lock_fast(line: &LockLine, owner: u64, list: RobustList) -> bool {
 
 /// Takes the lock in all other cases, or says why not.
 #[cold]
-pub(super) fn lock_slow(
-    line: &LockLine,
-    me: &Thread,
-    users: &Users,
-    wait: Wait,
-    spin: &SpinPolicy,
-    poison: Poison,
-) -> Result<Linked, Failure> {
+pub(super) fn lock_slow(lock: Lock<'_>, me: &Thread, wait: Wait) -> Result<Linked, Failure> {
     if me.list.is_full() {
         return Err(too_many());
     }
-    let node = RobustList::node(&line.word);
+    let node = RobustList::node(&lock.line.word);
     let interrupted = me.list.interrupt(me.tid, node::is_in_segment);
-    users.enter();
-    me.list.begin(node, users.slot());
-    match waiting::acquire(line, me, users, wait, spin, poison, interrupted.is_of(node)) {
+    lock.users.enter();
+    me.list.begin(node, lock.users.slot());
+    match waiting::acquire(lock, me, wait, interrupted.is_of(node)) {
         Ok(()) => {}
         // The list is the child's now, and the fork has emptied it.
         Err(Failure::Forked) => return Err(Failure::Forked),

@@ -25,6 +25,7 @@ use std::io;
 use std::time::Duration;
 
 use super::atomic::{Ordering, fence};
+use super::lock::Lock;
 use super::node::segment_of;
 use super::poison::Poison;
 use super::reservation::{self, Free, Token};
@@ -79,15 +80,8 @@ pub(super) enum Failure {
 /// Makes the word name `me`, with everything that depends on its being free: poison, reservation. The caller has
 /// named the lock as pending; `has_interrupted`: it was already.
 #[cold]
-pub(super) fn acquire(
-    line: &LockLine,
-    me: &Thread,
-    users: &Users,
-    wait: Wait,
-    spin: &SpinPolicy,
-    poison: Poison,
-    has_interrupted: bool,
-) -> Result<(), Failure> {
+pub(super) fn acquire(lock: Lock<'_>, me: &Thread, wait: Wait, has_interrupted: bool) -> Result<(), Failure> {
+    let Lock { line, users, spin, poison } = lock;
     let owner = pair(me.tid, users.slot());
     let token = Token::of(owner);
     let mut waiter = Waiter {

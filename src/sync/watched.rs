@@ -8,10 +8,8 @@
 //! one of them finds it, when it looks the next time.
 
 use super::atomic::Ordering;
-use super::poison::Poison;
+use super::lock::Lock;
 use super::robust_futex::unlock_and_wake;
-use super::spin::SpinPolicy;
-use super::users::Users;
 use super::waiting::{self, Failure, Wait};
 use crate::fault::point;
 use crate::layout::LockLine;
@@ -30,16 +28,9 @@ pub(super) fn lock_fast(line: &LockLine, owner: u64) -> bool {
 
 /// Takes the lock in all other cases, or says why not. `me` has no list.
 #[cold]
-pub(super) fn lock_slow(
-    line: &LockLine,
-    me: &Thread,
-    users: &Users,
-    wait: Wait,
-    spin: &SpinPolicy,
-    poison: Poison,
-) -> Result<(), Failure> {
-    users.enter();
-    waiting::acquire(line, me, users, wait, spin, poison, false)
+pub(super) fn lock_slow(lock: Lock<'_>, me: &Thread, wait: Wait) -> Result<(), Failure> {
+    lock.users.enter();
+    waiting::acquire(lock, me, wait, false)
 }
 
 /// Releases the lock, which `owner` holds, who is this thread.

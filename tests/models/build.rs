@@ -15,8 +15,9 @@ mod mutants;
 
 use mutants::{EQUIVALENT, File, MUTANTS};
 
-const FILES: [File; 14] = [
+const FILES: [File; 15] = [
     File::Kind,
+    File::Lock,
     File::Word,
     File::RobustFutex,
     File::Waiting,
@@ -35,6 +36,7 @@ const FILES: [File; 14] = [
 fn source(file: File) -> &'static str {
     match file {
         File::Kind => "kind.rs",
+        File::Lock => "sync/lock.rs",
         File::Word => "sync/word.rs",
         File::RobustFutex => "sync/robust_futex.rs",
         File::Waiting => "sync/waiting.rs",
@@ -184,6 +186,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
                 {rest}
                 {word} pub(crate) mod word;
                 {users} pub(crate) mod users;
+                {lock} pub(crate) mod lock;
                 {robust_futex} pub(crate) mod robust_futex;
                 {reservation} pub(crate) mod reservation;
                 {waiting} pub(crate) mod waiting;
@@ -195,6 +198,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         }}\n",
         word = at(File::Word),
         users = at(File::Users),
+        lock = at(File::Lock),
         robust_futex = at(File::RobustFutex),
         reservation = at(File::Reservation),
         waiting = at(File::Waiting),

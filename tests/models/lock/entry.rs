@@ -3,6 +3,7 @@
 use super::super::os::robust_list::RobustList;
 use super::super::os::thread::Thread;
 use super::event;
+use super::lock::Lock;
 use super::poison::Poison;
 use super::robust_futex::{self, Linked};
 use super::users::Users;
@@ -59,10 +60,11 @@ fn lock(line: &LockLine, namespace: &AtomicU64, me: Who, how: How) -> Outcome {
         How::Forever => Wait::Forever,
     };
     let users = users(me, namespace);
+    let place = Lock { line, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
     let locked = if is_file() {
-        watched::lock_slow(line, &thread, &users, wait, &SpinPolicy, Poison::OfHolders).map(|()| Linked::Alone)
+        watched::lock_slow(place, &thread, wait).map(|()| Linked::Alone)
     } else {
-        robust_futex::lock_slow(line, &thread, &users, wait, &SpinPolicy, Poison::OfHolders)
+        robust_futex::lock_slow(place, &thread, wait)
     };
     match locked {
         Ok(linked) => Outcome::Locked { alone: linked == Linked::Alone },

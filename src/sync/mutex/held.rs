@@ -1,0 +1,280 @@
+//! [`Held`]: a lock that this thread has, and how it is given back.
+
+use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+use std::thread::panicking;
+
+use super::super::poison::{self, Poison};
+use super::super::robust_futex::{self, Linked};
+use super::super::{os_mutex, watched};
+use super::{Kind, Mutex};
+use crate::layout::LockLine;
+use crate::os;
+use crate::os::robust_list::RobustList;
+use crate::os::thread::Thread;
+
+/// The lock, held by this thread. Not a guard by itself: whoever has it calls [`release`](Self::release) on drop.
+///
+/// It has at hand all that the fast path of a release needs: to find it again (through the mutex, through thread-local
+/// cells) right after the atomic operation of taking the lock would hold up the processor.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    /// The only field that is not `Send`: so the compiler's message names this one.
+    not_send: PhantomData<dyn GuardStaysOnItsThread>,
+    mutex: &'a Mutex,
+    /// The mutex's own.
+    line: Own<NonNull<LockLine>>,
+    /// This thread's, if the lock was linked [`Linked::Alone`]; else none, which no fast path takes for its own.
+    alone_in: Own<RobustList>,
+    // Whole words: narrow fields, stored one by one and moved at once, stall the processor longer than the lock takes.
+    /// What the word says: this thread, and the handle's slot.
+    owner: u64,
+    /// The fork generation in which the lock was taken.
+    generation: usize,
+    /// 1 if the thread was panicking already when it took the lock.
+    was_panicking: usize,
+}
+
+/// What a guard is, as the compiler puts it when somebody moves one to another thread: the kernel's list of held locks
+/// belongs to the thread that took them. References may go: what they give access to is the mutex and atomics.
+pub(super) trait GuardStaysOnItsThread: Sync + Unpin + UnwindSafe + RefUnwindSafe {}
+
+/// What stays on its thread because [`Held`] does.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(super) struct Own<T>(pub(super) T);
+
+// SAFETY: this file puts it into `Held` only, which does not leave its thread.
+unsafe impl<T> Send for Own<T> {}
+// SAFETY: used when the lock is released, on the thread of its owner, or to reach atomics in the lock line.
+unsafe impl<T> Sync for Own<T> {}
+
+/// What a guard may do with the data before the lock is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The critical section has come to its end.
+    Regular,
+    /// A panic that began in the critical section is unwinding.
+    Panic,
+}
+
+/// A critical section in which data are changed in place, or only looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Section {
+    /// Did it [begin changes](Held::begin_changes)?
+    pub(crate) changes: bool,
+    /// Was it left by something that unwinds, so that it did not come to its end? Asked of closures, which know exactly.
+    pub(crate) was_broken_off: bool,
+}
+
+/// The lock line of a lock that is held.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a>(NonNull<LockLine>, PhantomData<&'a LockLine>);
+
+impl Line<'_> {
+    /// Points into the whole mapping.
+    #[inline(always)]
+    pub(crate) fn pointer(self) -> NonNull<LockLine> {
+        self.0
+    }
+
+    #[inline(always)]
+    fn get(&self) -> &LockLine {
+        // SAFETY: alive while the lock is held, by the contract of `Mutex::new`.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<'a> Held<'a> {
+    #[inline(always)]
+    pub(super) fn new(mutex: &'a Mutex, owner: u64, me: &Thread, linked: Linked) -> Self {
+        Self {
+            not_send: PhantomData,
+            mutex,
+            line: Own(mutex.line),
+            alone_in: Own(if linked == Linked::Alone { me.list } else { RobustList::NONE }),
+            owner,
+            generation: me.generation as usize,
+            was_panicking: usize::from(panicking()),
+        }
+    }
+
+    /// So that every release goes the slow way.
+    #[inline(always)]
+    pub(super) fn in_no_list(mutex: &'a Mutex, owner: u64, generation: usize) -> Self {
+        Self {
+            not_send: PhantomData,
+            mutex,
+            line: Own(mutex.line),
+            alone_in: Own(RobustList::NONE),
+            owner,
+            generation,
+            was_panicking: usize::from(panicking()),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn line(&self) -> Line<'a> {
+        Line(self.line.0, PhantomData)
+    }
+
+    #[inline]
+    pub(crate) fn is_poisoned(&self) -> bool {
+        // Written by holders only, and this is one.
+        self.line().get().poison.load(Ordering::Relaxed) != 0 && self.mutex.poison != Poison::Never
+    }
+
+    /// From now on the data may be half-changed: to be called before the first change in place.
+    #[inline(always)]
+    pub(crate) fn begin_changes(&mut self) {
+        poison::begin_changes(self.line().get());
+    }
+
+    /// Does nothing unless this thread holds the lock: what the copy of a guard in a forked child says of the data is no
+    /// answer.
+    pub(crate) fn clear_poison(&mut self) {
+        if !self.mutex.is_held_since(self.generation) {
+            return;
+        }
+        self.line().get().poison.store(0, Ordering::Relaxed);
+        crate::fault::point!("poison: cleared");
+    }
+
+    /// Runs `before`, then releases the lock. Does nothing at all unless this thread holds it: the copy of a guard in a
+    /// forked child holds nothing.
+    ///
+    /// What `before` captures is copied when things are not simple: so it should be small.
+    #[inline(always)]
+    pub(crate) fn release(&self, before: impl FnOnce(Line<'a>, End) + Copy) {
+        let is_simple = self.is_simple();
+        if is_simple {
+            before(self.line(), End::Regular);
+            if robust_futex::unlock_fast(self.line().get(), self.owner, self.alone_in.0) {
+                return;
+            }
+        }
+        // One call for both exits, because the compiler inlines a guard's drop only while it is small; and no reference
+        // to `self` or `before`, because a guard whose address is taken cannot stay in registers.
+        self.mutex.release_slow(self.alone_in.0, self.owner, self.generation, self.was_panicking, is_simple, before);
+    }
+
+    /// [`release`](Self::release), for what is changed in place: poisons the lock if `section` was broken off, or if a
+    /// panic that began under it is unwinding. The word is looked at once, by the release itself: what is done before
+    /// asks only whether this process has taken the lock, and has nothing else in its list.
+    #[inline(always)]
+    pub(crate) fn release_or_poison(&self, section: Section) {
+        let is_simple = !section.was_broken_off
+            && self.is_in_process_of_lock()
+            && robust_futex::is_linked_alone(self.line().get(), self.alone_in.0)
+            && !panicking();
+        if is_simple {
+            if section.changes {
+                poison::end_changes(self.line().get());
+            }
+            if robust_futex::unlock_fast(self.line().get(), self.owner, self.alone_in.0) {
+                return;
+            }
+        }
+        let poison = self.mutex.poison;
+        self.mutex.release_slow(
+            self.alone_in.0,
+            self.owner,
+            self.generation,
+            self.was_panicking,
+            is_simple,
+            move |line, end| {
+                if (section.was_broken_off || end == End::Panic) && poison != Poison::Never {
+                    line.get().poison.store(1, Ordering::Relaxed); // written by holders only
+                    crate::fault::point!("poison: set by a panic");
+                }
+                if section.changes {
+                    poison::end_changes(line.get());
+                }
+            },
+        );
+    }
+
+    /// Is this the simple end of a simple critical section: this thread holds the lock, it was linked alone and nothing
+    /// was linked since, nobody waits, and no panic is about?
+    #[inline(always)]
+    fn is_simple(&self) -> bool {
+        self.is_in_process_of_lock()
+            && robust_futex::is_held_alone(self.line().get(), self.owner, self.alone_in.0)
+            && !panicking()
+    }
+
+    /// Is this the process that took the lock? A guard stays on its thread: so then the list is this thread's.
+    #[inline(always)]
+    fn is_in_process_of_lock(&self) -> bool {
+        self.generation == os::generation::known_generation() as usize
+    }
+}
+
+impl Mutex {
+    /// Does this thread hold the lock, and has this been the process since it was taken, in this generation?
+    #[cold]
+    fn is_held_since(&self, generation: usize) -> bool {
+        generation == os::generation::generation_if_numbered() as usize
+            && match self.kind {
+                Kind::Futex => {
+                    os::thread::cached().is_some_and(|me| robust_futex::is_held_by(self.line(), self.owner(&me)))
+                }
+                Kind::File(_) => os::thread::cached_without_list()
+                    .is_some_and(|me| robust_futex::is_held_by(self.line(), self.owner(&me))),
+                Kind::OsMutex(_) => os_mutex::is_held_here(self.line()),
+            }
+    }
+
+    /// The end of [`Held::release`] in all but the simplest case. `unlocked_alone`: [`robust_futex::unlock_fast`] was at
+    /// it and found that somebody waits, and all that is left is to wake him.
+    #[cold]
+    #[inline(never)]
+    fn release_slow<'a>(
+        &'a self,
+        alone_in: RobustList,
+        owner: u64,
+        generation: usize,
+        was_panicking: usize,
+        unlocked_alone: bool,
+        before: impl FnOnce(Line<'a>, End),
+    ) {
+        let end = || if panicking() && was_panicking == 0 { End::Panic } else { End::Regular };
+        let line = Line(self.line, PhantomData);
+        match &self.kind {
+            Kind::File(_) => {
+                // A guard stays on its thread: so in this generation, the owner is this thread.
+                if generation != os::generation::generation_if_numbered() as usize
+                    || !robust_futex::is_held_by(self.line(), owner)
+                {
+                    return;
+                }
+                before(line, end());
+                watched::unlock(self.line(), owner);
+            }
+            Kind::Futex => {
+                let Some(me) = os::thread::cached() else { return };
+                let owner = self.owner(&me);
+                if unlocked_alone {
+                    return robust_futex::wake_after(self.line(), owner, me.list);
+                }
+                if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), owner) {
+                    return;
+                }
+                before(line, end());
+                let linked = if alone_in.is_known() { Linked::Alone } else { Linked::AmongOthers };
+                robust_futex::unlock_slow(self.line(), owner, me.list, linked);
+            }
+            Kind::OsMutex(mutex) => {
+                if generation != os::generation::generation_if_numbered() as usize
+                    || !os_mutex::is_held_here(self.line())
+                {
+                    return;
+                }
+                before(line, end());
+                mutex.unlock(self.line());
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Taking the lock, by its kind.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::super::robust_futex::{self, Linked};
+use super::super::waiting::{Failure, Wait};
+use super::super::watched;
+use super::super::word::{high, low, pair};
+use super::held::Held;
+use super::{Kind, Mutex};
+use crate::error::LockError;
+use crate::os;
+
+impl Mutex {
+    /// Takes the lock, poisoned or not.
+    #[inline(always)]
+    pub(crate) fn lock(&self, wait: Wait) -> Result<Held<'_>, LockError> {
+        // Inlined, and with one exit, because a result that passes through memory costs as much as the lock itself.
+        let settled = self.settled();
+        match os::thread::cached_at_home() {
+            Some(me)
+                if low(settled) == me.generation
+                    && robust_futex::lock_fast(self.line(), pair(me.tid, high(settled)), me.list) =>
+            {
+                Ok(Held::new(self, pair(me.tid, high(settled)), &me, Linked::Alone))
+            }
+            // Two words, which pass through registers.
+            _ => match self.lock_watched_fast() {
+                (0, _) => self.lock_slow(wait),
+                (owner, generation) => Ok(Held::in_no_list(self, owner, generation)),
+            },
+        }
+    }
+
+    /// Takes a lock that is in no list, if nobody has it or has slept on it: the owner, or 0, and the fork generation.
+    #[inline(never)]
+    fn lock_watched_fast(&self) -> (u64, usize) {
+        let (Kind::File(settled), Some(me)) = (&self.kind, os::thread::cached_without_list()) else { return (0, 0) };
+        let settled = settled.load(Ordering::Relaxed);
+        let owner = pair(me.tid, high(settled));
+        let taken = low(settled) == me.generation && watched::lock_fast(self.line(), owner);
+        (if taken { owner } else { 0 }, me.generation as usize)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_slow(&self, wait: Wait) -> Result<Held<'_>, LockError> {
+        match &self.kind {
+            Kind::Futex => self.lock_futex_slow(wait),
+            Kind::File(settled) => self.lock_watched_slow(settled, wait),
+            Kind::OsMutex(mutex) => {
+                mutex.lock(self.line(), wait).map_err(|failure| self.explain(failure))?;
+                Ok(Held::in_no_list(self, 0, os::generation::generation_if_numbered() as usize))
+            }
+        }
+    }
+
+    fn lock_futex_slow(&self, wait: Wait) -> Result<Held<'_>, LockError> {
+        loop {
+            let me = self.this_thread()?;
+            match robust_futex::lock_slow(self.word(), &me, wait) {
+                Ok(linked) => {
+                    self.settle();
+                    return Ok(Held::new(self, self.owner(&me), &me, linked));
+                }
+                Err(Failure::Forked) => {} // as another thread of another process, perhaps in another namespace
+                Err(failure) => return Err(self.explain(failure)),
+            }
+        }
+    }
+
+    fn lock_watched_slow(&self, settled: &AtomicU64, wait: Wait) -> Result<Held<'_>, LockError> {
+        loop {
+            let me = os::thread::without_list()
+                .map_err(|error| self.os_error("could not prepare this thread for the lock", error))?;
+            match watched::lock_slow(self.word(), &me, wait) {
+                Ok(()) => {
+                    settled.store(self.users.settled(), Ordering::Relaxed);
+                    return Ok(Held::in_no_list(self, self.owner(&me), me.generation as usize));
+                }
+                Err(Failure::Forked) => {} // as another process
+                Err(failure) => return Err(self.explain(failure)),
+            }
+        }
+    }
+}
