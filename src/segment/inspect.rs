@@ -81,7 +81,8 @@ fn look(
         .map_err(|error| os_error(name, "could not count the users of the segment", error))?;
     let permits =
         PermitLines::read(file, &header).map_err(|error| os_error(name, "could not read the segment", error))?;
-    let is_free = |line: &&LockBytes| mutex::is_free_permit(mutex::word_in(line), header.pid_namespace, is_present);
+    let is_free =
+        |line: &&LockBytes| mutex::is_free_permit(lock_kind, mutex::word_in(line), header.pid_namespace, is_present);
     Ok(Inspection {
         status,
         lock,

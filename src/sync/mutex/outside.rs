@@ -81,9 +81,17 @@ pub(crate) fn permit_after_all_users_left(line: &LockBytes) -> LockBytes {
 }
 
 /// Does nobody hold the permit, whose word this is? As [`LockState::of`].
-pub(crate) fn is_free_permit(seen: u64, used_in: u64, is_present: impl FnOnce(u32) -> bool) -> bool {
-    let may_live = || used_in == SEVERAL_NAMESPACES && word::says_owner_died(seen) && is_present(word::high(seen));
-    word::holder_in(seen).is_none() && !may_live()
+pub(crate) fn is_free_permit(kind: LockKind, seen: u64, used_in: u64, is_present: impl FnOnce(u32) -> bool) -> bool {
+    let is_owned = word::holder_in(seen).is_some();
+    match kind {
+        // Nobody else may have asked.
+        LockKind::File => !is_owned || !is_present(word::high(seen)),
+        LockKind::Futex | LockKind::OsMutex => {
+            let may_live =
+                || used_in == SEVERAL_NAMESPACES && word::says_owner_died(seen) && is_present(word::high(seen));
+            !is_owned && !may_live()
+        }
+    }
 }
 
 /// What a lock line says to somebody who looks at the segment from outside.
