@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::elements::{
     Element, Shortened, check_index, check_len, face_of_elements, guard_of_elements, methods_that_lock,
-    methods_without_a_guard, show,
+    methods_that_read, methods_without_a_guard, read_guard_of_elements, show,
 };
 use crate::error::{Error, LockError};
-use crate::face::{Face, HasPoison, StartsEmpty, methods_of_every_face};
-use crate::segment::{ElementsOf, Locked, Segment};
+use crate::face::{Face, HasPoison, HasReaders, StartsEmpty, methods_of_every_face};
+use crate::segment::{ElementsOf, Locked, Read, Segment};
 use crate::sync::mutex::Wait;
 
 mod options;
@@ -63,7 +63,7 @@ pub struct SharedArray<T, const N: usize> {
     segment: Segment<ElementsOf<[T; N]>>,
 }
 
-face_of_elements!([T: Element, const N: usize] SharedArray<T, N>, ArrayGuard, T, [T; N]);
+face_of_elements!([T: Element, const N: usize] SharedArray<T, N>, ArrayGuard, ArrayReadGuard, T, [T; N]);
 
 impl<T: Element, const N: usize> StartsEmpty for SharedArray<T, N> {}
 

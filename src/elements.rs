@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `elements/element.rs` | what an element can be |
 //! | `elements/guard.rs` | the guard |
+//! | `elements/reading.rs` | the guard of those who only read, and the methods that give it |
 //! | `elements/locking.rs` | the methods that lock |
 //! | `elements/access.rs` | the methods that do without a guard |
 //! | `elements/show.rs` | what `Debug` shows |
@@ -12,31 +13,35 @@
 //! The methods are written once, in macros, so that each face has its own with its own examples; what they do is below.
 
 use crate::error::LockError;
-use crate::segment::{Elements, ElementsOf, Locked, Segment};
+use crate::segment::{Elements, ElementsOf, Segment};
 use crate::sync::mutex::Wait;
 
 mod access;
 mod element;
 mod guard;
 mod locking;
+mod reading;
 mod show;
 
 pub(crate) use access::methods_without_a_guard;
 pub use element::Element;
 pub(crate) use guard::guard_of_elements;
 pub(crate) use locking::methods_that_lock;
+pub(crate) use reading::{methods_that_read, read_guard_of_elements};
 pub(crate) use show::{Shortened, show};
 
-/// All that both faces have, given the parameters of `$handle` with their bounds, and in `$of` without: its `$guard`, and
-/// its methods. The elements are of type `$element`, and all together a `$data`.
+/// All that both faces have, given the parameters of `$handle` with their bounds, and in `$of` without: its `$guard`
+/// and its `$read_guard`, and its methods. The elements are of type `$element`, and all together a `$data`.
 ///
 /// Whoever calls it has in scope what the macros name.
 macro_rules! face_of_elements {
-    ([$($generics:tt)*] $handle:ident<$($of:ident),*>, $guard:ident, $element:ty, $data:ty) => {
+    ([$($generics:tt)*] $handle:ident<$($of:ident),*>, $guard:ident, $read_guard:ident, $element:ty, $data:ty) => {
+        read_guard_of_elements!([$($generics)*] $handle, $read_guard<$($of),*>, $element, $data);
         guard_of_elements!([$($generics)*] $handle, $guard<$($of),*>, $element, $data);
 
         impl<$($generics)*> $handle<$($of),*> {
             methods_that_lock!($handle, $guard<$($of),*>, $data);
+            methods_that_read!($handle, $read_guard<$($of),*>);
             methods_without_a_guard!($handle, $element, $data);
         }
 
@@ -49,6 +54,7 @@ macro_rules! face_of_elements {
         }
 
         impl<$($generics)*> HasPoison for $handle<$($of),*> {}
+        impl<$($generics)*> HasReaders for $handle<$($of),*> {}
 
         /// Shows the name and the first elements. Never waits, and holds no lock while it formats: what it shows was copied
         /// out.
@@ -65,32 +71,6 @@ macro_rules! face_of_elements {
 pub(crate) use face_of_elements;
 
 impl<D: Elements + ?Sized> Segment<ElementsOf<D>> {
-    /// Takes the lock if the elements are whole.
-    #[inline(always)]
-    pub(crate) fn lock_to_change(&self, wait: Wait) -> Result<Locked<'_, ElementsOf<D>>, LockError> {
-        let mut locked = self.lock_whole(wait)?;
-        locked.begin_changes();
-        Ok(locked)
-    }
-
-    /// Takes the lock, whether the elements are whole or not.
-    #[inline(always)]
-    pub(crate) fn lock_to_repair(&self, wait: Wait) -> Result<Locked<'_, ElementsOf<D>>, LockError> {
-        let mut locked = self.lock(wait)?;
-        locked.begin_changes();
-        Ok(locked)
-    }
-
-    #[inline(always)]
-    fn lock_whole(&self, wait: Wait) -> Result<Locked<'_, ElementsOf<D>>, LockError> {
-        let locked = self.lock(wait)?;
-        if locked.is_poisoned() {
-            locked.release_or_poison();
-            return Err(self.poisoned_error());
-        }
-        Ok(locked)
-    }
-
     /// Copies something out, under the lock. A death in it poisons nothing.
     #[inline(always)]
     pub(crate) fn read<R>(&self, wait: Wait, copy: impl FnOnce(&D) -> R) -> Result<R, LockError> {
@@ -113,8 +93,7 @@ impl<D: Elements + ?Sized> Segment<ElementsOf<D>> {
     #[inline(always)]
     pub(crate) fn replace(&self, source: &[D::Element]) -> Result<(), LockError> {
         // Without a guard: one that passes through memory holds the copy up for longer than the lock takes.
-        let mut locked = self.lock(Wait::Forever)?;
-        locked.begin_changes();
+        let mut locked = self.lock_to_repair(Wait::Forever)?;
         locked.elements_mut().as_mut_slice().copy_from_slice(source); // cannot panic: the length was checked
         if locked.is_poisoned() {
             locked.clear_poison();
@@ -125,7 +104,7 @@ impl<D: Elements + ?Sized> Segment<ElementsOf<D>> {
 
     #[inline]
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut D) -> R) -> Result<R, LockError> {
-        Ok(self.lock_whole(Wait::Forever)?.run(change))
+        Ok(self.lock_to_change(Wait::Forever)?.run(change))
     }
 }
 

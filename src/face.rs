@@ -17,6 +17,9 @@ pub(crate) trait Face: Sized {
 /// A face that needs no initial contents: a lock starts free, an array starts with zeros.
 pub(crate) trait StartsEmpty: Face {}
 
+/// A face that can be read side by side.
+pub(crate) trait HasReaders: Face {}
+
 /// A face whose holder can leave something half-changed.
 pub(crate) trait HasPoison: Face {}
 
@@ -141,6 +144,37 @@ impl<H: HasPoison> Options<H> {
     /// ```
     pub fn poison(mut self, poison: bool) -> Self {
         self.settings.poison = Some(poison);
+        self
+    }
+}
+
+/// For arrays, slices and read-write locks.
+#[allow(private_bounds)]
+impl<H: HasReaders> Options<H> {
+    /// How many can read side by side without taking turns, in a segment that is created: 0 to 64. 32 by default, and 0 with
+    /// [`LockKind::OsMutex`](crate::LockKind::OsMutex).
+    ///
+    /// Each slot takes 64 bytes of the segment, and is used by one thread at a time of all processes. Readers beyond that number
+    /// read one at a time, as under the lock; with 0, all do. An opener follows the segment; one that states another number
+    /// gets [`Error::OptionMismatch`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] for a larger number, when the segment is created or opened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::SharedArray;
+    ///
+    /// // Never read side by side: 2 KiB less.
+    /// let name = robust_shm::unique_name("little");
+    /// let little = SharedArray::<u8, 16>::options().readers(0).create(&name)?;
+    /// assert_eq!(little.info()?.bytes(), 720);
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn readers(mut self, slots: usize) -> Self {
+        self.settings.readers = Some(slots);
         self
     }
 }

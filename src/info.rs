@@ -66,6 +66,8 @@ pub struct SegmentInfo {
     holder_thread: Option<u32>,
     holder_process: Option<u32>,
     available_permits: Option<usize>,
+    /// Those with somebody in them, and all.
+    reader_slots: Option<(usize, usize)>,
     attached: usize,
 }
 
@@ -93,9 +95,9 @@ impl SegmentInfo {
     }
 
     pub(crate) fn new(name: &str, found: Inspection) -> Self {
-        let Inspection { status, header, identity, lock_kind, lock, commits, is_set, available_permits, attached } =
-            found;
+        let Inspection { status, header, identity, lock_kind, lock, commits, is_set, taken, free, attached } = found;
         let shape = identity.shape;
+        let body = shape.kind.body();
         let poison_rule = Poison::of(shape.kind, header.poisons());
         Self {
             name: name.to_owned(),
@@ -108,8 +110,9 @@ impl SegmentInfo {
             created: SystemTime::UNIX_EPOCH + Duration::from_nanos(header.created),
             creator: header.creator_pid,
             persistent: header.persistent(),
-            commits: (shape.kind.body() == Body::CommitCell).then_some(commits),
-            available_permits: (shape.kind.body() == Body::Permits).then_some(available_permits),
+            commits: (body == Body::CommitCell).then_some(commits),
+            available_permits: (body == Body::Permits).then_some(free),
+            reader_slots: body.has_readers().then_some((taken, taken + free)),
             is_set,
             has_poison: poison_rule != Poison::Never,
             poisoned: lock.poisoned,
@@ -125,13 +128,13 @@ impl SegmentInfo {
         &self.name
     }
 
-    /// `"SharedValue"`, `"SharedArray"`, `"SharedLock"` or `"SharedEvent"`. A [`SharedSlice`](crate::SharedSlice) is an array, too.
+    /// The name of the type that creates such a segment, as `"SharedValue"`. A [`SharedSlice`](crate::SharedSlice) is an array, too.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.shape.kind.name()
     }
 
-    /// The name of the value's or the elements' type without module paths, or the `type_tag`; of a lock or an event, `()`.
+    /// The name of the value's or the elements' type without module paths, or the `type_tag`; of what has no elements, `()`.
     #[must_use]
     pub fn type_name(&self) -> &str {
         &self.type_name.text
@@ -149,7 +152,7 @@ impl SegmentInfo {
         self.shape.elem_size
     }
 
-    /// How many elements there are: 1 for a value, 0 for a lock or an event.
+    /// How many elements there are: 1 for a value, 0 for what has none.
     #[must_use]
     pub fn length(&self) -> u64 {
         match self.shape.kind.body() {
@@ -212,13 +215,41 @@ impl SegmentInfo {
         self.available_permits
     }
 
+    /// How many slots there are for readers side by side; `None` for what has none of its kind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{SharedLock, SharedRwLock};
+    ///
+    /// let lock = SharedRwLock::options().readers(8).create(&robust_shm::unique_name("slots"))?;
+    /// let _reading = lock.read()?;
+    /// let info = lock.info()?;
+    /// assert_eq!((info.reader_slots(), info.active_readers()), (Some(8), Some(1)));
+    ///
+    /// let other = SharedLock::create(&robust_shm::unique_name("no-slots"))?.info()?;
+    /// assert_eq!((other.reader_slots(), other.active_readers()), (None, None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn reader_slots(&self) -> Option<usize> {
+        self.reader_slots.map(|(_, slots)| slots)
+    }
+
+    /// How many of these have a reader in them. One who reads alone, because all others are taken, is the
+    /// [holder](Self::holder_thread) of the lock.
+    #[must_use]
+    pub fn active_readers(&self) -> Option<usize> {
+        self.reader_slots.map(|(active, _)| active)
+    }
+
     /// Whether an event is set; `None` for all but events.
     #[must_use]
     pub fn is_set(&self) -> Option<bool> {
         self.is_set
     }
 
-    /// Whether the segment is poisoned when a holder dies or panics. Only arrays and locks are, and these are not
+    /// Whether the segment is poisoned when a holder dies or panics. Only arrays and locks of both sorts are, and these are not
     /// when they were created with [`poison(false)`](crate::Options::poison).
     #[must_use]
     pub fn has_poison(&self) -> bool {
@@ -277,6 +308,8 @@ impl fmt::Debug for SegmentInfo {
             .field("is_persistent", &self.is_persistent())
             .field("commits", &self.commits())
             .field("available_permits", &self.available_permits())
+            .field("reader_slots", &self.reader_slots())
+            .field("active_readers", &self.active_readers())
             .field("is_set", &self.is_set())
             .field("is_poisoned", &self.is_poisoned())
             .field("holder_thread", &self.holder_thread())
@@ -297,6 +330,11 @@ impl fmt::Display for SegmentInfo {
         }
         if let Some(available) = self.available_permits {
             write!(f, ", {available} available")?;
+        }
+        match self.active_readers() {
+            None | Some(0) => {}
+            Some(1) => f.write_str(", 1 reader")?,
+            Some(count) => write!(f, ", {count} readers")?,
         }
         match self.attached {
             1 => write!(f, ", 1 handle attached")?,

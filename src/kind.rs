@@ -10,6 +10,7 @@ pub(crate) enum Kind {
     Array = 2,
     Lock = 3,
     Event = 4,
+    RwLock = 5,
     /// `SharedSemaphore`
     Semaphore = 6,
 }
@@ -31,11 +32,20 @@ pub(crate) enum Word {
 pub(crate) enum Body {
     /// One element in a commit cell: two slots, and the number of commits.
     CommitCell,
-    /// A line for readers side by side, and the elements in place, one behind the other.
+    /// Readers side by side, as below, and the elements in place, one behind the other.
     Elements,
+    /// A line for readers side by side, and their slots: lock lines, of which the header says how many.
+    Readers,
     /// Lock lines, from behind the first one on; the length says how many.
     Permits,
     Nothing,
+}
+
+impl Body {
+    /// Is there a line for readers side by side?
+    pub(crate) const fn has_readers(self) -> bool {
+        matches!(self, Self::Elements | Self::Readers)
+    }
 }
 
 /// Whose death poisons a segment.
@@ -43,7 +53,7 @@ pub(crate) enum Body {
 pub(crate) enum Poison {
     /// Nobody's: what is in a commit cell is whole whoever dies, and some creators want none.
     Never,
-    /// That of a holder amid changes: what is changed in place.
+    /// That of a holder amid changes: what is changed in place; and of what a read-write lock guards, that of a writer.
     OfWriters,
     /// That of any holder: what a [`SharedLock`](crate::SharedLock) guards is out of our sight.
     OfHolders,
@@ -70,7 +80,7 @@ struct Row {
 /// The face of arrays whose length is not part of the type.
 const SLICE: &str = "SharedSlice";
 
-const TABLE: [Row; 5] = [
+const TABLE: [Row; 6] = [
     Row {
         kind: Kind::Value,
         name: "SharedValue",
@@ -116,6 +126,17 @@ const TABLE: [Row; 5] = [
         measured: "",
     },
     Row {
+        kind: Kind::RwLock,
+        name: "SharedRwLock",
+        word: Word::Holder,
+        body: Body::Readers,
+        poison: Poison::OfWriters,
+        repair: "while it could write, so that what it guards may be half-changed; check and repair that under write_recover, or under write_ignoring_poison and recover of the guard; a lock that guards nothing which could be torn is made with options().poison(false)",
+        is_plausible: |shape| shape.len == Some(0) && shape.elem_size == 0,
+        arguments: |_, _, _| Ok(()),
+        measured: "",
+    },
+    Row {
         kind: Kind::Semaphore,
         name: "SharedSemaphore",
         word: Word::Bell,
@@ -128,20 +149,9 @@ const TABLE: [Row; 5] = [
     },
 ];
 
-/// Numbers that are given to kinds to come, and what these will be.
-const TO_COME: [(u32, &str); 1] = [(5, "a read-write lock")];
-
 /// The kinds that there are, with their numbers.
 pub(crate) fn known() -> String {
     TABLE.iter().map(|row| format!("{}: {}", row.kind as u32, row.name)).collect::<Vec<_>>().join(", ")
-}
-
-/// What a number stands for that is none of these.
-pub(crate) fn describe_unknown(number: u32) -> String {
-    match TO_COME.iter().find(|(known, _)| *known == number) {
-        Some((_, what)) => format!("kind {number} ({what}), which needs a version of robust-shm that has it"),
-        None => format!("kind {number}"),
-    }
 }
 
 /// See [`Row::repair`], by the name of the type.

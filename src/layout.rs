@@ -7,8 +7,9 @@
 //! | 576 … | semaphore: the permits, each a [`LockLine`]; the one at 512 is its [`BellLine`] |
 //! | 576 … 639 | [`WaitLine`]: one cache line for those who will wait for more than the lock; zero |
 //! | 640 … 703 | value: [`CommitLine`]; the slots are in it when they fit, else behind it |
-//! | 640 … 703 | array: [`ReaderLine`], for readers side by side; zero |
-//! | 704 … | array: the elements, from the first multiple of max(64, alignment) |
+//! | 640 … 703 | array, read-write lock: [`ReaderLine`], for readers side by side |
+//! | 704 … | the slots of these readers, each a [`LockLine`] |
+//! | behind | array: the elements, from the first multiple of max(64, alignment) |
 //!
 //! Numbers have the machine's own byte order and width; the header says which, and another one is refused. For whoever
 //! implements this in another language it is described byte by byte in `guide/format.md`, which a test compares with
@@ -24,8 +25,8 @@ mod documented;
 mod header;
 
 pub(crate) use body::{
-    BODY_OFFSET, CommitLine, FRONT, MAX_PERMITS, MAX_VALUE, PERMITS_OFFSET, elements_offset, is_small, slot_offsets,
-    words,
+    BODY_OFFSET, CommitLine, FRONT, MAX_PERMITS, MAX_READERS, MAX_VALUE, PERMITS_OFFSET, READERS_OFFSET, ReaderLine,
+    USUAL_READERS, is_small, slot_offsets, slots_of, words,
 };
 pub(crate) use header::{Creation, Header, MAGIC, SEVERAL_NAMESPACES, not_a_segment, truncated};
 
@@ -86,6 +87,9 @@ impl BellLine {
 /// In the record of a permit's line: so that it is told from other robust futexes of a thread.
 pub(crate) const PERMIT_MARK: u64 = u64::from_le_bytes(*b"rbstPRMT");
 
+/// The same in a reader's slot, whose number stands in the byte behind it.
+pub(crate) const READER_MARK: u64 = u64::from_le_bytes(*b"rbstRDR\0");
+
 /// The flag of a process-shared mutex in musl's `_m_type`.
 const MUSL_PROCESS_SHARED: u32 = 128;
 
@@ -120,6 +124,14 @@ impl LockLine {
         let mut line = Self::of_futex();
         let record = offset_of!(Self, record);
         line[record..record + 8].copy_from_slice(&PERMIT_MARK.to_ne_bytes());
+        line
+    }
+
+    /// A reader's slot that nobody is in.
+    pub(crate) fn of_reader(index: u32) -> LockBytes {
+        let mut line = Self::of_futex();
+        let record = offset_of!(Self, record);
+        line[record..record + 8].copy_from_slice(&(READER_MARK | u64::from(index) << 56).to_ne_bytes());
         line
     }
 

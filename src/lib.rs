@@ -14,7 +14,7 @@
 //!   wait, and [observers](ValueObserver) are not even users.
 //! * [`SharedArray<T, N>`]: many elements, in place. **Poisoned** when a writer died or panicked.
 //! * [`SharedSlice<T>`]: the same, with a length that is chosen at run time, and that openers read from the segment.
-//! * [`SharedLock`]: a lock for anything else.
+//! * [`SharedLock`]: a lock for anything else; [`SharedRwLock`]: one with any number of readers, or one writer.
 //! * [`SharedSemaphore`]: so many at once; permits come back from the killed.
 //! * [`SharedEvent`]: one says that something has happened, and any number **wait** until it has.
 //!
@@ -58,6 +58,7 @@ mod name;
 mod observer;
 mod options;
 mod os;
+mod rwlock;
 mod segment;
 mod semaphore;
 mod shareable;
@@ -65,7 +66,7 @@ mod slice;
 mod sync;
 mod value;
 
-pub use array::{ArrayGuard, SharedArray};
+pub use array::{ArrayGuard, ArrayReadGuard, SharedArray};
 /// The version that this crate's bounds are of, to name its traits. To *derive* them, a program needs bytemuck as a
 /// dependency of its own, with the feature `derive`.
 pub use bytemuck;
@@ -78,10 +79,11 @@ pub use fault::{declared_points, watch_points};
 pub use info::{SegmentInfo, Segments, User, segments};
 pub use lock::{LockGuard, SharedLock};
 pub use options::{LockKind, Options};
+pub use rwlock::{RwLockReadGuard, RwLockWriteGuard, SharedRwLock};
 pub use segment::{remove, remove_orphans, unique_name};
 pub use semaphore::{OwnedPermit, Permit, SemaphoreObserver, SharedSemaphore};
 pub use shareable::Shareable;
-pub use slice::{SharedSlice, SliceGuard};
+pub use slice::{SharedSlice, SliceGuard, SliceReadGuard};
 pub use value::{SharedValue, ValueGuard, ValueObserver};
 
 /// Compiles the programs in the README.

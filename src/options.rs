@@ -2,7 +2,8 @@
 
 use std::marker::PhantomData;
 
-use crate::kind::{Kind, Word};
+use crate::kind::{Body, Kind, Word};
+use crate::layout::USUAL_READERS;
 
 /// How a segment's lock works. The creator chooses, the segment records it, openers follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +39,8 @@ pub enum LockKind {
     /// * Until then `lock`, and what takes the lock without a limit (`set`, `update`, `to_vec` …), **waits for ever**.
     ///   Use `try_lock_for`: it ends with [`TimedOut`](crate::LockError::TimedOut), which names the holder where it can.
     ///   Reading a value (`get`), opening, closing, listing and removing do not wait.
+    /// * Nobody reads an array side by side ([`read`](crate::SharedArray::read) is an error), and there are no semaphores, events
+    ///   or [`SharedRwLock`](crate::SharedRwLock)s: the C library's mutex is one, and nothing else.
     /// * The way out: end all users (the next one starts with a free lock, with all data if the segment is persistent,
     ///   poisoned if the holder may have been changing them), or [`remove`](crate::remove) the name and create anew.
     /// * A panic under a guard poisons as with other kinds: it unwinds, and releases.
@@ -61,7 +64,12 @@ impl LockKind {
 
     /// Can a segment of this kind have it? The C library's mutex says who holds it, and nothing else.
     pub(crate) fn serves(self, kind: Kind) -> bool {
-        kind.word() == Word::Holder || !self.is_the_c_librarys()
+        kind.word() == Word::Holder && kind.body() != Body::Readers || !self.is_the_c_librarys()
+    }
+
+    /// Can there be readers side by side? Each of their slots is a lock, too.
+    pub(crate) fn has_readers(self) -> bool {
+        !self.is_the_c_librarys()
     }
 
     /// Is the lock made by the C library, and so of use only to programs that have the same one?
@@ -74,8 +82,8 @@ impl LockKind {
 }
 
 /// How to create or open a segment, when the plain forms do not fit. `H` is the handle that will come out:
-/// [`SharedValue`](crate::SharedValue), [`SharedArray`](crate::SharedArray), [`SharedSlice`](crate::SharedSlice) or
-/// [`SharedLock`](crate::SharedLock).
+/// [`SharedValue`](crate::SharedValue), [`SharedArray`](crate::SharedArray), [`SharedSlice`](crate::SharedSlice),
+/// [`SharedLock`](crate::SharedLock), or another of them.
 ///
 /// # Examples
 ///
@@ -104,6 +112,7 @@ pub(crate) struct Settings {
     pub(crate) persistent: Option<bool>,
     pub(crate) lock_kind: Option<LockKind>,
     pub(crate) poison: Option<bool>,
+    pub(crate) readers: Option<usize>,
     pub(crate) allowed_owners: Vec<u32>,
     pub(crate) type_tag: Option<String>,
     pub(crate) reserve: bool,
@@ -126,6 +135,11 @@ impl Settings {
     pub(crate) fn poison(&self) -> bool {
         self.poison.unwrap_or(true)
     }
+
+    /// How many slots for readers side by side, of what can have any.
+    pub(crate) fn readers(&self) -> usize {
+        self.readers.unwrap_or(if self.lock_kind().has_readers() { USUAL_READERS } else { 0 })
+    }
 }
 
 impl<H> Options<H> {
@@ -135,6 +149,7 @@ impl<H> Options<H> {
             persistent: None,
             lock_kind: None,
             poison: None,
+            readers: None,
             allowed_owners: Vec::new(),
             type_tag: None,
             reserve: true,

@@ -17,8 +17,9 @@
 //! | `segment/cell.rs` | where the contents of a value are |
 //! | `segment/locked.rs` | what can be done while the lock is held |
 //! | `segment/elements.rs` | the same, where elements stand in place |
+//! | `segment/readers.rs` | readers side by side, and whoever keeps them out |
 //! | `segment/permits.rs` | the permits of a semaphore, mapped |
-//! | `segment/permit_lines.rs` | the same in the file |
+//! | `segment/further_lines.rs` | these, and the slots of readers, in the file |
 //! | `segment/presence.rs` | being a user: the shared `flock`, leaving, and a place of its own in a forked child |
 //! | `segment/registered.rs` | what fork and exit do with the presences of this process |
 //! | `segment/registry.rs` | all presences of this process |
@@ -64,6 +65,7 @@ mod create;
 mod elements;
 mod found;
 mod fresh_name;
+mod further_lines;
 mod inspect;
 mod locked;
 mod make;
@@ -71,9 +73,9 @@ mod mapping;
 mod observed;
 mod open;
 mod orphan;
-mod permit_lines;
 mod permits;
 mod presence;
+mod readers;
 mod registered;
 mod registry;
 mod removal;
@@ -81,22 +83,24 @@ mod retries;
 mod reuse;
 mod take_over;
 
-pub(crate) use elements::{Elements, ElementsOf};
+pub(crate) use elements::{Elements, ElementsOf, Read};
 pub use fresh_name::unique_name;
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use locked::Locked;
 pub(crate) use observed::Observed;
 pub(crate) use permits::PermitsOnly;
+pub(crate) use readers::ReadersOnly;
 pub use removal::{remove, remove_orphans};
 
 use mapping::Mapping;
 
-/// What a segment holds, as a type: [`ValueOf`], [`ElementsOf`], [`LockOnly`], [`EventOnly`] or [`PermitsOnly`].
+/// What a segment holds, as a type: [`ValueOf`], [`ElementsOf`], [`LockOnly`], [`ReadersOnly`], [`EventOnly`] or
+/// [`PermitsOnly`].
 pub(crate) trait Contents {
     /// As far as the type says it: the length may be left open.
     const SHAPE: Shape;
     /// What it leaves open: `()` is nothing.
-    type Len: OpenLen;
+    type Len: OpenLen<Self>;
 
     /// The name of the type that stands for the contents.
     fn type_name() -> TypeName;
@@ -109,20 +113,20 @@ pub(crate) trait Contents {
     }
 }
 
-/// The length of what a segment holds, if only the segment says it.
-pub(crate) trait OpenLen: Copy + std::fmt::Debug {
-    /// Given what was validated at opening.
-    fn new(len: usize) -> Self;
+/// How many a segment of such contents holds, and where, as far as only the segment says it.
+pub(crate) trait OpenLen<C: ?Sized>: Copy + std::fmt::Debug {
+    /// Given what was validated at opening: how many, and how far from the lock line.
+    fn new(len: usize, offset: usize) -> Self;
 }
 
-impl OpenLen for () {
+impl<C> OpenLen<C> for () {
     #[inline(always)]
-    fn new(_: usize) -> Self {}
+    fn new(_: usize, _: usize) -> Self {}
 }
 
-impl OpenLen for usize {
+impl<C> OpenLen<C> for usize {
     #[inline(always)]
-    fn new(len: usize) -> Self {
+    fn new(len: usize, _: usize) -> Self {
         len
     }
 }
@@ -153,7 +157,7 @@ impl<C> Segment<C> {
     where
         C: Contents,
     {
-        C::Len::new(self.mapping.len)
+        C::Len::new(self.mapping.len, self.mapping.offset)
     }
 
     pub(crate) fn name(&self) -> &str {

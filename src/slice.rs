@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::elements::{
     Element, Shortened, check_index, check_len, face_of_elements, guard_of_elements, methods_that_lock,
-    methods_without_a_guard, show,
+    methods_that_read, methods_without_a_guard, read_guard_of_elements, show,
 };
 use crate::error::{Error, LockError};
-use crate::face::{Face, HasPoison, methods_of_every_face};
-use crate::segment::{ElementsOf, Locked, Segment};
+use crate::face::{Face, HasPoison, HasReaders, methods_of_every_face};
+use crate::segment::{ElementsOf, Locked, Read, Segment};
 use crate::sync::mutex::Wait;
 
 mod options;
@@ -68,7 +68,7 @@ pub struct SharedSlice<T> {
     segment: Segment<ElementsOf<[T]>>,
 }
 
-face_of_elements!([T: Element] SharedSlice<T>, SliceGuard, T, [T]);
+face_of_elements!([T: Element] SharedSlice<T>, SliceGuard, SliceReadGuard, T, [T]);
 
 // The bound stands on the functions and not on the block: so the compiler explains a missing derive.
 impl<T> SharedSlice<T> {
@@ -231,7 +231,7 @@ impl<T: Element> SharedSlice<T> {
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.segment.len()
+        self.segment.len().len
     }
 
     /// Whether the slice has no elements at all.

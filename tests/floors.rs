@@ -16,7 +16,10 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("os", &["os"]),
     ("sync", &["sync"]),
     ("segment", &["segment"]),
-    ("faces", &["array", "elements", "event", "face", "info", "lock", "observer", "semaphore", "slice", "value"]),
+    (
+        "faces",
+        &["array", "elements", "event", "face", "info", "lock", "observer", "rwlock", "semaphore", "slice", "value"],
+    ),
     ("root", &["", "guide"]),
 ];
 

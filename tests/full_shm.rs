@@ -36,7 +36,7 @@ fn mount(target: &str, flags: libc::c_ulong, options: &str) {
 
 const PAGE: usize = 4096;
 /// What stands in front of the elements of an array of bytes.
-const FRONT: usize = 704;
+const FRONT: usize = 704 + 32 * 64;
 /// All of a lock.
 const LOCK: u64 = 640;
 /// The bytes in so many pages.

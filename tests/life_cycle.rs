@@ -122,7 +122,7 @@ fn segments_lists_what_there_is() {
     assert_eq!((info.kind(), info.type_name(), info.element_size(), info.length()), ("SharedArray", "u16", 2, 5));
     assert_eq!((info.commits(), info.is_persistent(), info.is_poisoned()), (None, false, false));
     assert_eq!((info.creator(), info.holder_process()), (std::process::id(), Some(std::process::id())));
-    assert_eq!((info.attached(), info.is_orphan(), info.bytes()), (2, false, 704 + 10));
+    assert_eq!((info.attached(), info.is_orphan(), info.bytes()), (2, false, 704 + 32 * 64 + 10));
     assert!((before..=std::time::SystemTime::now()).contains(&info.created()));
     assert!(info.holder_thread().is_some());
     let text = info.to_string();

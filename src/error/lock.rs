@@ -38,9 +38,9 @@ pub enum LockError {
         awaited: Awaited,
     },
 
-    /// The thread that asks for the lock is the one that holds it.
+    /// The thread that asks for the lock is the one that holds it, or that reads and would have to stop first.
     #[error(
-        "lock of segment {name:?} would deadlock: this very thread holds it already, perhaps through another handle; drop that guard first"
+        "lock of segment {name:?} would deadlock: this very thread holds it already, or reads, perhaps through another handle; drop that guard first"
     )]
     #[non_exhaustive]
     WouldDeadlock {
@@ -54,7 +54,7 @@ pub enum LockError {
     Poisoned {
         /// The segment.
         name: Arc<str>,
-        /// What is poisoned: `"SharedArray"`, also for a slice, or `"SharedLock"`, as
+        /// What is poisoned: `"SharedArray"`, also for a slice, `"SharedLock"` or `"SharedRwLock"`, as
         /// [`SegmentInfo::kind`](crate::SegmentInfo::kind).
         kind: &'static str,
     },

@@ -11,6 +11,10 @@ use crate::kind::{Body, Shape};
 pub(crate) const MAX_VALUE: usize = 64 << 10;
 /// Permits of a semaphore, at most: one can sleep on 128 words at once, and one is the bell.
 pub(crate) const MAX_PERMITS: usize = 127;
+/// Reader slots, at most: each has a bit in the reader line.
+pub(crate) const MAX_READERS: usize = 64;
+/// As many a creator makes who states no number.
+pub(crate) const USUAL_READERS: usize = 32;
 /// Where the permits of a semaphore begin: it has no wait line.
 pub(crate) const PERMITS_OFFSET: usize = WAIT_OFFSET;
 const WAIT_OFFSET: usize = LOCK_OFFSET + size_of::<LockLine>();
@@ -18,6 +22,8 @@ const WAIT_OFFSET: usize = LOCK_OFFSET + size_of::<LockLine>();
 pub(crate) const BODY_OFFSET: usize = WAIT_OFFSET + size_of::<WaitLine>();
 /// As far as the lines of any kind reach.
 pub(crate) const FRONT: usize = BODY_OFFSET + CACHE_LINE;
+/// Where the slots of readers side by side begin, behind the reader line.
+pub(crate) const READERS_OFFSET: usize = FRONT;
 /// Up to this many 64-bit words, both slots of a value stand in the commit line itself.
 const SMALL_WORDS: usize = 3;
 
@@ -49,15 +55,14 @@ struct Condition {
     waiting: AtomicU32,
 }
 
-/// The cache line of readers side by side, in front of their slots. Nobody reads so yet: zero, with no slots.
+/// The cache line of readers side by side, in front of their slots, each of which is a lock line: see `sync/readers.rs`.
 #[repr(C, align(64))]
 #[derive(Debug)]
-#[allow(dead_code, reason = "laid down for those to come")]
-struct ReaderLine {
+pub(crate) struct ReaderLine {
     /// The slots whose owners need not take the lock.
-    mask: AtomicU64,
+    pub(crate) mask: AtomicU64,
     /// The slots that a writer has yet to see empty.
-    drain: AtomicU64,
+    pub(crate) drain: AtomicU64,
     _zero: [AtomicU64; 6],
 }
 
@@ -70,7 +75,7 @@ const _: () = {
     assert!(offset_of!(WaitLine, lockers) == 24);
     assert!(offset_of!(WaitLine, conditions) == 28);
     assert!(BODY_OFFSET == 640);
-    assert!(size_of::<ReaderLine>() == CACHE_LINE);
+    assert!(size_of::<ReaderLine>() == READERS_OFFSET - BODY_OFFSET);
     assert!(offset_of!(ReaderLine, drain) == 8);
 };
 
@@ -89,8 +94,21 @@ const _: () = assert!(size_of::<CommitLine>() == CACHE_LINE);
 /// fills it.
 pub(super) fn unfilled(body: Body) -> impl Iterator<Item = (Range<usize>, &'static str, &'static str)> {
     let wait = (WAIT_OFFSET..BODY_OFFSET, "wait line", "waits for more than the lock");
-    let readers = (BODY_OFFSET..BODY_OFFSET + size_of::<ReaderLine>(), "reader line", "lets readers in side by side");
-    [(body != Body::Permits).then_some(wait), (body == Body::Elements).then_some(readers)].into_iter().flatten()
+    (body != Body::Permits).then_some(wait).into_iter()
+}
+
+/// Does a reader line name slots that the segment has not, or anything else?
+pub(super) fn is_damaged(reader_line: &[u8], readers: u32) -> bool {
+    let beyond = |word: u64| word & !slots_of(readers as usize) != 0;
+    reader_line.chunks_exact(8).enumerate().any(|(index, bytes)| {
+        let word = u64::from_ne_bytes(std::array::from_fn(|i| bytes[i]));
+        if index < 2 { beyond(word) } else { word != 0 }
+    })
+}
+
+/// The bits of so many slots.
+pub(crate) const fn slots_of(readers: usize) -> u64 {
+    if readers >= MAX_READERS { u64::MAX } else { (1 << readers) - 1 }
 }
 
 /// How many 64-bit words a value of `size` bytes takes in a slot.
@@ -114,13 +132,11 @@ pub(crate) const fn slot_offsets(size: usize) -> [usize; 2] {
     }
 }
 
-/// Where elements in place begin, from the start of the segment, given their alignment: at most [`PAGE`].
-pub(crate) const fn elements_offset(align: usize) -> usize {
-    (BODY_OFFSET + size_of::<ReaderLine>()).next_multiple_of(if align > CACHE_LINE { align } else { CACHE_LINE })
-}
-
-/// Where the data of a shape start, and how long the segment is; `None` when the numbers overflow.
-pub(super) fn extent(shape: Shape) -> Option<(u64, u64)> {
+/// Where the data of a shape start, with so many reader slots, and how long the segment is; `None` when the numbers
+/// overflow.
+pub(super) fn extent(shape: Shape, readers: u32) -> Option<(u64, u64)> {
+    let readers = usize::try_from(readers).ok().filter(|readers| *readers <= MAX_READERS)?;
+    let behind_readers = READERS_OFFSET + readers * size_of::<LockLine>();
     match shape.kind.body() {
         Body::CommitCell => {
             let size = usize::try_from(shape.elem_size).ok().filter(|size| *size <= MAX_VALUE)?;
@@ -130,7 +146,7 @@ pub(super) fn extent(shape: Shape) -> Option<(u64, u64)> {
         }
         Body::Elements => {
             let align = usize::try_from(shape.elem_align).ok().filter(|align| *align <= PAGE)?;
-            let start = elements_offset(align) as u64;
+            let start = behind_readers.next_multiple_of(align.max(CACHE_LINE)) as u64;
             let end = shape.elem_size.checked_mul(shape.len?)?.checked_add(start)?;
             // The mapping's length must fit an isize, as every Rust object's does.
             isize::try_from(end).ok()?;
@@ -140,6 +156,7 @@ pub(super) fn extent(shape: Shape) -> Option<(u64, u64)> {
             let permits = shape.len.filter(|permits| (1..=MAX_PERMITS as u64).contains(permits))?;
             Some((PERMITS_OFFSET as u64, (PERMITS_OFFSET + permits as usize * size_of::<LockLine>()) as u64))
         }
+        Body::Readers => Some((behind_readers as u64, behind_readers as u64)),
         Body::Nothing => Some((BODY_OFFSET as u64, BODY_OFFSET as u64)),
     }
 }
@@ -158,7 +175,12 @@ mod tests {
         let fields = fields!(Condition: notified credit waiting);
         assert_describes("Condition", size_of::<Condition>(), "", &fields);
         let fields = fields!(ReaderLine: mask drain _zero);
-        assert_describes("ReaderLine", size_of::<ReaderLine>(), &place(BODY_OFFSET, ", of an array"), &fields);
+        assert_describes(
+            "ReaderLine",
+            size_of::<ReaderLine>(),
+            &place(BODY_OFFSET, ", of an array or a read-write lock"),
+            &fields,
+        );
         let fields = fields!(CommitLine: commits begun small);
         assert_describes("CommitLine", size_of::<CommitLine>(), &place(BODY_OFFSET, ", of a value"), &fields);
     }
@@ -168,12 +190,12 @@ mod tests {
         let examples = table("Data", "type");
         assert!(examples.len() > 5);
         for row in examples {
-            let [kind, elem_size, elem_align, len, data_offset, total_len] =
-                [1, 2, 3, 4, 5, 6].map(|cell| row[cell].parse::<u64>().expect("a number"));
+            let [kind, elem_size, elem_align, len, readers, data_offset, total_len] =
+                [1, 2, 3, 4, 5, 6, 7].map(|cell| row[cell].parse::<u64>().expect("a number"));
             let kind = Kind::from_stored(kind as u32).expect("a kind");
             let shape = Shape { kind, elem_size, elem_align, len: Some(len), is_open: false };
             assert!(shape.is_plausible(), "{row:?}");
-            assert_eq!(extent(shape), Some((data_offset, total_len)), "{row:?}");
+            assert_eq!(extent(shape, readers as u32), Some((data_offset, total_len)), "{row:?}");
         }
     }
 }

@@ -5,8 +5,8 @@ use std::mem::{offset_of, size_of};
 
 use bytemuck::{Pod, Zeroable};
 
-use super::body::{BODY_OFFSET, extent, unfilled};
-use super::{HEADER_LEN, LOCK_OFFSET, LockBytes, PAGE};
+use super::body::{BODY_OFFSET, FRONT, MAX_READERS, extent, is_damaged, unfilled};
+use super::{HEADER_LEN, LOCK_OFFSET, LockBytes, LockLine, PAGE};
 use crate::error::Error;
 use crate::identity::{Identity, TYPE_NAME_LEN, TypeName};
 use crate::kind::{self, Body, Kind, Poison, Shape};
@@ -64,7 +64,7 @@ pub(crate) struct Header {
     pub(crate) creator_pid: u32,
     pub(crate) creator_uid: u32,
     pub(crate) type_name: [u8; TYPE_NAME_LEN],
-    /// How many slots there are for readers side by side. Nobody makes any yet: zero, and checked to be zero.
+    /// How many slots there are for readers side by side; of what has none, 0.
     pub(crate) readers: u32,
     /// How many permits a semaphore has; else 0.
     pub(crate) permits: u32,
@@ -102,6 +102,8 @@ pub(crate) struct Creation {
     pub(crate) persistent: bool,
     /// Is there poison, where there is something to poison?
     pub(crate) poison: bool,
+    /// How many reader slots there are, where there can be any.
+    pub(crate) readers: u32,
     pub(crate) pid_namespace: u64,
     pub(crate) created: u64,
     pub(crate) creator_pid: u32,
@@ -116,7 +118,8 @@ impl Header {
     /// The header of a new segment, or `None` when the data would be larger than an address space.
     pub(crate) fn new(identity: &Identity, creation: Creation) -> Option<Self> {
         let shape = identity.shape;
-        let (data_offset, total_len) = extent(shape)?;
+        let readers = if shape.kind.body().has_readers() { creation.readers } else { 0 };
+        let (data_offset, total_len) = extent(shape, readers)?;
         let (len, permits) = match shape.kind.body() {
             Body::Permits => (0, u32::try_from(shape.len?).ok()?),
             _ => (shape.len?, 0),
@@ -151,7 +154,7 @@ impl Header {
             creator_pid: creation.creator_pid,
             creator_uid: creation.creator_uid,
             type_name,
-            readers: 0,
+            readers,
             permits,
             schema_len: 0,
             c_library: if creation.lock_kind.is_the_c_librarys() { C_LIBRARY } else { 0 },
@@ -159,11 +162,16 @@ impl Header {
         })
     }
 
-    /// Everything in front of the body of a new segment: the header, a free lock, and nobody who waits.
-    pub(crate) fn image(&self, lock: LockBytes) -> [u8; BODY_OFFSET] {
-        let mut image = [0; BODY_OFFSET];
+    /// Everything in front of the body of a new segment: the header, a free lock, and nobody who waits; and where readers
+    /// have slots, those, with nobody in them.
+    pub(crate) fn image(&self, lock: LockBytes) -> Vec<u8> {
+        let mut image = vec![0; BODY_OFFSET];
         image[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(self));
         image[LOCK_OFFSET..LOCK_OFFSET + lock.len()].copy_from_slice(&lock);
+        if self.readers != 0 {
+            image.resize(FRONT, 0);
+            (0..self.readers).for_each(|index| image.extend(LockLine::of_reader(index)));
+        }
         image
     }
 
@@ -211,6 +219,7 @@ impl Header {
             return Err(truncated(name, header.total_len, file_len));
         }
         check_unfilled(name, identity.shape.kind, bytes)?;
+        header.check_readers(name, identity.shape.kind, lock_kind, bytes)?;
         Ok((header, identity, lock_kind))
     }
 
@@ -270,8 +279,8 @@ impl Header {
     fn check_contents(&self, name: &Name) -> Result<Identity, Error> {
         let damaged = |found: String| not_a_segment(name, format!("a damaged header with {found}"));
         let kind = Kind::from_stored(self.kind).ok_or_else(|| {
-            let (known, found) = (kind::known(), kind::describe_unknown(self.kind));
-            unsupported(name, format!("a kind of segment that this build knows ({known})"), found)
+            let expected = format!("a kind of segment that this build knows ({})", kind::known());
+            unsupported(name, expected, format!("kind {}", self.kind))
         })?;
         if self.flags & !(PERSISTENT | TAGGED | POISON_OFF) != 0 {
             return Err(unsupported(name, "flags that this build knows (1, 2, 4)", format!("flags {:#x}", self.flags)));
@@ -292,14 +301,17 @@ impl Header {
         if !shape.is_plausible() {
             return Err(damaged(format!("{} elements of {} bytes for a {kind:?}", self.len, self.elem_size)));
         }
+        if self.readers != 0 && (!kind.body().has_readers() || self.readers as usize > MAX_READERS) {
+            return Err(damaged(format!("{} reader slots for a {kind:?}", self.readers)));
+        }
         let is_semaphore = kind.body() == Body::Permits;
         if is_semaphore && self.len != 0 || !is_semaphore && self.permits != 0 {
             return Err(damaged(format!("{} elements and {} permits for a {kind:?}", self.len, self.permits)));
         }
-        if extent(shape) != Some((self.data_offset, self.total_len)) {
+        if extent(shape, self.readers) != Some((self.data_offset, self.total_len)) {
             let found = format!(
-                "{} elements of {} bytes at {} in {} bytes",
-                self.len, self.elem_size, self.data_offset, self.total_len
+                "{} elements of {} bytes behind {} reader slots at {} in {} bytes",
+                self.len, self.elem_size, self.readers, self.data_offset, self.total_len
             );
             return Err(damaged(found));
         }
@@ -316,14 +328,10 @@ impl Header {
 
     /// What no segment of this build has, and others may.
     fn check_unused(&self, name: &Name) -> Result<(), Error> {
-        for (count, what, needed) in [
-            (self.readers, "reader slots", "lets readers in side by side"),
-            (self.schema_len, "bytes of a schema behind the data", "describes elements by a schema"),
-        ] {
-            if count != 0 {
-                let found = format!("{count} {what}, which need a version of robust-shm that {needed}");
-                return Err(unsupported(name, format!("no {what}"), found));
-            }
+        if self.schema_len != 0 {
+            let what = "bytes of a schema behind the data";
+            let needed = "need a version of robust-shm that describes elements by a schema";
+            return Err(unsupported(name, format!("no {what}"), format!("{} {what}, which {needed}", self.schema_len)));
         }
         if self.reserved.iter().any(|byte| *byte != 0) {
             return Err(unsupported(
@@ -331,6 +339,20 @@ impl Header {
                 "reserved bytes that are zero",
                 "others, which need a version of robust-shm that gives them a meaning",
             ));
+        }
+        Ok(())
+    }
+
+    /// Can there be readers side by side where there are slots for them, and does the line in front of these, as far as it
+    /// is there, speak of no others?
+    fn check_readers(&self, name: &Name, kind: Kind, lock_kind: LockKind, bytes: &[u8]) -> Result<(), Error> {
+        let damaged = |found: String| Err(not_a_segment(name, format!("a damaged header with {found}")));
+        if self.readers != 0 && !lock_kind.has_readers() {
+            return damaged(format!("{} reader slots for lock kind {lock_kind:?}", self.readers));
+        }
+        let line = bytes.get(BODY_OFFSET..FRONT).filter(|_| kind.body().has_readers());
+        if line.is_some_and(|line| is_damaged(line, self.readers)) {
+            return damaged(format!("readers in others than its {} slots", self.readers));
         }
         Ok(())
     }
@@ -425,13 +447,7 @@ mod tests {
     fn the_documentation_numbers_the_kinds() {
         for row in table("`Header`", "kind") {
             let number = row[1].parse().expect("a number");
-            match Kind::from_stored(number) {
-                Some(kind) => assert_eq!(kind.name(), row[0]),
-                None => assert_eq!(
-                    format!("kind {number} ({}), which needs a version of robust-shm that has it", row[0]),
-                    kind::describe_unknown(number)
-                ),
-            }
+            assert_eq!(Kind::from_stored(number).map(Kind::name), Some(&*row[0]));
         }
     }
 }

@@ -14,6 +14,7 @@ impl<C: Contents> Segment<C> {
     /// leaves it open.
     pub(crate) fn create(name: &str, settings: &Settings, len: Option<usize>, initial: &[u8]) -> Result<Self, Error> {
         let name = Name::new(name)?;
+        open::check_readers(&name, settings)?;
         let identity = C::identity(settings, len);
         removal::sweep();
         let mut retries = Retries::new();
@@ -42,6 +43,7 @@ impl<C: Contents> Segment<C> {
         initial: &[u8],
     ) -> Result<Self, Error> {
         let name = Name::new(name)?;
+        open::check_readers(&name, settings)?;
         let identity = C::identity(settings, len);
         let mut retries = Retries::new();
         loop {

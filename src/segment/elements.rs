@@ -2,17 +2,21 @@
 //! length from the segment.
 #![allow(unsafe_code)]
 
+use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 
 use bytemuck::Pod;
 
-use super::locked::{Locked, body, run};
-use super::{Contents, OpenLen};
+use super::locked::{Locked, lock_line};
+use super::readers::SideBySide;
+use super::{Contents, OpenLen, Segment};
+use crate::error::LockError;
 use crate::identity::TypeName;
 use crate::kind::{Kind, Shape};
 use crate::layout;
-use crate::sync::mutex::Section;
+use crate::sync::mutex::{Reading, Wait};
 
 /// The elements in place, seen as a `D`: see [`Elements`].
 pub(crate) struct ElementsOf<D: ?Sized>(PhantomData<D>);
@@ -21,12 +25,15 @@ pub(crate) struct ElementsOf<D: ?Sized>(PhantomData<D>);
 pub(crate) trait Elements {
     type Element: Pod;
     /// What the type leaves open of the length.
-    type Len: OpenLen;
+    type Len: Copy + fmt::Debug + Send + Sync;
     /// The length, unless it is left open.
     const LEN: Option<usize>;
 
     /// So many of them, from the first on.
     fn at(first: NonNull<Self::Element>, len: Self::Len) -> NonNull<Self>;
+
+    /// What is left open, of this length.
+    fn open_len(len: usize) -> Self::Len;
 
     fn as_slice(&self) -> &[Self::Element];
 
@@ -42,6 +49,9 @@ impl<T: Pod, const N: usize> Elements for [T; N] {
     fn at(first: NonNull<T>, (): ()) -> NonNull<Self> {
         first.cast()
     }
+
+    #[inline(always)]
+    fn open_len(_: usize) -> Self::Len {}
 
     #[inline(always)]
     fn as_slice(&self) -> &[T] {
@@ -65,6 +75,11 @@ impl<T: Pod> Elements for [T] {
     }
 
     #[inline(always)]
+    fn open_len(len: usize) -> usize {
+        len
+    }
+
+    #[inline(always)]
     fn as_slice(&self) -> &[T] {
         self
     }
@@ -75,8 +90,23 @@ impl<T: Pod> Elements for [T] {
     }
 }
 
+/// Where elements stand, and how many, as far as their type leaves it open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent<L> {
+    /// From the lock line, in bytes.
+    offset: usize,
+    pub(crate) len: L,
+}
+
+impl<D: Elements + ?Sized> OpenLen<ElementsOf<D>> for Extent<D::Len> {
+    #[inline(always)]
+    fn new(len: usize, offset: usize) -> Self {
+        Self { offset, len: D::open_len(len) }
+    }
+}
+
 impl<D: Elements + ?Sized> Contents for ElementsOf<D> {
-    type Len = D::Len;
+    type Len = Extent<D::Len>;
 
     const SHAPE: Shape = {
         assert!(align_of::<D::Element>() <= layout::PAGE, "shared elements are aligned to at most 4,096 bytes");
@@ -97,15 +127,16 @@ impl<D: Elements + ?Sized> Contents for ElementsOf<D> {
     }
 }
 
-impl<D: Elements + ?Sized> Locked<'_, ElementsOf<D>> {
-    /// From the start of the body, in bytes.
-    const DATA_OFFSET: usize = layout::elements_offset(align_of::<D::Element>()) - layout::BODY_OFFSET;
+// SAFETY: arrays have a reader line.
+unsafe impl<D: Elements + ?Sized> SideBySide for ElementsOf<D> {}
 
+impl<D: Elements + ?Sized> Locked<'_, ElementsOf<D>> {
     #[inline(always)]
     fn place(&self) -> NonNull<D> {
+        let lock_line = lock_line(self.held.line());
         // SAFETY: within the mapping, whose length was checked against the shape.
-        let first = unsafe { body(self.held.line()).add(Self::DATA_OFFSET) };
-        D::at(first.cast(), self.len)
+        let first = unsafe { lock_line.add(self.len.offset) };
+        D::at(first.cast(), self.len.len)
     }
 
     /// The elements.
@@ -116,33 +147,60 @@ impl<D: Elements + ?Sized> Locked<'_, ElementsOf<D>> {
         unsafe { self.place().as_ref() }
     }
 
-    /// To be called before the first [`elements_mut`](Self::elements_mut); [`release_changed`](Self::release_changed)
-    /// follows.
-    #[inline(always)]
-    pub(crate) fn begin_changes(&mut self) {
-        self.held.begin_changes();
-    }
-
-    /// The elements, for writing.
+    /// The elements, for writing: of a lock that was taken for that.
     #[inline(always)]
     pub(crate) fn elements_mut(&mut self) -> &mut D {
-        // SAFETY: as in `elements`; and `self` is borrowed exclusively: nobody else reads or writes meanwhile.
+        // SAFETY: as in `elements`; and `self` is borrowed exclusively: nobody else reads or writes meanwhile. Readers side
+        // by side have left.
         unsafe { self.place().as_mut() }
-    }
-
-    /// [`release_or_poison`](Self::release_or_poison) after [`begin_changes`](Self::begin_changes).
-    #[inline(always)]
-    pub(crate) fn release_changed(&self) {
-        self.held.release_or_poison(Section { changes: true, was_broken_off: false });
     }
 
     /// Runs the closure on the elements and releases the lock; poisons it first unless the closure returns.
     #[inline(always)]
-    pub(crate) fn run<R>(mut self, change: impl FnOnce(&mut D) -> R) -> R {
-        self.begin_changes();
-        let leave = |this: &Self, was_broken_off| {
-            this.held.release_or_poison(Section { changes: true, was_broken_off });
-        };
-        run(self, leave, |this| change(this.elements_mut()))
+    pub(crate) fn run<R>(self, change: impl FnOnce(&mut D) -> R) -> R {
+        self.run_changing(|this| change(this.elements_mut()))
+    }
+}
+
+/// The elements, while nobody writes.
+#[derive(Debug)]
+pub(crate) struct Read<'a, D: ?Sized> {
+    reading: Reading<'a>,
+    place: NonNull<D>,
+}
+
+// SAFETY: what it gives access to can be shared; and the reading stays on its thread by itself.
+unsafe impl<D: Sync + ?Sized> Sync for Read<'_, D> {}
+
+// As a guard that can write.
+impl<D: ?Sized> UnwindSafe for Read<'_, D> {}
+impl<D: ?Sized> RefUnwindSafe for Read<'_, D> {}
+
+impl<D: Elements + ?Sized> Read<'_, D> {
+    #[inline(always)]
+    pub(crate) fn elements(&self) -> &D {
+        // SAFETY: as in `Locked::elements`; who changes anything waits until this reader has left.
+        unsafe { self.place.as_ref() }
+    }
+
+    /// Lets writers in, if this thread reads.
+    #[inline(always)]
+    pub(crate) fn release(&self) {
+        self.reading.release();
+    }
+}
+
+impl<D: Elements + ?Sized> Segment<ElementsOf<D>> {
+    /// The elements, beside others who read.
+    #[inline(always)]
+    pub(crate) fn read_beside(&self, wait: Wait) -> Result<Read<'_, D>, LockError> {
+        let extent = self.len();
+        // SAFETY: within the mapping, whose length was checked against the shape.
+        let first = unsafe { self.mapping.base.add(layout::LOCK_OFFSET + extent.offset) };
+        let place = D::at(first.cast(), extent.len);
+        match self.enter(wait) {
+            Ok(reading) => Ok(Read { reading, place }),
+            Err(error) => Err(error),
+        }
     }
 }

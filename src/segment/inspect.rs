@@ -4,7 +4,7 @@ use std::fs::File;
 use std::mem::offset_of;
 
 use super::found::{self, Found, ValidHeader, os_error};
-use super::permit_lines::PermitLines;
+use super::further_lines::FurtherLines;
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::kind::Word;
@@ -26,8 +26,9 @@ pub(crate) struct Inspection {
     pub(crate) commits: u64,
     /// Of an event.
     pub(crate) is_set: Option<bool>,
-    /// Of a semaphore, how many permits nobody has.
-    pub(crate) available_permits: usize,
+    /// How many permits of a semaphore, or slots for readers, there are of which somebody has each; and nobody.
+    pub(crate) taken: usize,
+    pub(crate) free: usize,
     /// How many handles there are.
     pub(crate) attached: usize,
 }
@@ -79,15 +80,20 @@ fn look(
     };
     let attached = file_lock::count_present(file)
         .map_err(|error| os_error(name, "could not count the users of the segment", error))?;
-    let permits =
-        PermitLines::read(file, &header).map_err(|error| os_error(name, "could not read the segment", error))?;
-    let is_free =
-        |line: &&LockBytes| mutex::is_free_permit(lock_kind, mutex::word_in(line), header.pid_namespace, is_present);
+    let lines =
+        FurtherLines::read(file, &header).map_err(|error| os_error(name, "could not read the segment", error))?;
+    let is_free = |line: &&LockBytes| {
+        let seen = mutex::word_in(line);
+        mutex::is_free(seen, header.pid_namespace, is_present)
+            || lock_kind == LockKind::File && mutex::is_left_by_a_dead(seen, is_present)
+    };
+    let free = lines.iter().filter(is_free).count();
     Ok(Inspection {
         status,
         lock,
         is_set,
-        available_permits: permits.iter().filter(is_free).count(),
+        taken: lines.iter().count() - free,
+        free,
         header,
         identity,
         lock_kind,

@@ -10,7 +10,7 @@ use crate::error::LockError;
 use crate::layout;
 use crate::shareable::Shareable;
 use crate::sync::commit::CommitCell;
-use crate::sync::mutex::{End, Held, Line, Section, Wait};
+use crate::sync::mutex::{End, Held, Line, ReadersAfter, Section, Wait};
 use crate::sync::words;
 
 /// The lock of a segment with the contents `C`, held by this thread. Whoever has it calls
@@ -22,6 +22,14 @@ pub(crate) struct Locked<'a, C: Contents> {
     pub(super) len: C::Len,
     /// The contents behind that lock line: only [`Segment::lock`] makes this.
     contents: PhantomData<fn() -> C>,
+}
+
+impl<'a, C: Contents> Locked<'a, C> {
+    /// Another that is the same, of which one only may be used.
+    #[inline(always)]
+    pub(super) fn twin(&self) -> Self {
+        Locked { held: self.held.twin(), len: self.len, contents: PhantomData }
+    }
 }
 
 impl<C: Contents> Segment<C> {
@@ -65,7 +73,7 @@ impl<C: Contents> Locked<'_, C> {
     /// Releases the lock, if this thread holds it; poisons first if a panic that began under it is unwinding.
     #[inline(always)]
     pub(crate) fn release_or_poison(&self) {
-        self.held.release_or_poison(Section { changes: false, was_broken_off: false });
+        self.held.release_or_poison(Section { changes: false, was_broken_off: false, readers: ReadersAfter::AsBefore });
     }
 }
 
@@ -96,17 +104,24 @@ impl Locked<'_, LockOnly> {
     #[inline(always)]
     pub(crate) fn run<R>(self, action: impl FnOnce() -> R) -> R {
         let leave = |this: &Self, was_broken_off| {
-            this.held.release_or_poison(Section { changes: false, was_broken_off });
+            let readers = ReadersAfter::AsBefore;
+            this.held.release_or_poison(Section { changes: false, was_broken_off, readers });
         };
         run(self, leave, |_| action())
     }
+}
+
+/// Where the lock line is in the mapping, of which it is a part.
+#[inline(always)]
+pub(super) fn lock_line(line: Line<'_>) -> NonNull<u8> {
+    line.pointer().cast()
 }
 
 /// Where the body of a segment begins, found from the lock line, which whoever holds the lock has at hand.
 #[inline(always)]
 pub(super) fn body(line: Line<'_>) -> NonNull<u8> {
     // SAFETY: the lock line is a part of a mapping, in which the body has this distance from it.
-    unsafe { line.pointer().cast().add(layout::BODY_OFFSET - layout::LOCK_OFFSET) }
+    unsafe { lock_line(line).add(layout::BODY_OFFSET - layout::LOCK_OFFSET) }
 }
 
 impl<T: Shareable> Locked<'_, ValueOf<T>> {

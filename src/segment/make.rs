@@ -13,9 +13,9 @@ use crate::error::{Error, LockError};
 use crate::fault::point;
 use crate::identity::Identity;
 use crate::kind::Kind;
-use crate::layout::{BODY_OFFSET, Creation, Header, PAGE};
+use crate::layout::{Creation, Header, PAGE};
 use crate::name::Name;
-use crate::options::{LockKind, Settings};
+use crate::options::Settings;
 use crate::os::map::{Map, Mark};
 use crate::os::{self, directory, file, unnamed};
 use crate::sync::mutex;
@@ -48,13 +48,9 @@ pub(super) fn try_make(
     Mapping::new(map, &header, settings.lock_kind(), name.clone(), presence, true).map(Some)
 }
 
-/// Does all that can fail before a file exists. Returns the header, and the image: header and lock line.
-pub(super) fn prepare(
-    name: &Name,
-    identity: &Identity,
-    settings: &Settings,
-) -> Result<(Header, [u8; BODY_OFFSET]), Error> {
-    check_lock_kind(name, identity.shape.kind, settings.lock_kind())?;
+/// Does all that can fail before a file exists. Returns the header, and the image: header, lock line, readers' slots.
+pub(super) fn prepare(name: &Name, identity: &Identity, settings: &Settings) -> Result<(Header, Vec<u8>), Error> {
+    check_lock_kind(name, identity.shape.kind, settings)?;
     let lock = mutex::new(settings.lock_kind()).map_err(|source| lock_unavailable(name, source))?;
     registered::install_hooks()
         .map_err(|error| found::os_error(name, "could not prepare for forks before creating the segment", error))?;
@@ -63,6 +59,7 @@ pub(super) fn prepare(
         lock_kind: settings.lock_kind(),
         persistent: settings.persistent(),
         poison: settings.poison(),
+        readers: settings.readers() as u32, // checked by the builder, and again below
         pid_namespace: os::namespace::pid_namespace(),
         created: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64),
         creator_pid: std::process::id(),
@@ -193,12 +190,16 @@ impl Drop for PrivateName {
     }
 }
 
-fn check_lock_kind(name: &Name, kind: Kind, lock_kind: LockKind) -> Result<(), Error> {
-    if lock_kind.serves(kind) {
-        return Ok(());
-    }
+fn check_lock_kind(name: &Name, kind: Kind, settings: &Settings) -> Result<(), Error> {
+    let lock_kind = settings.lock_kind();
+    let asks_for_readers = kind.body().has_readers() && settings.readers() != 0;
+    let what = match (lock_kind.serves(kind), lock_kind.has_readers() || !asks_for_readers) {
+        (true, true) => return Ok(()),
+        (false, _) => "",
+        (true, false) => " with reader slots",
+    };
     let text = format!(
-        "there is no {} with LockKind::{lock_kind:?}, because what is the C library's is a mutex and nothing else; state another kind, or none",
+        "there is no {}{what} with LockKind::{lock_kind:?}, because what is the C library's is a mutex and nothing else; state another kind, or none",
         kind.name()
     );
     Err(lock_unavailable(name, io::Error::new(io::ErrorKind::Unsupported, text)))

@@ -13,7 +13,7 @@ use crate::layout::{self, Header, LockLine};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::map::Map;
-use crate::sync::mutex::{Mutex, Permits};
+use crate::sync::mutex::{Mutex, Permits, Readers};
 use crate::sync::poison::Poison;
 use crate::sync::users::Users;
 
@@ -22,6 +22,8 @@ pub(super) struct Mapping {
     pub(super) base: NonNull<u8>,
     /// How many elements, or permits, the header said there are, when it was validated. What it says now is not asked.
     pub(super) len: usize,
+    /// How far from the lock line the data begin, as the header said then.
+    pub(super) offset: usize,
     body: Body,
     pub(super) mutex: Mutex,
     word: Word,
@@ -56,14 +58,17 @@ impl Mapping {
         let len = kind.map_or(0, |kind| header.count(kind)) as usize; // this system's pointers have 64 bits: see `os/mod.rs`
         // SAFETY: the mapping is `header.total_len` bytes, which includes the lock line.
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
+        let offset = (header.data_offset as usize).saturating_sub(layout::LOCK_OFFSET);
+        let slots = header.readers as usize;
         let poison = kind.map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
         let word = kind.map_or(Word::Holder, Kind::word);
         // SAFETY: as above, and so is the header.
         let namespace = unsafe { base.add(offset_of!(Header, pid_namespace)) }.cast();
         // SAFETY: 8-aligned; unmapped only by our drop, together with the lock.
         let users = unsafe { Users::new(presence.seat(), namespace, lock_kind) };
-        // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held.
-        let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), users, poison) };
+        // SAFETY: page-aligned base and a multiple of 64: aligned; unmapped only by our drop, and not while held. The
+        // length was checked against the number of slots.
+        let mutex = unsafe { Mutex::new(line, lock_kind, name.shared(), users, poison, slots) };
         let mutex = match mutex {
             Ok(mutex) => mutex,
             Err(source) => {
@@ -77,6 +82,7 @@ impl Mapping {
             map: ManuallyDrop::new(map),
             base,
             len,
+            offset,
             body,
             mutex,
             word,
@@ -101,7 +107,16 @@ impl Mapping {
         Permits::new(&self.mutex, bell, lines)
     }
 
+    /// Readers side by side, of a kind that can have any.
+    pub(super) fn readers(&self) -> Option<Readers<'_>> {
+        // SAFETY: such a kind has a reader line.
+        self.body.has_readers().then(|| unsafe { self.mutex.readers() })
+    }
+
     fn is_held_by_leaked_guard(&self) -> bool {
+        if self.readers().is_some_and(|readers| readers.any_is_held_by_leaked_guard()) {
+            return true;
+        }
         match self.word {
             Word::Holder => self.mutex.is_held_by_leaked_guard(),
             Word::Bell => self.permits().any_is_held_by_leaked_guard(),

@@ -11,7 +11,7 @@ use super::{Contents, Mapping, Segment, take_over};
 use crate::error::{Error, LockError};
 use crate::fault::point;
 use crate::identity::{Identity, describe_mismatch};
-use crate::layout::{self, Header};
+use crate::layout::{self, Header, MAX_READERS};
 use crate::name::Name;
 use crate::options::{LockKind, Settings};
 use crate::os::file::Status;
@@ -23,6 +23,7 @@ impl<C: Contents> Segment<C> {
     /// `len`: the length that is expected where the type leaves it open; `None`: any.
     pub(crate) fn open(name: &str, settings: &Settings, len: Option<usize>) -> Result<Self, Error> {
         let name = Name::new(name)?;
+        check_readers(&name, settings)?;
         let identity = C::identity(settings, len);
         let mut retries = Retries::new();
         loop {
@@ -166,6 +167,19 @@ pub(super) fn check_identity(name: &Name, expected: &Identity, found: &Identity)
     Err(Error::TypeMismatch { name: name.shared(), expected, found })
 }
 
+/// Can a segment have so many reader slots?
+pub(super) fn check_readers(name: &Name, settings: &Settings) -> Result<(), Error> {
+    match settings.readers {
+        Some(readers) if readers > MAX_READERS => Err(Error::InvalidArgument {
+            name: name.shared(),
+            what: "the number of reader slots",
+            expected: format!("0 to {MAX_READERS}"),
+            found: readers.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// What the opener states must be so; what it does not state, it follows.
 pub(super) fn check_options(
     name: &Name,
@@ -188,6 +202,13 @@ pub(super) fn check_options(
     let text = |it: bool| it.to_string();
     let kind = |kind: LockKind| format!("LockKind::{kind:?}");
     check("persistent", settings.persistent == Some(persistent), settings.persistent.map(text), text(persistent))?;
+    let readers = found.header.readers as usize;
+    check(
+        "readers",
+        settings.readers == Some(readers),
+        settings.readers.map(|readers| readers.to_string()),
+        readers.to_string(),
+    )?;
     check("poison", settings.poison == Some(poison), settings.poison.map(text), text(poison))?;
     check(
         "lock_kind",

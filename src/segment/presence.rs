@@ -22,7 +22,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
-use super::permit_lines::PermitLines;
+use super::further_lines::FurtherLines;
 use super::{found, removal};
 use crate::fault::point;
 use crate::layout::{LOCK_OFFSET, LockLine};
@@ -298,7 +298,7 @@ fn is_used_here_only(file: &File) -> bool {
     header.is_some_and(|header| header.pid_namespace == os::namespace::pid_namespace())
 }
 
-/// Does the lock, or a permit, name this slot, as that of its holder or of a dead one?
+/// Does the lock, a permit, or a reader's slot name this slot, as that of its holder or of a dead one?
 fn is_named(file: &File, slot: u32) -> io::Result<bool> {
     let mut line = [0; size_of::<LockLine>()];
     let is_whole = file::read_at(file, &mut line, LOCK_OFFSET as u64)? == line.len(); // else it is being made
@@ -306,5 +306,5 @@ fn is_named(file: &File, slot: u32) -> io::Result<bool> {
         return Ok(is_whole);
     }
     let Some(header) = found::read_header(file)? else { return Ok(false) };
-    Ok(PermitLines::read(file, &header)?.iter().any(|line| mutex::names(line, slot)))
+    Ok(FurtherLines::read(file, &header)?.iter().any(|line| mutex::names(line, slot)))
 }

@@ -27,7 +27,7 @@ use super::{Mapping, make};
 use crate::error::Error;
 use crate::fault::point;
 use crate::identity::Identity;
-use crate::layout::{BODY_OFFSET, HEADER_LEN, Header};
+use crate::layout::{HEADER_LEN, Header};
 use crate::name::Name;
 use crate::options::Settings;
 use crate::os::file;
@@ -62,12 +62,7 @@ impl IrremovableOrphan {
 
     /// Its mode stays as it is, because only its owner changes it. So it serves only who asks for that mode: anything
     /// else would let in others than the program has said.
-    fn prepare(
-        &self,
-        name: &Name,
-        identity: &Identity,
-        settings: &Settings,
-    ) -> Result<(Header, [u8; BODY_OFFSET]), Error> {
+    fn prepare(&self, name: &Name, identity: &Identity, settings: &Settings) -> Result<(Header, Vec<u8>), Error> {
         let mode = self.0.status.mode & 0o777;
         if mode != settings.mode() {
             return Err(Error::ForeignOrphan { name: name.shared(), owner: self.0.status.owner, mode });
@@ -76,7 +71,7 @@ impl IrremovableOrphan {
     }
 }
 
-fn reset(file: &File, header: &Header, image: &mut [u8; BODY_OFFSET], reserve: bool, initial: &[u8]) -> io::Result<()> {
+fn reset(file: &File, header: &Header, image: &mut [u8], reserve: bool, initial: &[u8]) -> io::Result<()> {
     const ID: usize = offset_of!(Header, id);
     const FLAGS: usize = offset_of!(Header, flags);
     let mark = Header::UNFINISHED.to_ne_bytes();

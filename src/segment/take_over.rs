@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 
 use super::found::ValidHeader;
-use super::permit_lines::PermitLines;
+use super::further_lines::FurtherLines;
 use crate::fault::point;
 use crate::kind::Word;
 use crate::layout::{BODY_OFFSET, LOCK_OFFSET, LockLine};
@@ -35,7 +35,7 @@ pub(super) fn take_over(file: &File, status: &Status, valid: &ValidHeader) -> io
     if holder.is_some_and(|holder| process::maps(holder, status) == Some(true)) {
         return Ok(());
     }
-    PermitLines::read(file, &valid.header)?.free_all(file)?;
+    FurtherLines::read(file, &valid.header)?.free_all(file)?;
     let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;
     if next != line {
         file::write_at(file, &next, LOCK_OFFSET as u64)?;

@@ -5,7 +5,8 @@
 //! * [`watched`]: the same word where nobody is told of deaths, and [`watch`], who looks for them;
 //! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`spin`], how it waits before it
 //!   sleeps, and [`reservation`], for whom a free lock is kept; [`leaked`]: whether a mapping may go;
-//! * [`permits`]: many lock lines, of which one will do;
+//! * [`permits`]: many lock lines, of which one will do; [`readers`]: many lock lines, of which a writer must see all empty;
+//!   [`homes`]: which of them a thread had last;
 //! * [`event`]: a word to be set and waited for, and nobody's;
 //! * [`os_mutex`]: the operating system's own mutex in its place;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
@@ -17,13 +18,15 @@
 mod bulk;
 pub(crate) mod commit;
 mod event;
+pub(crate) mod homes;
 mod leaked;
 mod lock;
 pub(crate) mod mutex;
 mod node;
 mod os_mutex;
-pub(crate) mod permits;
+mod permits;
 pub(crate) mod poison;
+pub(crate) mod readers;
 mod reservation;
 mod robust_futex;
 mod spin;

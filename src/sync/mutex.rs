@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mutex/locking.rs` | taking it, by its kind |
 //! | `mutex/held.rs` | [`Held`], which every guard is built on; giving it back, by its kind |
+//! | `mutex/readers.rs` | readers side by side |
 //! | `mutex/event.rs`, `mutex/permits.rs` | what stands in the place of a lock, or beside it |
 //! | `mutex/outside.rs` | a lock that is not mapped |
 //!
@@ -20,6 +21,7 @@ use super::leaked;
 use super::lock::Lock;
 use super::os_mutex::{self, OsMutex};
 use super::poison::Poison;
+use super::readers::Habits;
 use super::spin::SpinPolicy;
 use super::users::Users;
 use super::waiting::Failure;
@@ -35,15 +37,17 @@ mod held;
 mod locking;
 mod outside;
 mod permits;
+mod readers;
 
 pub(crate) use super::waiting::Wait;
 pub(crate) use event::Event;
-pub(crate) use held::{End, Held, Line, Section};
+pub(crate) use held::{End, Held, Line, ReadersAfter, Section};
 pub(crate) use outside::{
-    LockState, after_all_users_left, check_available, is_free_permit, names, new, permit_after_all_users_left,
-    says_set, word_in,
+    LockState, after_all_users_left, check_available, further_after_all_users_left, is_free, is_left_by_a_dead, names,
+    new, says_set, word_in,
 };
 pub(crate) use permits::{Permits, Taken};
+pub(crate) use readers::{Readers, Reading};
 
 impl Wait {
     pub(crate) fn at_most(duration: Duration) -> Self {
@@ -52,6 +56,11 @@ impl Wait {
 
     pub(crate) fn until(instant: Instant) -> Self {
         Deadline::at(instant).map_or(Self::Forever, Self::Until)
+    }
+
+    /// Has its deadline passed?
+    pub(crate) fn is_over(self) -> bool {
+        self.deadline().is_some_and(Deadline::has_passed)
     }
 }
 
@@ -66,6 +75,9 @@ pub(crate) struct Mutex {
     users: Users,
     poison: Poison,
     spin: SpinPolicy,
+    /// How many slots there are for readers side by side; and what this handle has learnt of these.
+    slots: usize,
+    habits: Habits,
 }
 
 /// The kind of lock, with what a handle needs for it.
@@ -86,13 +98,15 @@ impl Mutex {
     /// # Safety
     ///
     /// `line` must point to a lock line that stays mapped as long as the mutex is used, and whose remaining bytes
-    /// nobody but the lock's protocol writes. It began as a [`new`] line of this kind.
+    /// nobody but the lock's protocol writes. It began as a [`new`] line of this kind. Behind it stand so many slots for
+    /// readers side by side.
     pub(crate) unsafe fn new(
         line: NonNull<LockLine>,
         kind: LockKind,
         name: Arc<str>,
         users: Users,
         poison: Poison,
+        slots: usize,
     ) -> Result<Self, LockError> {
         let mut kind = match kind {
             LockKind::Futex => Kind::Futex,
@@ -116,7 +130,8 @@ impl Mutex {
             Kind::OsMutex(_) => 0,
         };
         let settled = AtomicU64::new(settled);
-        Ok(Self { line, settled, kind, name, users, poison, spin: SpinPolicy::default() })
+        let (spin, habits) = (SpinPolicy::default(), Habits::default());
+        Ok(Self { line, settled, kind, name, users, poison, spin, slots, habits })
     }
 
     #[inline]
@@ -138,17 +153,12 @@ impl Mutex {
 
     /// In a forked child, for the first time: it has a slot of its own.
     fn settle(&self) {
-        let settled = if let Kind::File(settled) = &self.kind { settled } else { &self.settled };
-        settled.store(self.users.settled(), Ordering::Relaxed);
+        self.settled.store(self.users.settled(), Ordering::Relaxed);
     }
 
-    /// The calling thread, as one that can hold locks of this kind.
-    fn this_thread(&self, failure: &'static str) -> Result<Thread, LockError> {
-        let me = match self.kind {
-            Kind::Futex | Kind::OsMutex(_) => os::thread::current(),
-            Kind::File(_) => os::thread::without_list(),
-        };
-        me.map_err(|error| self.os_error(failure, error))
+    /// The calling thread, as one that can hold robust futexes.
+    fn this_thread(&self) -> Result<Thread, LockError> {
+        os::thread::current().map_err(|error| self.os_error("could not prepare this thread for the lock", error))
     }
 
     /// The thread as it stands in the word.

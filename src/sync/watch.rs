@@ -27,7 +27,7 @@ use super::users::Users;
 use crate::os::Deadline;
 
 /// How long the watcher sleeps, and everybody at first.
-const OFTEN: Duration = Duration::from_millis(1);
+pub(super) const OFTEN: Duration = Duration::from_millis(1);
 /// How long the others sleep at first, and at most.
 const SELDOM: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(128);
 

@@ -92,7 +92,7 @@ fn more_than_an_address_space_is_an_error_and_leaves_nothing() {
 
 const TOTAL_LEN: u64 = 24;
 const LEN: u64 = 80;
-const DATA: usize = 704;
+const DATA: usize = 704 + 32 * 64;
 
 /// A file whose header says that it has `len` elements of 8 bytes, and so many bytes; 4 are there.
 fn lying(len: u64, total_len: u64) -> Scratch {

@@ -33,9 +33,9 @@ fn every_damaged_header_field_has_its_own_message() {
         (20, vec![1, 2, 0, 0], "header of"),
         (24, vec![0; 8], "in 0 bytes"),
         (48, vec![4, 0, 0, 0], "1 elements of 8 bytes for a Event"),
-        (48, vec![5, 0, 0, 0], "kind 5 (a read-write lock), which needs a version"),
+        (48, vec![5, 0, 0, 0], "1 elements of 8 bytes for a RwLock"),
         (48, vec![6, 0, 0, 0], "1 elements of 8 bytes for a Semaphore"),
-        (48, vec![9, 0, 0, 0], "4: SharedEvent, 6: SharedSemaphore), found kind 9;"),
+        (48, vec![9, 0, 0, 0], "4: SharedEvent, 5: SharedRwLock, 6: SharedSemaphore), found kind 9;"),
         (52, vec![9, 0, 0, 0], "lock kind 9"),
         (56, vec![0xf0, 0, 0, 0], "flags"),
         (60, vec![0xff, 0, 0, 0], "type name of 255"),
@@ -45,7 +45,7 @@ fn every_damaged_header_field_has_its_own_message() {
         (88, vec![1, 0, 0, 0], "at 1 in"),
         (120, vec![0xff], "not UTF-8"),
         (130, vec![1], "behind the type name"),
-        (248, vec![32, 0, 0, 0], "no reader slots, found 32 reader slots, which need a version"),
+        (248, vec![32, 0, 0, 0], "32 reader slots for a Value"),
         (252, vec![3, 0, 0, 0], "1 elements and 3 permits for a Value"),
         (256, vec![1, 2, 0, 0], "found 513 bytes of a schema behind the data, which need a version"),
         (260, vec![1, 0, 0, 0], &format!("C library 1 for lock kind {:?}", LockKind::default())),
@@ -62,7 +62,7 @@ fn every_damaged_header_field_has_its_own_message() {
     }
 }
 
-/// They are kept for those who wait for more than the lock, and for readers side by side: this build would not tell them
+/// They are kept for those who wait for more than the lock: this build would not tell them
 /// anything.
 #[test]
 fn lines_that_nobody_fills_are_refused_when_somebody_does() {
@@ -74,11 +74,32 @@ fn lines_that_nobody_fills_are_refused_when_somebody_does() {
         assert_error!(SegmentInfo::of(&name), UnsupportedFormat, &name, words);
         remove(&name).unwrap();
     }
-    let name = Scratch::new("readers");
-    drop(SharedArray::<u8, 4>::options().persistent(true).create(&name).unwrap());
-    fs::OpenOptions::new().write(true).open(path(&name)).unwrap().write_all_at(&[1], 640).unwrap();
-    assert_error!(SharedArray::<u8, 4>::open(&name), UnsupportedFormat, &name, ["a reader line of zeros"]);
-    remove(&name).unwrap();
+}
+
+/// Whoever wrote that counts on slots which the others do not look at.
+#[test]
+fn readers_in_slots_that_there_are_not_are_damage() {
+    for (readers, at, is_damage) in [
+        (0, 640, true),
+        (3, 640, false), // somebody has read by the first slot
+        (3, 648, false),
+        (3, 641, true),
+        (3, 649, true),
+        (64, 647, false),
+        (64, 656, true),
+        (64, 703, true),
+    ] {
+        let name = Scratch::new("readers");
+        drop(SharedArray::<u8, 4>::options().persistent(true).readers(readers).create(&name).unwrap());
+        fs::OpenOptions::new().write(true).open(path(&name)).unwrap().write_all_at(&[1], at).unwrap();
+        if is_damage {
+            let words = format!("readers in others than its {readers} slots");
+            assert_error!(SharedArray::<u8, 4>::open(&name), NotASegment, &name, [&*words]);
+        } else {
+            drop(SharedArray::<u8, 4>::open(&name).unwrap().lock().unwrap());
+        }
+        remove(&name).unwrap();
+    }
 }
 
 /// Also when that other version's header is shorter than ours, or this one was cut short: then the version comes first.

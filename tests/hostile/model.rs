@@ -36,7 +36,7 @@ pub(crate) const PERMITS: Range<usize> = 252..256;
 pub(crate) const SCHEMA_LEN: Range<usize> = 256..260;
 pub(crate) const C_LIBRARY: Range<usize> = 260..264;
 /// All that is zero in every segment of these tests.
-pub(crate) const RESERVED: Range<usize> = 248..HEADER;
+pub(crate) const RESERVED: Range<usize> = 252..HEADER;
 
 /// All of them that are numbers.
 pub(crate) const NUMBERS: [Range<usize>; 22] = [
@@ -68,6 +68,7 @@ pub(crate) const VALUE: u64 = 1;
 pub(crate) const ARRAY: u64 = 2;
 pub(crate) const LOCK: u64 = 3;
 pub(crate) const EVENT: u64 = 4;
+pub(crate) const RWLOCK: u64 = 5;
 pub(crate) const PERSISTENT: u64 = 1;
 pub(crate) const TAGGED: u64 = 2;
 pub(crate) const POISON_OFF: u64 = 4;
@@ -111,13 +112,15 @@ pub(crate) fn judge(bytes: &[u8], len: u64) -> Verdict {
 }
 
 fn agrees_with_itself(bytes: &[u8]) -> bool {
-    let [kind, size, align, count] = [KIND, ELEM_SIZE, ELEM_ALIGN, LEN].map(|field| number(bytes, field));
+    let [kind, size, align, count, readers] =
+        [KIND, ELEM_SIZE, ELEM_ALIGN, LEN, READERS].map(|field| number(bytes, field));
+    let most_readers = if has_readers(kind) { 64 } else { 0 };
     let name_len = number(bytes, TYPE_NAME_LEN) as usize;
     let Some((name, rest)) = bytes[TYPE_NAME].split_at_checked(name_len) else { return false };
     let shape_is_possible = match kind {
         VALUE => count == 1 && size <= LARGEST_VALUE,
         ARRAY => true,
-        LOCK | EVENT => count == 0 && size == 0,
+        LOCK | EVENT | RWLOCK => count == 0 && size == 0,
         _ => false,
     };
     shape_is_possible
@@ -125,23 +128,38 @@ fn agrees_with_itself(bytes: &[u8]) -> bool {
         && size % align == 0
         && matches!(number(bytes, LOCK_KIND), 1 | 2)
         && number(bytes, FLAGS) <= PERSISTENT + TAGGED + POISON_OFF
-        && ([ARRAY, LOCK].contains(&kind) || number(bytes, FLAGS) & POISON_OFF == 0)
+        && ([ARRAY, LOCK, RWLOCK].contains(&kind) || number(bytes, FLAGS) & POISON_OFF == 0)
         && std::str::from_utf8(name).is_ok()
         && rest.iter().chain(&bytes[RESERVED]).all(|byte| *byte == 0)
-        && extent(kind, size, align, count) == Some((number(bytes, DATA_OFFSET), number(bytes, TOTAL_LEN)))
+        && readers <= most_readers
+        && extent(kind, size, align, count, readers) == Some((number(bytes, DATA_OFFSET), number(bytes, TOTAL_LEN)))
 }
 
-/// Is the wait line in use, or the reader line of an array? They are kept for what is to come.
+fn has_readers(kind: u64) -> bool {
+    [ARRAY, RWLOCK].contains(&kind)
+}
+
+/// Is the wait line in use, which is kept for what is to come, or does the reader line name slots that there are not?
 fn has_what_nobody_fills(bytes: &[u8]) -> bool {
     let wait = HEADER + LOCK_LINE as usize;
     let readers = wait + WAIT_LINE as usize;
-    let end = if number(bytes, KIND) == ARRAY { readers + READER_LINE as usize } else { readers };
-    bytes.iter().take(end).skip(wait).any(|byte| *byte != 0)
+    let may_be_set = |at: usize| at < 16 && at % 8 * 8 < number(bytes, READERS) as usize;
+    let strange_bits = |(at, byte): (usize, &u8)| {
+        let room = (number(bytes, READERS) as usize).saturating_sub(at % 8 * 8);
+        let bits = if may_be_set(at) && room < 8 { (1u8 << room) - 1 } else { 0xff };
+        if may_be_set(at) { byte & !bits } else { *byte }
+    };
+    let line = bytes.iter().take(readers + READER_LINE as usize).skip(readers).enumerate();
+    bytes.iter().take(readers).skip(wait).any(|byte| *byte != 0)
+        || has_readers(number(bytes, KIND))
+            && bytes.len() >= readers + READER_LINE as usize
+            && line.map(strange_bits).any(|byte| byte != 0)
 }
 
 /// Where the data begin, and the length of it all. `None` when no address space has room for it.
-pub(crate) fn extent(kind: u64, size: u64, align: u64, count: u64) -> Option<(u64, u64)> {
+pub(crate) fn extent(kind: u64, size: u64, align: u64, count: u64, readers: u64) -> Option<(u64, u64)> {
     let body = HEADER as u64 + LOCK_LINE + WAIT_LINE;
+    let behind_readers = (body + READER_LINE).checked_add(readers * LOCK_LINE)?;
     match kind {
         // Up to three words stand in the commit line itself, twice.
         VALUE if size <= 24 => Some((body + 16, body + COMMIT_LINE)),
@@ -151,10 +169,11 @@ pub(crate) fn extent(kind: u64, size: u64, align: u64, count: u64) -> Option<(u6
             Some((start, start + slot.next_multiple_of(64) + slot))
         }
         ARRAY => {
-            let start = (body + READER_LINE).next_multiple_of(align.max(64));
+            let start = behind_readers.next_multiple_of(align.max(64));
             let end = u128::from(size) * u128::from(count) + u128::from(start);
             (end <= i64::MAX as u128).then_some((start, end as u64))
         }
+        RWLOCK => Some((behind_readers, behind_readers)),
         _ => Some((body, body)),
     }
 }

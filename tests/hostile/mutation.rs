@@ -1,6 +1,8 @@
 //! Damage of every kind to the bytes of a segment.
 
-use crate::model::{self, ARRAY, ELEM_ALIGN, ELEM_SIZE, HEADER, KIND, LEN, NUMBERS, RESERVED, TYPE_NAME, VALUE};
+use crate::model::{
+    self, ARRAY, ELEM_ALIGN, ELEM_SIZE, HEADER, KIND, LEN, LOCK, NUMBERS, READERS, RESERVED, TYPE_NAME, VALUE,
+};
 use crate::support::Random;
 
 /// A file: its first bytes, and a length, which may be more (then a hole follows).
@@ -159,7 +161,7 @@ fn reshape(image: &mut Image, random: &mut Random) {
     if image.bytes.len() < HEADER {
         return;
     }
-    let kind = VALUE + random.below(3) as u64;
+    let kind = [VALUE, ARRAY, LOCK][random.below(3)];
     let align = 1 << random.below(13);
     let (most, count) = match kind {
         VALUE => ((64 << 10) / align, 1),
@@ -167,8 +169,9 @@ fn reshape(image: &mut Image, random: &mut Random) {
         _ => (0, 0),
     };
     let size = align * random.below(most as usize + 1) as u64;
-    let (start, end) = model::extent(kind, size, align, count).unwrap_or((704, u64::MAX));
-    let numbers = [(KIND, kind), (ELEM_SIZE, size), (ELEM_ALIGN, align), (LEN, count)];
+    let readers = if kind == ARRAY { random.below(65) as u64 } else { 0 };
+    let (start, end) = model::extent(kind, size, align, count, readers).unwrap_or((704, u64::MAX));
+    let numbers = [(KIND, kind), (ELEM_SIZE, size), (ELEM_ALIGN, align), (LEN, count), (READERS, readers)];
     for (field, value) in numbers.into_iter().chain([(model::DATA_OFFSET, start), (model::TOTAL_LEN, end)]) {
         model::set_number(&mut image.bytes, field, value);
     }

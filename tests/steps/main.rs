@@ -19,6 +19,7 @@ mod locks;
 #[path = "../support/nested.rs"]
 mod nested;
 mod permits;
+mod readers;
 #[allow(unsafe_code, reason = "as the other tests that use it")]
 #[path = "../support/seccomp.rs"]
 mod seccomp;
@@ -43,6 +44,7 @@ fn child() {
             locks::ROLES_OF_SLICES,
             fairness::ROLES,
             permits::ROLES,
+            readers::ROLES,
             events::ROLES,
         ]
         .concat(),
@@ -56,8 +58,14 @@ fn every_point_in_the_source_is_reached() {
     let declared: BTreeSet<&str> = robust_shm::declared_points().iter().copied().collect();
     assert_eq!(declared.len(), robust_shm::declared_points().len(), "two points have one name");
     let of_root = if life::is_root() { life::OF_ROOT } else { &[] };
-    let scenarios =
-        life::ALL.iter().chain(of_root).chain(locks::ALL).chain(fairness::ALL).chain(permits::ALL).chain(events::ALL);
+    let scenarios = life::ALL
+        .iter()
+        .chain(of_root)
+        .chain(locks::ALL)
+        .chain(fairness::ALL)
+        .chain(permits::ALL)
+        .chain(events::ALL)
+        .chain(readers::ALL);
     let passed: Vec<_> = scenarios.flat_map(record).map(|step| step.point).chain(handlers::points()).collect();
     let needless = |point: &str| of_root.is_empty() && point.starts_with("reuse: ");
     let unreached: Vec<_> =
@@ -198,6 +206,19 @@ walks! {
     killed_while_taking_one_of_two_permits: permits::TAKE_ONE_OF_TWO;
     killed_while_taking_a_permit_before_a_waiter: permits::TAKE_BEFORE_WAITER;
     killed_while_taking_permits_over: permits::TAKE_OVER;
+    killed_while_reading_for_the_first_time: readers::READ_FIRST;
+    killed_while_reading_beside_another: readers::READ_BESIDE;
+    killed_while_reading_again: readers::READ_AGAIN;
+    killed_while_reading_under_a_lock: readers::READ_UNDER_A_LOCK;
+    killed_while_reading_with_the_lock: readers::READ_ALONE;
+    killed_while_reading_where_one_died: readers::READ_WHERE_ONE_DIED;
+    killed_while_backing_out: readers::BACK_OUT;
+    killed_while_reading_before_a_writer: readers::READ_BEFORE_A_WRITER;
+    killed_while_keeping_readers_out: readers::WRITE_WHERE_NOBODY_READS;
+    killed_while_waiting_for_readers: readers::WRITE_AFTER_READERS;
+    killed_while_writing_where_a_reader_died: readers::WRITE_WHERE_A_READER_DIED;
+    killed_while_giving_up_before_readers: readers::GIVE_UP;
+    killed_while_taking_readers_over: readers::TAKE_OVER;
     killed_while_changing_a_value: locks::CHANGE;
     killed_while_changing_a_little_value: locks::CHANGE_LITTLE;
     killed_while_changing_a_value_after_a_wait: locks::CHANGE_AFTER_WAIT;

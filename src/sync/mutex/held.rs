@@ -60,6 +60,17 @@ pub(crate) enum End {
     Panic,
 }
 
+/// What becomes of readers side by side when the lock is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadersAfter {
+    /// There are none, or they were not kept out.
+    AsBefore,
+    /// They were kept out, and come in again if the data are whole.
+    Return,
+    /// The same, and some may never have left.
+    GiveUp,
+}
+
 /// A critical section in which data are changed in place, or only looked at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Section {
@@ -67,6 +78,7 @@ pub(crate) struct Section {
     pub(crate) changes: bool,
     /// Was it left by something that unwinds, so that it did not come to its end? Asked of closures, which know exactly.
     pub(crate) was_broken_off: bool,
+    pub(crate) readers: ReadersAfter,
 }
 
 /// The lock line of a lock that is held.
@@ -142,6 +154,18 @@ impl<'a> Held<'a> {
         crate::fault::point!("poison: cleared");
     }
 
+    /// Another that is the same, of which one only may be used: so that the other need not stand in memory.
+    #[inline(always)]
+    pub(crate) fn twin(&self) -> Self {
+        let Self { not_send, mutex, line, alone_in, owner, generation, was_panicking } = *self;
+        Self { not_send, mutex, line, alone_in, owner, generation, was_panicking }
+    }
+
+    /// The line, whether it is linked alone, the owner, and the fork generation: to be released by these.
+    pub(super) fn into_parts(self) -> (Own<NonNull<LockLine>>, Own<RobustList>, u64, usize) {
+        (self.line, self.alone_in, self.owner, self.generation)
+    }
+
     /// Runs `before`, then releases the lock. Does nothing at all unless this thread holds it: the copy of a guard in a
     /// forked child holds nothing.
     ///
@@ -166,6 +190,7 @@ impl<'a> Held<'a> {
     #[inline(always)]
     pub(crate) fn release_or_poison(&self, section: Section) {
         let is_simple = !section.was_broken_off
+            && section.readers == ReadersAfter::AsBefore
             && self.is_in_process_of_lock()
             && robust_futex::is_linked_alone(self.line().get(), self.alone_in.0)
             && !panicking();
@@ -177,21 +202,22 @@ impl<'a> Held<'a> {
                 return;
             }
         }
-        let poison = self.mutex.poison;
-        self.mutex.release_slow(
+        let mutex = self.mutex;
+        mutex.release_slow(
             self.alone_in.0,
             self.owner,
             self.generation,
             self.was_panicking,
             is_simple,
             move |line, end| {
-                if (section.was_broken_off || end == End::Panic) && poison != Poison::Never {
+                if (section.was_broken_off || end == End::Panic) && mutex.poison != Poison::Never {
                     line.get().poison.store(1, Ordering::Relaxed); // written by holders only
                     crate::fault::point!("poison: set by a panic");
                 }
                 if section.changes {
                     poison::end_changes(line.get());
                 }
+                mutex.let_readers_in(section.readers);
             },
         );
     }
@@ -231,7 +257,7 @@ impl Mutex {
     /// it and found that somebody waits, and all that is left is to wake him.
     #[cold]
     #[inline(never)]
-    fn release_slow<'a>(
+    pub(super) fn release_slow<'a>(
         &'a self,
         alone_in: RobustList,
         owner: u64,

@@ -4,8 +4,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::super::homes::Homes;
 use super::super::leaked;
-use super::super::permits::{self, Homes, Places};
+use super::super::permits::{self, Places};
 use super::super::robust_futex::{self, Linked};
 use super::super::waiting::Failure;
 use super::super::word::{high, low, pair};
@@ -65,7 +66,7 @@ impl<'a> Permits<'a> {
         self.places
             .lines
             .iter()
-            .filter(|line| permits::has_no_holder(line.word.load(Ordering::Relaxed), &self.mutex.users))
+            .filter(|line| permits::is_free(line.word.load(Ordering::Relaxed), &self.mutex.users))
             .count()
     }
 
@@ -97,7 +98,7 @@ impl<'a> Permits<'a> {
     #[inline(never)]
     fn acquire_slow(&self, homes: &Homes, wait: Wait) -> Result<Taken, LockError> {
         loop {
-            let me = self.mutex.this_thread("could not prepare this thread for the semaphore")?;
+            let me = self.mutex.this_thread()?;
             match self.places.acquire(&me, &self.mutex.users, homes, wait) {
                 Ok((index, linked)) => {
                     self.mutex.settle();
@@ -141,15 +142,6 @@ impl<'a> Permits<'a> {
     #[cold]
     fn release_slow(&self, taken: &Taken) {
         let line = &self.places.lines[taken.index];
-        if self.mutex.users.are_watched() {
-            // A permit stays on its thread: so in this generation, the owner is this thread.
-            if taken.generation == os::generation::generation_if_numbered() as usize
-                && robust_futex::is_held_by(line, taken.owner)
-            {
-                self.places.release_watched(line, taken.owner);
-            }
-            return;
-        }
         let Some(me) = os::thread::cached().filter(|me| me.generation as usize == taken.generation) else { return };
         if !robust_futex::is_held_by(line, taken.owner) {
             return;

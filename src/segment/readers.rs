@@ -1,0 +1,149 @@
+//! Readers side by side, and whoever keeps them out.
+#![allow(unsafe_code)]
+
+use super::locked::{Locked, run};
+use super::{Contents, Segment};
+use crate::error::LockError;
+use crate::identity::TypeName;
+use crate::kind::{Kind, Shape};
+use crate::sync::mutex::{Readers, Reading, Section, Wait};
+
+/// Contents that can be read side by side.
+///
+/// # Safety
+///
+/// Their kind has a reader line.
+pub(crate) unsafe trait SideBySide: Contents {}
+
+/// A lock for readers and writers alone.
+pub(crate) struct ReadersOnly;
+
+impl Contents for ReadersOnly {
+    type Len = ();
+    const SHAPE: Shape = Shape { kind: Kind::RwLock, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
+
+    fn type_name() -> TypeName {
+        TypeName::of::<()>()
+    }
+}
+
+// SAFETY: a read-write lock is a reader line, and slots.
+unsafe impl SideBySide for ReadersOnly {}
+
+impl<C: SideBySide> Segment<C> {
+    #[inline(always)]
+    pub(crate) fn readers(&self) -> Readers<'_> {
+        // SAFETY: by the contract of `SideBySide`.
+        unsafe { self.mutex().readers() }
+    }
+
+    /// Takes the lock to change what is whole, with no reader left.
+    #[inline(always)]
+    pub(crate) fn lock_to_change(&self, wait: Wait) -> Result<Locked<'_, C>, LockError> {
+        self.begin_changes(self.lock_whole(wait)?, wait, Self::lock_whole)
+    }
+
+    /// The same, whether it is whole or not.
+    #[inline(always)]
+    pub(crate) fn lock_to_repair(&self, wait: Wait) -> Result<Locked<'_, C>, LockError> {
+        self.begin_changes(self.lock(wait)?, wait, Self::lock)
+    }
+
+    /// Takes the lock if nothing may be torn.
+    #[inline(always)]
+    pub(crate) fn lock_whole(&self, wait: Wait) -> Result<Locked<'_, C>, LockError> {
+        let locked = self.lock(wait)?;
+        if locked.is_poisoned() {
+            locked.release_or_poison();
+            return Err(self.poisoned_error());
+        }
+        Ok(locked)
+    }
+
+    #[inline(always)]
+    fn begin_changes<'a>(&'a self, mut locked: Locked<'a, C>, wait: Wait, again: Again<'a, C>) -> Outcome<'a, C> {
+        // SAFETY: by the contract of `SideBySide`.
+        if unsafe { locked.held.has_readers() } {
+            return self.drain(locked.twin(), wait, again); // a twin, so that the other can stay in registers
+        }
+        locked.held.begin_changes();
+        Ok(locked)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn drain<'a>(&'a self, mut locked: Locked<'a, C>, wait: Wait, again: Again<'a, C>) -> Outcome<'a, C> {
+        while !self.readers().drain(&locked.held, wait)? {
+            locked = again(self, wait)?; // as another process
+        }
+        locked.held.begin_changes();
+        Ok(locked)
+    }
+
+    /// Becomes a reader, if nothing may be torn.
+    #[inline(always)]
+    pub(crate) fn enter(&self, wait: Wait) -> Result<Reading<'_>, LockError> {
+        match self.readers().enter_fast() {
+            Some(reading) => Ok(reading),
+            None => self.enter_slow(wait),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_slow(&self, wait: Wait) -> Result<Reading<'_>, LockError> {
+        let readers = self.readers();
+        loop {
+            if let Some(reading) = readers.enter()? {
+                return Ok(reading);
+            }
+            let locked = self.lock_beside_oneself(wait)?;
+            if locked.is_poisoned() {
+                locked.release_or_poison();
+                return Err(self.poisoned_error());
+            }
+            if let Some(reading) = readers.admit(locked.held)? {
+                return Ok(reading);
+            }
+        }
+    }
+
+    /// Takes the lock, also for one who reads already; unless its holder waits for that one to stop.
+    fn lock_beside_oneself(&self, wait: Wait) -> Result<Locked<'_, C>, LockError> {
+        loop {
+            let patience = self.readers().patience(wait)?;
+            match (self.lock(patience.unwrap_or(wait)), patience) {
+                (Err(LockError::TimedOut { .. }), Some(_)) if self.readers().is_waited_for()? => {
+                    return Err(self.readers().would_deadlock());
+                }
+                (Err(LockError::TimedOut { .. }), Some(_)) if !wait.is_over() => {}
+                (result, _) => return result,
+            }
+        }
+    }
+}
+
+type Outcome<'a, C> = Result<Locked<'a, C>, LockError>;
+type Again<'a, C> = fn(&'a Segment<C>, Wait) -> Outcome<'a, C>;
+
+impl<C: SideBySide> Locked<'_, C> {
+    /// [`release_or_poison`](Self::release_or_poison) after changes; readers come in again.
+    #[inline(always)]
+    pub(crate) fn release_changed(&self) {
+        self.release_after_changes(false);
+    }
+
+    #[inline(always)]
+    fn release_after_changes(&self, was_broken_off: bool) {
+        // SAFETY: by the contract of `SideBySide`.
+        let readers = unsafe { self.held.readers_after() };
+        self.held.release_or_poison(Section { changes: true, was_broken_off, readers });
+    }
+
+    /// Of a lock that was taken for changes: runs the closure, and releases the lock; poisons it first unless the closure
+    /// returns.
+    #[inline(always)]
+    pub(crate) fn run_changing<R>(self, change: impl FnOnce(&mut Self) -> R) -> R {
+        run(self, |this: &Self, was_broken_off| this.release_after_changes(was_broken_off), change)
+    }
+}
