@@ -43,6 +43,7 @@ macro_rules! face_of_elements {
             methods_that_lock!($handle, $guard<$($of),*>, $data);
             methods_that_read!($handle, $read_guard<$($of),*>);
             methods_without_a_guard!($handle, $element, $data);
+            crate::condvar::conditions_of_elements!($handle);
         }
 
         impl<$($generics)*> Face for $handle<$($of),*> {

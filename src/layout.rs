@@ -5,7 +5,7 @@
 //! | 0 … 511 | [`Header`]: written once before the segment has a name; read as hostile input |
 //! | 512 … 575 | [`LockLine`]: one cache line for the lock |
 //! | 576 … | semaphore: the permits, each a [`LockLine`]; the one at 512 is its [`BellLine`] |
-//! | 576 … 639 | [`WaitLine`]: one cache line for those who will wait for more than the lock; zero |
+//! | 576 … 639 | [`WaitLine`]: one cache line for those who wait for what a holder does; of an event, zero |
 //! | 640 … 703 | value: [`CommitLine`]; the slots are in it when they fit, else behind it |
 //! | 640 … 703 | array, read-write lock: [`ReaderLine`], for readers side by side |
 //! | 704 … | the slots of these readers, each a [`LockLine`] |
@@ -23,12 +23,14 @@ mod body;
 #[cfg(test)]
 mod documented;
 mod header;
+mod wait_line;
 
 pub(crate) use body::{
     BODY_OFFSET, CommitLine, FRONT, MAX_PERMITS, MAX_READERS, MAX_VALUE, PERMITS_OFFSET, READERS_OFFSET, ReaderLine,
-    USUAL_READERS, is_small, slot_offsets, slots_of, words,
+    USUAL_READERS, WAIT_OFFSET, is_small, slot_offsets, slots_of, words,
 };
 pub(crate) use header::{Creation, Header, MAGIC, SEVERAL_NAMESPACES, not_a_segment, truncated};
+pub(crate) use wait_line::{Condition, WaitBytes, WaitLine};
 
 /// The alignment that a mapping has: no element can ask for more.
 pub(crate) const PAGE: usize = 4096;

@@ -15,6 +15,7 @@
 //! * [`SharedArray<T, N>`]: many elements, in place. **Poisoned** when a writer died or panicked.
 //! * [`SharedSlice<T>`]: the same, with a length that is chosen at run time, and that openers read from the segment.
 //! * [`SharedLock`]: a lock for anything else; [`SharedRwLock`]: one with any number of readers, or one writer.
+//! * [`SharedCondvar`]: three conditions in each lock, array and slice: waiting for what another holder says.
 //! * [`SharedSemaphore`]: so many at once; permits come back from the killed.
 //! * [`SharedEvent`]: one says that something has happened, and any number **wait** until it has.
 //!
@@ -43,6 +44,7 @@
 //! [Python](guide::python), the [errors](guide::errors) by their messages, and the [house from inside](guide::internals).
 
 mod array;
+mod condvar;
 mod elements;
 mod error;
 mod event;
@@ -70,6 +72,7 @@ pub use array::{ArrayGuard, ArrayReadGuard, SharedArray};
 /// The version that this crate's bounds are of, to name its traits. To *derive* them, a program needs bytemuck as a
 /// dependency of its own, with the feature `derive`.
 pub use bytemuck;
+pub use condvar::{ExclusiveGuard, SharedCondvar, WaitTimeout};
 pub use elements::Element;
 pub use error::{Error, LockError};
 pub use event::{EventObserver, SharedEvent};

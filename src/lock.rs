@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::condvar::conditions_of;
 use crate::error::{Error, LockError};
 use crate::face::{Face, HasPoison, StartsEmpty, methods_of_every_face};
 use crate::identity::TypeName;
@@ -136,6 +137,7 @@ impl SharedLock {
     }
 
     methods_of_every_face!("lock": "SharedLock"("&name"));
+    conditions_of!("robust_shm::SharedLock::create(&robust_shm::unique_name(\"conditions\"))");
 
     /// Waits for the lock.
     ///
@@ -339,12 +341,12 @@ impl SharedLock {
 
     #[inline(always)]
     fn lock_either(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
-        Ok(LockGuard { locked: self.segment.lock(wait)? })
+        Ok(LockGuard { locked: self.segment.lock(wait)?, nothing: () })
     }
 
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
-        Ok(LockGuard { locked: self.lock_whole(wait)? })
+        Ok(LockGuard { locked: self.lock_whole(wait)?, nothing: () })
     }
 
     /// Takes the lock if it is not poisoned.

@@ -14,6 +14,7 @@ use crate::sync::commit::CommitCell;
 use crate::sync::mutex::Wait;
 use crate::sync::words::Unchecked;
 
+mod changes;
 mod guard;
 mod observer;
 mod options;

@@ -18,7 +18,20 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("segment", &["segment"]),
     (
         "faces",
-        &["array", "elements", "event", "face", "info", "lock", "observer", "rwlock", "semaphore", "slice", "value"],
+        &[
+            "array",
+            "condvar",
+            "elements",
+            "event",
+            "face",
+            "info",
+            "lock",
+            "observer",
+            "rwlock",
+            "semaphore",
+            "slice",
+            "value",
+        ],
     ),
     ("root", &["", "guide"]),
 ];

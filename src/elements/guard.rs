@@ -95,6 +95,29 @@ macro_rules! guard_of_elements {
             }
         }
 
+        #[allow(private_interfaces, reason = "nobody else calls it")]
+        impl<$($generics)*> crate::condvar::sealed::Sealed for $guard<'_, $($of),*> {
+            fn wait(&mut self, which: usize, wait: Wait) -> Result<bool, LockError> {
+                self.locked.wait_amid_changes(which, wait)
+            }
+
+            fn notify(&self, which: usize, whom: crate::sync::mutex::Whom) {
+                self.locked.notify(which, whom);
+            }
+
+            fn is_of(&self, mutex: &crate::sync::mutex::Mutex) -> bool {
+                self.locked.is_of(mutex)
+            }
+        }
+
+        impl<$($generics)*> crate::condvar::ExclusiveGuard for $guard<'_, $($of),*> {
+            type Data = $data;
+
+            fn data(&mut self) -> &mut $data {
+                self.locked.elements_mut()
+            }
+        }
+
         impl<$($generics)*> fmt::Debug for $guard<'_, $($of),*>
         where
             $element: fmt::Debug,

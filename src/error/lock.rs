@@ -22,15 +22,15 @@ pub enum LockError {
         name: Arc<str>,
     },
 
-    /// The lock stayed held, or the event was not set, until the deadline.
+    /// The lock stayed held, the event was not set, the value not changed, until the deadline.
     #[error("{awaited} of segment {name:?} timed out: it was still {}", State { awaited: *awaited, thread: *holder, process: *process })]
     #[non_exhaustive]
     TimedOut {
         /// The segment.
         name: Arc<str>,
         /// The thread id (`gettid`) of the holder when the time was up; `None` if there was none, because the lock had
-        /// just come free and was kept for a moment for another waiter, or if it could not be told; and of an event,
-        /// which nobody holds.
+        /// just come free and was kept for a moment for another waiter, or if it could not be told; and of an event or
+        /// a change, which nobody holds.
         holder: Option<u32>,
         /// The id of the process that the thread belongs to, if it could be told.
         process: Option<u32>,
@@ -57,6 +57,14 @@ pub enum LockError {
         /// What is poisoned: `"SharedArray"`, also for a slice, `"SharedLock"` or `"SharedRwLock"`, as
         /// [`SegmentInfo::kind`](crate::SegmentInfo::kind).
         kind: &'static str,
+    },
+
+    /// A guard was given to a wait in a process that does not hold the lock: a child that was forked with a copy of it.
+    #[error("lock of segment {name:?} is not held: the guard is a copy in a forked child; take the lock in the child")]
+    #[non_exhaustive]
+    NotHeld {
+        /// The segment.
+        name: Arc<str>,
     },
 
     /// The bytes in the segment are not a valid value of the type.
@@ -109,6 +117,7 @@ impl LockError {
             | Self::TimedOut { name, .. }
             | Self::WouldDeadlock { name }
             | Self::Poisoned { name, .. }
+            | Self::NotHeld { name }
             | Self::InvalidValue { name, .. }
             | Self::Io { name, .. } => name,
         }
@@ -120,6 +129,7 @@ impl LockError {
             Self::TimedOut { .. } => "TimedOut",
             Self::WouldDeadlock { .. } => "WouldDeadlock",
             Self::Poisoned { .. } => "Poisoned",
+            Self::NotHeld { .. } => "NotHeld",
             Self::InvalidValue { .. } => "InvalidValue",
             Self::Io { .. } => "Io",
         }
@@ -140,6 +150,7 @@ pub enum Awaited {
     Lock,
     Event,
     Permit,
+    Change,
 }
 
 impl fmt::Display for Awaited {
@@ -148,6 +159,7 @@ impl fmt::Display for Awaited {
             Self::Lock => "lock",
             Self::Event => "event",
             Self::Permit => "permit",
+            Self::Change => "change of the value",
         })
     }
 }
@@ -166,6 +178,9 @@ impl fmt::Display for State {
         }
         if self.awaited == Awaited::Event {
             return f.write_str("not set; try again, or see whether the program that sets it is running");
+        }
+        if self.awaited == Awaited::Change {
+            return f.write_str("awaited; try again, or see whether the program that changes it is running");
         }
         match (self.thread, self.process) {
             (Some(thread), Some(process)) if thread == process => {

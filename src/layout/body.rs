@@ -2,10 +2,10 @@
 
 use std::mem::{offset_of, size_of};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::AtomicU64;
 
-use super::{CACHE_LINE, LOCK_OFFSET, LockLine, PAGE};
-use crate::kind::{Body, Shape};
+use super::{CACHE_LINE, LOCK_OFFSET, LockLine, PAGE, WaitLine};
+use crate::kind::{Body, Kind, Shape, Word};
 
 /// The largest value in bytes: 64 KiB. Larger things are arrays.
 pub(crate) const MAX_VALUE: usize = 64 << 10;
@@ -17,7 +17,7 @@ pub(crate) const MAX_READERS: usize = 64;
 pub(crate) const USUAL_READERS: usize = 32;
 /// Where the permits of a semaphore begin: it has no wait line.
 pub(crate) const PERMITS_OFFSET: usize = WAIT_OFFSET;
-const WAIT_OFFSET: usize = LOCK_OFFSET + size_of::<LockLine>();
+pub(crate) const WAIT_OFFSET: usize = LOCK_OFFSET + size_of::<LockLine>();
 /// Where the kinds begin to differ.
 pub(crate) const BODY_OFFSET: usize = WAIT_OFFSET + size_of::<WaitLine>();
 /// As far as the lines of any kind reach.
@@ -26,34 +26,6 @@ pub(crate) const FRONT: usize = BODY_OFFSET + CACHE_LINE;
 pub(crate) const READERS_OFFSET: usize = FRONT;
 /// Up to this many 64-bit words, both slots of a value stand in the commit line itself.
 const SMALL_WORDS: usize = 3;
-
-/// The cache line of those who wait for what a holder does: a commit, or a condition. Nobody does yet, so it is zero; its
-/// place and its fields are laid down, so that nothing moves when somebody will.
-#[repr(C, align(64))]
-#[derive(Debug)]
-#[allow(dead_code, reason = "laid down for those to come")]
-struct WaitLine {
-    /// A futex: where they sleep until the next holder has them wait for the lock.
-    gate: AtomicU32,
-    at_gate: AtomicU32,
-    /// How many wait for a commit.
-    watchers: AtomicU32,
-    /// A mark of the commit that they have still to be told of.
-    owed: AtomicU32,
-    _zero: AtomicU64,
-    /// How many sleep for the lock.
-    lockers: AtomicU32,
-    conditions: [Condition; 3],
-}
-
-#[repr(C)]
-#[derive(Debug)]
-#[allow(dead_code, reason = "laid down for those to come")]
-struct Condition {
-    notified: AtomicU32,
-    credit: AtomicU32,
-    waiting: AtomicU32,
-}
 
 /// The cache line of readers side by side, in front of their slots, each of which is a lock line: see `sync/readers.rs`.
 #[repr(C, align(64))]
@@ -68,12 +40,6 @@ pub(crate) struct ReaderLine {
 
 const _: () = {
     assert!(WAIT_OFFSET == 576);
-    assert!(size_of::<WaitLine>() == CACHE_LINE);
-    assert!(offset_of!(WaitLine, at_gate) == 4);
-    assert!(offset_of!(WaitLine, watchers) == 8);
-    assert!(offset_of!(WaitLine, owed) == 12);
-    assert!(offset_of!(WaitLine, lockers) == 24);
-    assert!(offset_of!(WaitLine, conditions) == 28);
     assert!(BODY_OFFSET == 640);
     assert!(size_of::<ReaderLine>() == READERS_OFFSET - BODY_OFFSET);
     assert!(offset_of!(ReaderLine, drain) == 8);
@@ -90,11 +56,10 @@ pub(crate) struct CommitLine {
 
 const _: () = assert!(size_of::<CommitLine>() == CACHE_LINE);
 
-/// What nobody fills yet, of a kind with this body: where it stands, what it is called, and what a program does that
-/// fills it.
-pub(super) fn unfilled(body: Body) -> impl Iterator<Item = (Range<usize>, &'static str, &'static str)> {
+/// What nobody fills yet, of this kind: where it stands, what it is called, and what a program does that fills it.
+pub(super) fn unfilled(kind: Kind) -> impl Iterator<Item = (Range<usize>, &'static str, &'static str)> {
     let wait = (WAIT_OFFSET..BODY_OFFSET, "wait line", "waits for more than the lock");
-    (body != Body::Permits).then_some(wait).into_iter()
+    (kind.word() == Word::Event).then_some(wait).into_iter()
 }
 
 /// Does a reader line name slots that the segment has not, or anything else?
@@ -165,15 +130,10 @@ pub(super) fn extent(shape: Shape, readers: u32) -> Option<(u64, u64)> {
 mod tests {
     use super::super::documented::{assert_describes, fields, table};
     use super::*;
-    use crate::kind::Kind;
 
     #[test]
     fn the_documentation_describes_each_byte_of_what_stands_behind_the_lock_line() {
         let place = |at: usize, of: &str| format!(" at {at}{of}");
-        let fields = fields!(WaitLine: gate at_gate watchers owed _zero lockers conditions);
-        assert_describes("WaitLine", size_of::<WaitLine>(), &place(WAIT_OFFSET, ""), &fields);
-        let fields = fields!(Condition: notified credit waiting);
-        assert_describes("Condition", size_of::<Condition>(), "", &fields);
         let fields = fields!(ReaderLine: mask drain _zero);
         assert_describes(
             "ReaderLine",

@@ -372,7 +372,7 @@ impl Header {
 
 /// What a program of a later version fills is in use: somebody waits for what this program does not tell.
 fn check_unfilled(name: &Name, kind: Kind, bytes: &[u8]) -> Result<(), Error> {
-    for (place, what, needed) in unfilled(kind.body()) {
+    for (place, what, needed) in unfilled(kind) {
         if bytes.get(place).is_some_and(|line| line.iter().any(|byte| *byte != 0)) {
             let found = format!("one that is in use, which needs a version of robust-shm that {needed}");
             return Err(unsupported(name, format!("a {what} of zeros"), found));

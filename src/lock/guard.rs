@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use crate::condvar::{ExclusiveGuard, sealed::Sealed};
+use crate::error::LockError;
 use crate::segment::{LockOnly, Locked};
+use crate::sync::mutex::{Mutex, Wait, Whom};
 
 /// A [`SharedLock`](crate::SharedLock) that is held; dropping the guard releases it, and poisons it if a panic that
 /// began under the guard is unwinding.
@@ -14,6 +17,8 @@ use crate::segment::{LockOnly, Locked};
 #[must_use = "bind it: `let _guard = ...` (`let _ = ...` drops it, and so releases the lock, at once)"]
 pub struct LockGuard<'a> {
     pub(super) locked: Locked<'a, LockOnly>,
+    /// What [`ExclusiveGuard::data`] refers to.
+    pub(super) nothing: (),
 }
 
 impl LockGuard<'_> {
@@ -75,6 +80,29 @@ impl Drop for LockGuard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         self.locked.release_or_poison();
+    }
+}
+
+#[allow(private_interfaces, reason = "nobody else calls it")]
+impl Sealed for LockGuard<'_> {
+    fn wait(&mut self, which: usize, wait: Wait) -> Result<bool, LockError> {
+        self.locked.wait(which, wait)
+    }
+
+    fn notify(&self, which: usize, whom: Whom) {
+        self.locked.notify(which, whom);
+    }
+
+    fn is_of(&self, mutex: &Mutex) -> bool {
+        self.locked.is_of(mutex)
+    }
+}
+
+impl ExclusiveGuard for LockGuard<'_> {
+    type Data = ();
+
+    fn data(&mut self) -> &mut () {
+        &mut self.nothing
     }
 }
 

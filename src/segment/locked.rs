@@ -10,7 +10,7 @@ use crate::error::LockError;
 use crate::layout;
 use crate::shareable::Shareable;
 use crate::sync::commit::CommitCell;
-use crate::sync::mutex::{End, Held, Line, ReadersAfter, Section, Wait};
+use crate::sync::mutex::{End, Held, Line, Mutex, Owed, ReadersAfter, Section, Wait, Whom};
 use crate::sync::words;
 
 /// The lock of a segment with the contents `C`, held by this thread. Whoever has it calls
@@ -53,6 +53,38 @@ impl<C: Contents> Locked<'_, C> {
     #[inline(always)]
     pub(crate) fn clear_poison(&mut self) {
         self.held.clear_poison();
+    }
+
+    /// Waits until the condition at this place among the lock's is notified, or the time is up: is it? After an error, the
+    /// lock is not held, or will be released as ever.
+    pub(crate) fn wait(&mut self, which: usize, wait: Wait) -> Result<bool, LockError> {
+        let time_is_up = self.held.wait(which, wait)?;
+        self.refuse_poison()?;
+        Ok(time_is_up)
+    }
+
+    /// In a child that was forked amid a wait.
+    pub(super) fn lock_again(&mut self) -> Result<(), LockError> {
+        self.held.let_go();
+        self.held = self.held.mutex().lock(Wait::Forever)?;
+        self.refuse_poison()
+    }
+
+    fn refuse_poison(&mut self) -> Result<(), LockError> {
+        if !self.is_poisoned() {
+            return Ok(());
+        }
+        self.release_or_poison();
+        self.held.let_go();
+        Err(LockError::Poisoned { name: self.held.name(), kind: C::SHAPE.kind.name() })
+    }
+
+    pub(crate) fn notify(&self, which: usize, whom: Whom) {
+        self.held.notify(which, whom);
+    }
+
+    pub(crate) fn is_of(&self, mutex: &Mutex) -> bool {
+        self.held.is_of(mutex)
     }
 
     /// Runs something that is not ours, before there is a guard: if it panics, the lock is released.
@@ -138,21 +170,32 @@ impl<T: Shareable> Locked<'_, ValueOf<T>> {
     pub(crate) fn commit_and_release(&self, value: &T, changed: usize) {
         // SAFETY: as in `cell`.
         let cell = |line| unsafe { cell_at::<T>(body(line)) };
+        let commits = move |end| changed != 0 && end != End::Panic;
         if size_of::<T>() <= COMMIT_IN_REGISTERS {
             let value = *value;
             self.held.release(move |line, end| {
-                if changed != 0 && end == End::Regular {
+                let owed = owed(line, end, commits(end));
+                if commits(end) {
                     words::commit(&cell(line), &value);
                 }
+                owed
             });
         } else {
             self.held.release(|line, end| {
-                if changed != 0 && end == End::Regular {
+                let owed = owed(line, end, commits(end));
+                if commits(end) {
                     words::commit(&cell(line), value);
                 }
+                owed
             });
         }
     }
+}
+
+/// What one who commits owes to those who wait for that, noted before he does.
+#[inline(always)]
+fn owed(line: Line<'_>, end: End, commits: bool) -> Owed {
+    if commits && end != End::Simple { line.note_what_is_owed() } else { Owed::NOTHING }
 }
 
 /// A value of at most this many bytes is copied into the closure of its commit, rather than referred to: see

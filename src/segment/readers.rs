@@ -140,6 +140,32 @@ impl<C: SideBySide> Locked<'_, C> {
         self.held.release_or_poison(Section { changes: true, was_broken_off, readers });
     }
 
+    /// [`wait`](Self::wait), of a lock that was taken for changes. Meanwhile nobody changes anything: so a death tears
+    /// nothing, and readers come in; when they have left, this one has the lock to itself again.
+    pub(crate) fn wait_amid_changes(&mut self, which: usize, wait: Wait) -> Result<bool, LockError> {
+        // SAFETY: by the contract of `SideBySide`.
+        let readers = unsafe { self.held.readers_after() };
+        self.held.end_changes(readers);
+        let time_is_up = self.wait(which, wait)?;
+        // SAFETY: as above.
+        while unsafe { self.held.has_readers() } && !self.drain_again()? {
+            self.lock_again()?; // as another process
+        }
+        self.held.begin_changes();
+        Ok(time_is_up)
+    }
+
+    /// As [`Readers::drain`].
+    #[cold]
+    fn drain_again(&mut self) -> Result<bool, LockError> {
+        // SAFETY: by the contract of `SideBySide`.
+        let drained = unsafe { self.held.mutex().readers() }.drain(&self.held, Wait::Forever);
+        if drained.is_err() {
+            self.held.let_go();
+        }
+        drained
+    }
+
     /// Of a lock that was taken for changes: runs the closure, and releases the lock; poisons it first unless the closure
     /// returns.
     #[inline(always)]

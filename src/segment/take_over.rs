@@ -7,7 +7,7 @@ use super::found::ValidHeader;
 use super::further_lines::FurtherLines;
 use crate::fault::point;
 use crate::kind::Word;
-use crate::layout::{BODY_OFFSET, LOCK_OFFSET, LockLine};
+use crate::layout::{BODY_OFFSET, LOCK_OFFSET, LockLine, WAIT_OFFSET, WaitBytes, WaitLine};
 use crate::os::file::{self, Status};
 use crate::os::process;
 use crate::sync::mutex::{self, LockState};
@@ -24,7 +24,7 @@ pub(super) fn take_over(file: &File, status: &Status, valid: &ValidHeader) -> io
         // Nobody has held it. That somebody may sleep costs the next one who sets it a look.
         Word::Event => return Ok(()),
     }
-    file::check_limit(BODY_OFFSET as u64)?; // the lock is in front of it
+    file::check_limit(BODY_OFFSET as u64)?; // the lock and the wait line are in front of it
     let mut line = [0; size_of::<LockLine>()];
     if file::read_at(file, &mut line, LOCK_OFFSET as u64)? < line.len() {
         return Err(io::ErrorKind::UnexpectedEof.into()); // somebody has shortened it
@@ -36,10 +36,27 @@ pub(super) fn take_over(file: &File, status: &Status, valid: &ValidHeader) -> io
         return Ok(());
     }
     FurtherLines::read(file, &valid.header)?.free_all(file)?;
+    if valid.identity.shape.kind.word() == Word::Holder {
+        forget_who_waits(file)?;
+    }
     let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;
     if next != line {
         file::write_at(file, &next, LOCK_OFFSET as u64)?;
         point!("take over: lock written");
+    }
+    Ok(())
+}
+
+/// Nobody waits for what a holder does, and nobody is owed anything.
+fn forget_who_waits(file: &File) -> io::Result<()> {
+    let mut line: WaitBytes = [0; size_of::<WaitLine>()];
+    if file::read_at(file, &mut line, WAIT_OFFSET as u64)? < line.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into()); // as above
+    }
+    let next = WaitLine::after_all_users_left(&line);
+    if next != line {
+        file::write_at(file, &next, WAIT_OFFSET as u64)?;
+        point!("take over: wait line written");
     }
     Ok(())
 }

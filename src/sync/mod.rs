@@ -5,6 +5,8 @@
 //! * [`watched`]: the same word where nobody is told of deaths, and [`watch`], who looks for them;
 //! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`spin`], how it waits before it
 //!   sleeps, and [`reservation`], for whom a free lock is kept; [`leaked`]: whether a mapping may go;
+//! * [`gate`]: how those are found who wait for what a holder does, [`sleep`]: their way, [`changes`]: waiting for a commit,
+//!   [`condition`]: waiting for what another one says, with [`credit`], how many may go on;
 //! * [`permits`]: many lock lines, of which one will do; [`readers`]: many lock lines, of which a writer must see all empty;
 //!   [`homes`]: which of them a thread had last;
 //! * [`event`]: a word to be set and waited for, and nobody's;
@@ -16,8 +18,12 @@
 #![allow(unsafe_code)]
 
 mod bulk;
+mod changes;
 pub(crate) mod commit;
+mod condition;
+mod credit;
 mod event;
+mod gate;
 pub(crate) mod homes;
 mod leaked;
 mod lock;
@@ -29,6 +35,7 @@ pub(crate) mod poison;
 pub(crate) mod readers;
 mod reservation;
 mod robust_futex;
+mod sleep;
 mod spin;
 pub(crate) mod users;
 mod waiting;

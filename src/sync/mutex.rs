@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mutex/locking.rs` | taking it, by its kind |
 //! | `mutex/held.rs` | [`Held`], which every guard is built on; giving it back, by its kind |
+//! | `mutex/waits.rs` | waiting for what another holder does |
 //! | `mutex/readers.rs` | readers side by side |
 //! | `mutex/event.rs`, `mutex/permits.rs` | what stands in the place of a lock, or beside it |
 //! | `mutex/outside.rs` | a lock that is not mapped |
@@ -27,7 +28,7 @@ use super::users::Users;
 use super::waiting::Failure;
 use super::word::{is_owned, pair, says_owner_died};
 use crate::error::{Awaited, LockError};
-use crate::layout::LockLine;
+use crate::layout::{self, Header, LockLine, WaitLine};
 use crate::options::LockKind;
 use crate::os::thread::Thread;
 use crate::os::{self, Deadline};
@@ -38,16 +39,18 @@ mod locking;
 mod outside;
 mod permits;
 mod readers;
+mod waits;
 
 pub(crate) use super::waiting::Wait;
 pub(crate) use event::Event;
-pub(crate) use held::{End, Held, Line, ReadersAfter, Section};
+pub(crate) use held::{End, Held, Line, Owed, ReadersAfter, Section};
 pub(crate) use outside::{
     LockState, after_all_users_left, check_available, further_after_all_users_left, is_free, is_left_by_a_dead, names,
     new, says_set, word_in,
 };
 pub(crate) use permits::{Permits, Taken};
 pub(crate) use readers::{Readers, Reading};
+pub(crate) use waits::Whom;
 
 impl Wait {
     pub(crate) fn at_most(duration: Duration) -> Self {
@@ -58,7 +61,7 @@ impl Wait {
         Deadline::at(instant).map_or(Self::Forever, Self::Until)
     }
 
-    /// Has its deadline passed?
+    /// Is the time up?
     pub(crate) fn is_over(self) -> bool {
         self.deadline().is_some_and(Deadline::has_passed)
     }
@@ -98,8 +101,9 @@ impl Mutex {
     /// # Safety
     ///
     /// `line` must point to a lock line that stays mapped as long as the mutex is used, and whose remaining bytes
-    /// nobody but the lock's protocol writes. It began as a [`new`] line of this kind. Behind it stand so many slots for
-    /// readers side by side.
+    /// nobody but the lock's protocol writes. It began as a [`new`] line of this kind. If it is used as a lock, the same is
+    /// true of the wait line behind it. Behind that stand so many slots for readers side by side, and in front of it stands
+    /// the header of a segment.
     pub(crate) unsafe fn new(
         line: NonNull<LockLine>,
         kind: LockKind,
@@ -134,15 +138,33 @@ impl Mutex {
         Ok(Self { line, settled, kind, name, users, poison, spin, slots, habits })
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     #[inline]
     fn line(&self) -> &LockLine {
         // SAFETY: alive by the contract of `new`; all that is changed in it is atomic or in an `UnsafeCell`.
         unsafe { self.line.as_ref() }
     }
 
+    fn waits(&self) -> &WaitLine {
+        // SAFETY: by the contract of `new`.
+        unsafe { waits_of(self.line) }
+    }
+
+    /// The id of the segment, as its header says.
+    fn segment(&self) -> [u64; 2] {
+        const TO_ID: usize = layout::LOCK_OFFSET - std::mem::offset_of!(Header, id);
+        // SAFETY: in the header, by the contract of `new`.
+        let id = unsafe { self.line.byte_sub(TO_ID) }.cast::<[u64; 2]>();
+        // SAFETY: 8-aligned, and written by nobody.
+        unsafe { id.read_volatile() }
+    }
+
     /// As its word's protocol needs it.
     fn word(&self) -> Lock<'_> {
-        Lock { line: self.line(), users: &self.users, spin: &self.spin, poison: self.poison }
+        Lock { line: self.line(), waits: self.waits(), users: &self.users, spin: &self.spin, poison: self.poison }
     }
 
     /// See [`Users::settled`].
@@ -224,6 +246,18 @@ impl Mutex {
             Kind::OsMutex(_) => false,
         }
     }
+}
+
+/// The wait line behind a lock line.
+///
+/// # Safety
+///
+/// There is one, as long as `'a`.
+unsafe fn waits_of<'a>(line: NonNull<LockLine>) -> &'a WaitLine {
+    // SAFETY: there is more behind it, by the contract of this function.
+    let waits = unsafe { line.byte_add(layout::WAIT_OFFSET - layout::LOCK_OFFSET) };
+    // SAFETY: by the contract of this function; all that is in it are atomics.
+    unsafe { waits.cast().as_ref() }
 }
 
 impl fmt::Debug for Mutex {

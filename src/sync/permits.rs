@@ -38,7 +38,7 @@ use super::poison::Poison;
 use super::robust_futex::{self, Linked};
 use super::users::Users;
 use super::waiting::{self, DOUBT, Failure, HEARTBEAT, Wait};
-use super::word::{TID, WAITERS, high, is_owned, low, pair, says_owner_died};
+use super::word::{ANY, TID, WAITERS, high, is_owned, low, pair, says_owner_died};
 use crate::fault::point;
 use crate::layout::{BellLine, LockLine, MAX_PERMITS};
 use crate::os::robust_list::{Interrupted, Node, RobustList};
@@ -76,7 +76,7 @@ impl Places<'_> {
     /// Releases a permit on which somebody may sleep, and wakes one.
     #[cold]
     pub(super) fn wake_for(self, line: &LockLine, owner: u64) {
-        let Some(free) = robust_futex::release_to_sleepers(line, owner) else { return };
+        let Some((free, _)) = robust_futex::release_to_sleepers(line, owner) else { return };
         if !matches!(futex::wake_one(&line.word, ANY), Ok(false)) || self.ring() {
             return;
         }
@@ -99,9 +99,6 @@ impl Places<'_> {
         point!("permit: bell rung");
     }
 }
-
-/// Sleepers of all classes.
-const ANY: u32 = u32::MAX;
 
 /// Does nobody hold it?
 pub(super) fn is_free(seen: u64, users: &Users) -> bool {

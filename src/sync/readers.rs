@@ -260,7 +260,7 @@ pub(super) fn give_back(line: &ReaderLine, habits: Option<&Habits>) {
 #[inline(never)]
 fn back_out(slot: &LockLine, owner: u64) {
     if slot.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_err() {
-        robust_futex::unlock_and_wake(slot, owner);
+        robust_futex::unlock_slot_and_wake(slot, owner);
     }
     point!("read: backed out");
 }

@@ -44,15 +44,16 @@ use std::io;
 use std::mem::offset_of;
 
 use super::atomic::Ordering;
+use super::gate::{self, Owed, Sleepers};
 use super::lock::Lock;
 use super::node;
 use super::reservation;
 use super::waiting::{self, Failure, Wait};
 use super::word::{HEIR, LOCKER, OWNER_DIED, WAITERS, high, is_owned, low, names, pair};
 use crate::fault::point;
-use crate::layout::{LockBytes, LockLine};
+use crate::layout::{LockBytes, LockLine, WaitLine};
 use crate::os::futex;
-use crate::os::robust_list::{Interrupted, RobustList};
+use crate::os::robust_list::{Interrupted, Node, RobustList};
 use crate::os::thread::Thread;
 
 const _: () = {
@@ -99,22 +100,30 @@ pub(super) fn lock_slow(lock: Lock<'_>, me: &Thread, wait: Wait) -> Result<Linke
     let interrupted = me.list.interrupt(me.tid, node::is_in_segment);
     lock.users.enter();
     me.list.begin(node, lock.users.slot());
-    match waiting::acquire(lock, me, wait, interrupted.is_of(node)) {
-        Ok(()) => {}
+    match waiting::acquire(lock, me, wait, interrupted.is_of(node), false) {
+        Ok(taken_from) => {
+            let linked = link(me.list, node, interrupted);
+            gate::admit(lock.line, lock.waits, taken_from);
+            Ok(linked)
+        }
         // The list is the child's now, and the fork has emptied it.
-        Err(Failure::Forked) => return Err(Failure::Forked),
+        Err(Failure::Forked) => Err(Failure::Forked),
         Err(failure) => {
             me.list.resume(interrupted);
-            return Err(failure);
+            Err(failure)
         }
     }
-    if interrupted.is_nothing() && me.list.is_empty() {
-        me.list.link_alone(node);
-        return Ok(Linked::Alone);
+}
+
+/// Links the lock, which the thread has and names as pending.
+pub(super) fn link(list: RobustList, node: Node, interrupted: Interrupted) -> Linked {
+    if interrupted.is_nothing() && list.is_empty() {
+        list.link_alone(node);
+        return Linked::Alone;
     }
-    me.list.link(node);
-    me.list.resume(interrupted);
-    Ok(Linked::AmongOthers)
+    list.link(node);
+    list.resume(interrupted);
+    Linked::AmongOthers
 }
 
 #[cold]
@@ -160,14 +169,15 @@ pub(super) fn unlock_fast(line: &LockLine, owner: u64, list: RobustList) -> bool
 
 /// The end of an [`unlock_fast`] that did not find the word as it is when nobody waits.
 #[cold]
-pub(super) fn wake_after(line: &LockLine, owner: u64, list: RobustList) {
-    unlock_and_wake(line, owner);
+pub(super) fn wake_after(line: &LockLine, waits: &WaitLine, owner: u64, list: RobustList) {
+    // Nobody waited for a commit when it was made, or the fast path would not have been taken.
+    unlock_and_wake(line, waits, owner, Owed::NOTHING);
     list.end();
 }
 
 /// Releases the lock, which `owner` holds, who is this thread.
-pub(super) fn unlock_slow(line: &LockLine, owner: u64, list: RobustList, linked: Linked) {
-    unlock_with(line, owner, list, linked, || unlock_and_wake(line, owner));
+pub(super) fn unlock_slow(line: &LockLine, waits: &WaitLine, owner: u64, list: RobustList, linked: Linked, owed: Owed) {
+    unlock_with(line, owner, list, linked, || unlock_and_wake(line, waits, owner, owed));
 }
 
 /// [`unlock_slow`], which releases by `wake` a line on which somebody may sleep.
@@ -191,29 +201,61 @@ pub(super) fn unlock_with(line: &LockLine, owner: u64, list: RobustList, linked:
 
 #[cold]
 #[inline(never)]
-pub(super) fn unlock_and_wake(line: &LockLine, owner: u64) {
-    let Some(free) = release_to_sleepers(line, owner) else { return };
+pub(super) fn unlock_and_wake(line: &LockLine, waits: &WaitLine, owner: u64, owed: Owed) {
+    let sleepers = gate::look(line, waits);
+    let Some((free, _)) = release_to_sleepers(line, owner) else { return };
+    owed.pay(line, waits);
+    if !wake_next(line, waits, sleepers) && sleepers.are_none(line) {
+        clear_waiters(line, free);
+    }
+}
+
+/// [`unlock_and_wake`] of a line that is no lock and has no wait line: one sleeps on it at most.
+#[cold]
+pub(super) fn unlock_slot_and_wake(line: &LockLine, owner: u64) {
+    let Some((free, _)) = release_to_sleepers(line, owner) else { return };
+    if matches!(futex::wake_one(&line.word, LOCKER), Ok(false)) {
+        point!("wake: nobody at the slot");
+        clear_waiters(line, free);
+    }
+}
+
+/// [`wake_after`] of such a line.
+#[cold]
+pub(super) fn wake_after_slot(line: &LockLine, owner: u64, list: RobustList) {
+    unlock_slot_and_wake(line, owner);
+    list.end();
+}
+
+/// [`unlock_slow`] of such a line.
+pub(super) fn unlock_slot(line: &LockLine, owner: u64, list: RobustList, linked: Linked) {
+    unlock_with(line, owner, list, linked, || unlock_slot_and_wake(line, owner));
+}
+
+/// Wakes the one whose turn it is, after the release. `false`: there certainly was nobody.
+pub(super) fn wake_next(line: &LockLine, waits: &WaitLine, sleepers: Sleepers) -> bool {
     if let Some(reserved) = reservation::after_release(line) {
         if matches!(futex::wake_one(&line.word, HEIR), Ok(true)) {
             point!("wake: woke the heir");
-            return;
+            return true;
         }
         // It is dead or stopped; or awake, and will see the word.
         reservation::end(line, reserved);
         point!("wake: no heir asleep");
     }
-    // An error would not say that there is nobody.
-    if !matches!(futex::wake_one(&line.word, LOCKER), Ok(false)) {
-        point!("wake: woke one");
-    } else {
+    let is_nobody = sleepers.wake_one(line, waits);
+    if is_nobody {
         point!("wake: nobody there");
-        clear_waiters(line, free);
+    } else {
+        point!("wake: woke one");
     }
+    !is_nobody
 }
 
-/// The release to those who may sleep, who are still to be woken. Returns the word that it has left; `None`: the line is
-/// not held any more, because a signal handler forked after the last look at it, and the child has gone this way, too.
-pub(super) fn release_to_sleepers(line: &LockLine, owner: u64) -> Option<u64> {
+/// The release to those who may sleep, who are still to be woken. Returns the word that it has left, and whether the one
+/// before it told of sleepers; `None`: the line is not held any more, because a signal handler forked after the last look at
+/// it, and the child has gone this way, too.
+pub(super) fn release_to_sleepers(line: &LockLine, owner: u64) -> Option<(u64, bool)> {
     let mut seen = line.word.load(Ordering::Relaxed);
     if !names(seen, owner) {
         return None;
@@ -231,7 +273,7 @@ pub(super) fn release_to_sleepers(line: &LockLine, owner: u64) -> Option<u64> {
         seen = found;
     }
     point!("wake: released");
-    Some(free)
+    Some((free, low(seen) & WAITERS != 0))
 }
 
 /// Nobody sleeps on the line, which the caller has released so.

@@ -25,6 +25,7 @@ use std::io;
 use std::time::Duration;
 
 use super::atomic::{Ordering, fence};
+use super::gate;
 use super::lock::Lock;
 use super::node::segment_of;
 use super::poison::Poison;
@@ -34,7 +35,7 @@ use super::users::Users;
 use super::watch::Watch;
 use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS, high, is_owned, low, pair, says_owner_died};
 use crate::fault::point;
-use crate::layout::LockLine;
+use crate::layout::{LockLine, WaitLine};
 use crate::os::robust_list::RobustList;
 use crate::os::thread::Thread;
 use crate::os::{Deadline, futex};
@@ -77,15 +78,22 @@ pub(super) enum Failure {
     Os(io::Error),
 }
 
-/// Makes the word name `me`, with everything that depends on its being free: poison, reservation. The caller has
-/// named the lock as pending; `has_interrupted`: it was already.
+/// Makes the word name `me`, with everything that depends on its being free: poison, reservation. Gives the word that it
+/// was taken from. The caller has named the lock as pending; `has_interrupted`: it was already.
 #[cold]
-pub(super) fn acquire(lock: Lock<'_>, me: &Thread, wait: Wait, has_interrupted: bool) -> Result<(), Failure> {
-    let Lock { line, users, spin, poison } = lock;
+pub(super) fn acquire(
+    lock: Lock<'_>,
+    me: &Thread,
+    wait: Wait,
+    has_interrupted: bool,
+    comes_back: bool,
+) -> Result<u64, Failure> {
+    let Lock { line, waits, users, spin, poison } = lock;
     let owner = pair(me.tid, users.slot());
     let token = Token::of(owner);
     let mut waiter = Waiter {
         line,
+        waits,
         me,
         users,
         owner,
@@ -94,8 +102,8 @@ pub(super) fn acquire(lock: Lock<'_>, me: &Thread, wait: Wait, has_interrupted: 
         poison,
         has_interrupted,
         token,
-        has_slept: false,
-        was_woken: false,
+        has_slept: comes_back,
+        was_woken: comes_back,
         time_is_up: false,
         starved_at: None,
         heartbeat: None,
@@ -114,6 +122,7 @@ pub(super) fn acquire(lock: Lock<'_>, me: &Thread, wait: Wait, has_interrupted: 
 
 struct Waiter<'a> {
     line: &'a LockLine,
+    waits: &'a WaitLine,
     me: &'a Thread,
     users: &'a Users,
     /// This thread with its handle's slot.
@@ -140,7 +149,7 @@ struct Waiter<'a> {
 }
 
 impl Waiter<'_> {
-    fn acquire(&mut self) -> Result<(), Failure> {
+    fn acquire(&mut self) -> Result<u64, Failure> {
         loop {
             let seen = self.look()?;
             if is_owned(seen) {
@@ -164,7 +173,7 @@ impl Waiter<'_> {
                 return Err(Failure::Forked);
             }
             if take(self.line, seen, self.owner, self.poison) {
-                return Ok(());
+                return Ok(seen);
             }
         }
     }
@@ -304,7 +313,14 @@ impl Waiter<'_> {
     fn sleep(&mut self, expected: u32, classes: u32, until: Deadline) -> Result<Deadline, Failure> {
         let deadline = self.wait.deadline();
         let until = deadline.map_or(until, |deadline| deadline.min(until));
-        self.was_woken = futex::wait(&self.line.word, expected, classes, until).map_err(Failure::Os)?;
+        // Before the kernel's comparison of the word: see `gate.rs`.
+        self.waits.lockers.fetch_add(1, Ordering::SeqCst);
+        let woken = futex::wait(&self.line.word, expected, classes, until);
+        // In a child, it is its parent who was counted.
+        if self.me.is_current() {
+            gate::one_less(&self.waits.lockers);
+        }
+        self.was_woken = woken.map_err(Failure::Os)?;
         let now = Deadline::now();
         self.has_slept = true;
         // One more try is made after the time is up: a wake-up that came with it must not be lost.

@@ -8,11 +8,12 @@
 //! one of them finds it, when it looks the next time.
 
 use super::atomic::Ordering;
+use super::gate::{self, Owed};
 use super::lock::Lock;
-use super::robust_futex::unlock_and_wake;
+use super::robust_futex;
 use super::waiting::{self, Failure, Wait};
 use crate::fault::point;
-use crate::layout::LockLine;
+use crate::layout::{LockLine, WaitLine};
 use crate::os::thread::Thread;
 
 /// Takes the lock if it is free, and nobody has slept on it. `owner`: the thread with the slot of its handle.
@@ -30,16 +31,28 @@ pub(super) fn lock_fast(line: &LockLine, owner: u64) -> bool {
 #[cold]
 pub(super) fn lock_slow(lock: Lock<'_>, me: &Thread, wait: Wait) -> Result<(), Failure> {
     lock.users.enter();
-    waiting::acquire(lock, me, wait, false)
+    let taken_from = waiting::acquire(lock, me, wait, false, false)?;
+    gate::admit(lock.line, lock.waits, taken_from);
+    Ok(())
 }
 
 /// Releases the lock, which `owner` holds, who is this thread.
 #[inline(always)]
-pub(super) fn unlock(line: &LockLine, owner: u64) {
+pub(super) fn unlock(line: &LockLine, waits: &WaitLine, owner: u64, owed: Owed) {
     // Release pairs with the Acquire of `lock_fast` and of `acquire`.
     if line.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
         point!("watched unlock: released");
     } else {
-        unlock_and_wake(line, owner);
+        robust_futex::unlock_and_wake(line, waits, owner, owed);
+    }
+}
+
+/// [`unlock`] of a line that is no lock and has no wait line.
+pub(super) fn unlock_slot(line: &LockLine, owner: u64) {
+    // Release: as in `unlock`.
+    if line.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
+        point!("watched unlock: slot released");
+    } else {
+        robust_futex::unlock_slot_and_wake(line, owner);
     }
 }

@@ -9,10 +9,19 @@ pub(super) const OWNER_DIED: u32 = futex::OWNER_DIED;
 /// The owner's thread id.
 pub(super) const TID: u32 = futex::TID;
 
-/// The class of sleepers that every waiter belongs to (a futex bit set; there is room for others).
+/// The classes of sleepers on a word are the bits of a futex bit set. Every waiter for the lock is of this one.
 pub(super) const LOCKER: u32 = 1;
+/// Those who wait for a commit.
+pub(super) const WATCHER: u32 = 2;
 /// The class of the waiter that has reserved the lock.
 pub(super) const HEIR: u32 = 32;
+/// All of them.
+pub(super) const ANY: u32 = u32::MAX;
+
+/// Those who wait for the condition at this place, of three.
+pub(super) const fn condition_class(which: usize) -> u32 {
+    4 << which
+}
 
 /// A word; or, of a thread id and a slot, an owner.
 #[inline(always)]

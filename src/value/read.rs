@@ -52,7 +52,7 @@ pub(super) fn get_if_changed<T: Shareable>(source: &impl Source<T>, seen: &mut u
 
 /// The last commit, if it is a value, and its number.
 #[inline(always)]
-fn latest<T: Shareable>(source: &impl Source<T>) -> (Option<T>, u64) {
+pub(super) fn latest<T: Shareable>(source: &impl Source<T>) -> (Option<T>, u64) {
     /// A value of at most this many bytes is read into a local whose address is never taken, so that it can stay in
     /// registers.
     const READ_IN_REGISTERS: usize = 32;

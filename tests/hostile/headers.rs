@@ -62,20 +62,6 @@ fn every_damaged_header_field_has_its_own_message() {
     }
 }
 
-/// They are kept for those who wait for more than the lock: this build would not tell them
-/// anything.
-#[test]
-fn lines_that_nobody_fills_are_refused_when_somebody_does() {
-    for at in [576, 600, 639] {
-        let name = damaged(|file| file.write_all_at(&[1], at).unwrap());
-        let words = ["a wait line of zeros, found one that is in use, which needs a version of robust-shm"];
-        assert_error!(SharedValue::<u64>::open(&name), UnsupportedFormat, &name, words);
-        assert_error!(SharedValue::create(&name, 1u64), UnsupportedFormat, &name, words);
-        assert_error!(SegmentInfo::of(&name), UnsupportedFormat, &name, words);
-        remove(&name).unwrap();
-    }
-}
-
 /// Whoever wrote that counts on slots which the others do not look at.
 #[test]
 fn readers_in_slots_that_there_are_not_are_damage() {

@@ -139,7 +139,7 @@ fn has_readers(kind: u64) -> bool {
     [ARRAY, RWLOCK].contains(&kind)
 }
 
-/// Is the wait line in use, which is kept for what is to come, or does the reader line name slots that there are not?
+/// Is the wait line of an event in use, which is kept for what is to come, or does the reader line name slots that there are not?
 fn has_what_nobody_fills(bytes: &[u8]) -> bool {
     let wait = HEADER + LOCK_LINE as usize;
     let readers = wait + WAIT_LINE as usize;
@@ -150,7 +150,7 @@ fn has_what_nobody_fills(bytes: &[u8]) -> bool {
         if may_be_set(at) { byte & !bits } else { *byte }
     };
     let line = bytes.iter().take(readers + READER_LINE as usize).skip(readers).enumerate();
-    bytes.iter().take(readers).skip(wait).any(|byte| *byte != 0)
+    number(bytes, KIND) == EVENT && bytes.iter().take(readers).skip(wait).any(|byte| *byte != 0)
         || has_readers(number(bytes, KIND))
             && bytes.len() >= readers + READER_LINE as usize
             && line.map(strange_bits).any(|byte| byte != 0)

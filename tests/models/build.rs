@@ -15,9 +15,14 @@ mod mutants;
 
 use mutants::{EQUIVALENT, File, MUTANTS};
 
-const FILES: [File; 15] = [
+const FILES: [File; 20] = [
     File::Kind,
     File::Lock,
+    File::Gate,
+    File::Credit,
+    File::Sleep,
+    File::Changes,
+    File::Condition,
     File::Word,
     File::RobustFutex,
     File::Waiting,
@@ -37,6 +42,11 @@ fn source(file: File) -> &'static str {
     match file {
         File::Kind => "kind.rs",
         File::Lock => "sync/lock.rs",
+        File::Gate => "sync/gate.rs",
+        File::Credit => "sync/credit.rs",
+        File::Sleep => "sync/sleep.rs",
+        File::Changes => "sync/changes.rs",
+        File::Condition => "sync/condition.rs",
         File::Word => "sync/word.rs",
         File::RobustFutex => "sync/robust_futex.rs",
         File::Waiting => "sync/waiting.rs",
@@ -69,6 +79,7 @@ fn main() {
     println!("cargo::rerun-if-changed=lock/mutants.rs");
     let originals = FILES.map(|file| read(source(file)));
     fs::write(out.join("lock_line.rs"), lock_line(&read("layout.rs"))).expect("writable");
+    fs::write(out.join("wait_line.rs"), wait_line(&read("layout/wait_line.rs"))).expect("writable");
 
     let mut subjects = String::new();
     let mut table = String::new();
@@ -133,6 +144,12 @@ fn adapted(file: File, text: &str, root: &str) -> String {
         }
         text += "impl RobustList { pub(crate) fn of(head: usize) -> Self { Self { head: ptr::with_exposed_provenance_mut(head) } } }";
     }
+    if file == File::Gate {
+        // Whether it is time to ask is the checker's choice.
+        let by_epoch = "line.epoch.load(Ordering::Relaxed).wrapping_add(1).is_multiple_of(PROBE_EVERY)";
+        assert_eq!(text.matches(by_epoch).count(), 1, "the probe");
+        text = text.replace(by_epoch, "crate::world::probes()");
+    }
     if file == File::Reservation {
         text += "impl Token { pub(crate) fn bits(self) -> u32 { self.0 } }";
     }
@@ -145,6 +162,12 @@ fn lock_line(layout: &str) -> String {
         layout.find("#[repr(C, align(64))]\n#[derive(Debug)]\npub(crate) struct LockLine {").expect("the lock line");
     let text = &layout[start..];
     text.split("\n#[cfg(test)]\nmod tests").next().expect("a first part").to_owned()
+}
+
+/// The definition of the wait line.
+fn wait_line(layout: &str) -> String {
+    let start = layout.find("/// Behind the lock line").expect("the wait line");
+    layout[start..].split("\n#[cfg(test)]\nmod tests").next().expect("a first part").to_owned()
 }
 
 /// A copy's modules; those that no edit touches can be the real one's.
@@ -178,7 +201,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         "#[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, reason = \"a copy\")]
         mod {name} {{
             {kind}
-            use crate::{{fault, layout, options}};
+            use crate::{{fault, layout, options, world}};
             {os}
             pub(crate) mod sync {{
                 pub(crate) use crate::memory::atomic;
@@ -187,6 +210,11 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
                 {word} pub(crate) mod word;
                 {users} pub(crate) mod users;
                 {lock} pub(crate) mod lock;
+                {gate} pub(crate) mod gate;
+                {credit} pub(crate) mod credit;
+                {sleep} pub(crate) mod sleep;
+                {changes} pub(crate) mod changes;
+                {condition} pub(crate) mod condition;
                 {robust_futex} pub(crate) mod robust_futex;
                 {reservation} pub(crate) mod reservation;
                 {waiting} pub(crate) mod waiting;
@@ -199,6 +227,11 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         word = at(File::Word),
         users = at(File::Users),
         lock = at(File::Lock),
+        gate = at(File::Gate),
+        credit = at(File::Credit),
+        sleep = at(File::Sleep),
+        changes = at(File::Changes),
+        condition = at(File::Condition),
         robust_futex = at(File::RobustFutex),
         reservation = at(File::Reservation),
         waiting = at(File::Waiting),

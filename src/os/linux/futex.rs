@@ -57,17 +57,18 @@ fn answer(result: libc::c_long) -> io::Result<bool> {
 
 /// Wakes the one that has slept longest of those that are of any of these classes. Was there one?
 pub(crate) fn wake_one(word: &AtomicU64, classes: u32) -> io::Result<bool> {
-    wake_one_of(word.as_ptr().cast(), classes) // the lower half: little-endian
+    wake_of(word.as_ptr().cast(), 1, classes) // the lower half: little-endian
 }
 
-fn wake_one_of(word: *const u32, classes: u32) -> io::Result<bool> {
+/// Was there one?
+fn wake_of(word: *const u32, most: libc::c_int, classes: u32) -> io::Result<bool> {
     // SAFETY: the kernel checks the address, and waking touches no memory.
     let woken = unsafe {
         libc::syscall(
             libc::SYS_futex,
             word,
             libc::FUTEX_WAKE_BITSET,
-            1,
+            most,
             ptr::null::<libc::timespec>(),
             ptr::null::<u32>(),
             classes,
@@ -82,9 +83,15 @@ pub(crate) fn wait_on(word: &AtomicU32, expected: u32, deadline: Deadline) -> io
     unsafe { wait_at(word.as_ptr(), expected, libc::FUTEX_BITSET_MATCH_ANY as u32, deadline) }
 }
 
+/// [`wait`] on a word of 32 bits.
+pub(crate) fn wait_in(word: &AtomicU32, expected: u32, classes: u32, deadline: Deadline) -> io::Result<bool> {
+    // SAFETY: `word` is a live, aligned u32.
+    unsafe { wait_at(word.as_ptr(), expected, classes, deadline) }
+}
+
 /// [`wake_one`] on a word of 32 bits, of any class.
 pub(crate) fn wake_one_on(word: &AtomicU32) -> io::Result<bool> {
-    wake_one_of(word.as_ptr(), libc::FUTEX_BITSET_MATCH_ANY as u32)
+    wake_of(word.as_ptr(), 1, libc::FUTEX_BITSET_MATCH_ANY as u32)
 }
 
 /// So many words can one sleep on at once.
@@ -150,16 +157,30 @@ pub(crate) fn wait_for_any<'a>(
 
 /// Wakes all that sleep on the word.
 pub(crate) fn wake_all(word: &AtomicU64) -> io::Result<()> {
-    // SAFETY: the lower half of `word` is a live, aligned u32; waking touches no memory.
-    let woken = unsafe {
+    wake_all_of(word, libc::FUTEX_BITSET_MATCH_ANY as u32)
+}
+
+/// Wakes all that sleep on the word and are of any of these classes.
+pub(crate) fn wake_all_of(word: &AtomicU64, classes: u32) -> io::Result<()> {
+    wake_of(word.as_ptr().cast(), libc::c_int::MAX, classes).map(drop) // the lower half: little-endian
+}
+
+/// Moves all that sleep on `from` while that is `expected`, with their classes, to where they sleep on the lower half of `to`.
+pub(crate) fn move_all(from: &AtomicU32, expected: u32, to: &AtomicU64) -> io::Result<()> {
+    // How many it moves, the kernel's answer does not tell everywhere.
+    // SAFETY: the kernel checks both addresses, and moving touches no memory.
+    let moved = unsafe {
         libc::syscall(
             libc::SYS_futex,
-            word.as_ptr().cast::<u32>(), // the lower half: little-endian
-            libc::FUTEX_WAKE,
-            libc::c_int::MAX,
+            from.as_ptr(),
+            libc::FUTEX_CMP_REQUEUE,
+            0,                                    // to wake
+            libc::c_long::from(libc::c_int::MAX), // to move; stands in the place of the timeout
+            to.as_ptr().cast::<u32>(),            // the lower half: little-endian
+            expected,
         )
     };
-    if woken < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if moved < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Wakes one sleeper on the word at this address, if there is a word; `false` where there is none.

@@ -65,6 +65,23 @@ pub(crate) fn wait_on(word: &AtomicU32, expected: u32, deadline: Deadline) -> io
     Ok(false)
 }
 
+/// [`wait`] on a word of 32 bits.
+pub(crate) fn wait_in(word: &AtomicU32, expected: u32, _classes: u32, deadline: Deadline) -> io::Result<bool> {
+    wait_on(word, expected, deadline)
+}
+
+/// Would wake all of these classes: they look for themselves.
+#[allow(clippy::unnecessary_wraps, reason = "as above")]
+pub(crate) fn wake_all_of(_word: &AtomicU64, _classes: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// Would move those who sleep: they see by themselves that `from` is not what it was.
+#[allow(clippy::unnecessary_wraps, reason = "as above")]
+pub(crate) fn move_all(_from: &AtomicU32, _expected: u32, _to: &AtomicU64) -> io::Result<()> {
+    Ok(())
+}
+
 /// [`wake_one`] on a word of 32 bits, of any class.
 #[allow(clippy::unnecessary_wraps, reason = "as above")]
 pub(crate) fn wake_one_on(_word: &AtomicU32) -> io::Result<bool> {

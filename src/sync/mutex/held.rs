@@ -6,10 +6,11 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 use std::thread::panicking;
 
+pub(crate) use super::super::gate::Owed;
 use super::super::poison::{self, Poison};
 use super::super::robust_futex::{self, Linked};
 use super::super::{os_mutex, watched};
-use super::{Kind, Mutex};
+use super::{Kind, Mutex, waits_of};
 use crate::layout::LockLine;
 use crate::os;
 use crate::os::robust_list::RobustList;
@@ -23,16 +24,16 @@ use crate::os::thread::Thread;
 pub(crate) struct Held<'a> {
     /// The only field that is not `Send`: so the compiler's message names this one.
     not_send: PhantomData<dyn GuardStaysOnItsThread>,
-    mutex: &'a Mutex,
+    pub(super) mutex: &'a Mutex,
     /// The mutex's own.
     line: Own<NonNull<LockLine>>,
     /// This thread's, if the lock was linked [`Linked::Alone`]; else none, which no fast path takes for its own.
-    alone_in: Own<RobustList>,
+    pub(super) alone_in: Own<RobustList>,
     // Whole words: narrow fields, stored one by one and moved at once, stall the processor longer than the lock takes.
     /// What the word says: this thread, and the handle's slot.
     owner: u64,
     /// The fork generation in which the lock was taken.
-    generation: usize,
+    pub(super) generation: usize,
     /// 1 if the thread was panicking already when it took the lock.
     was_panicking: usize,
 }
@@ -54,7 +55,9 @@ unsafe impl<T> Sync for Own<T> {}
 /// What a guard may do with the data before the lock is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The critical section has come to its end.
+    /// The critical section has come to its end, and nobody waits.
+    Simple,
+    /// It has come to its end.
     Regular,
     /// A panic that began in the critical section is unwinding.
     Panic,
@@ -97,6 +100,12 @@ impl Line<'_> {
         // SAFETY: alive while the lock is held, by the contract of `Mutex::new`.
         unsafe { self.0.as_ref() }
     }
+
+    /// For the holder, who is about to commit, unless his section has a [simple](End::Simple) end.
+    pub(crate) fn note_what_is_owed(self) -> Owed {
+        // SAFETY: as in `get`, of `Mutex::new`.
+        Owed::for_the_next_commit(self.get(), unsafe { waits_of(self.0) })
+    }
 }
 
 impl<'a> Held<'a> {
@@ -127,6 +136,11 @@ impl<'a> Held<'a> {
         }
     }
 
+    /// The lock has been given back in another way than by [`release`](Self::release), which does nothing from here on.
+    pub(crate) fn let_go(&mut self) {
+        (self.generation, self.alone_in) = (usize::MAX, Own(RobustList::NONE));
+    }
+
     #[inline(always)]
     pub(crate) fn line(&self) -> Line<'a> {
         Line(self.line.0, PhantomData)
@@ -142,6 +156,15 @@ impl<'a> Held<'a> {
     #[inline(always)]
     pub(crate) fn begin_changes(&mut self) {
         poison::begin_changes(self.line().get());
+    }
+
+    /// The data are as they are meant to be, until changes [begin](Self::begin_changes) again; and so much for readers. Does
+    /// nothing unless this thread holds the lock.
+    pub(crate) fn end_changes(&mut self, readers: ReadersAfter) {
+        if self.mutex.is_held_since(self.generation) {
+            poison::end_changes(self.line().get());
+            self.mutex.let_readers_in(readers);
+        }
     }
 
     /// Does nothing unless this thread holds the lock: what the copy of a guard in a forked child says of the data is no
@@ -166,15 +189,15 @@ impl<'a> Held<'a> {
         (self.line, self.alone_in, self.owner, self.generation)
     }
 
-    /// Runs `before`, then releases the lock. Does nothing at all unless this thread holds it: the copy of a guard in a
-    /// forked child holds nothing.
+    /// Runs `before`, then releases the lock, and tells those to whom something is owed then. Does nothing at all unless this
+    /// thread holds it: the copy of a guard in a forked child holds nothing.
     ///
     /// What `before` captures is copied when things are not simple: so it should be small.
     #[inline(always)]
-    pub(crate) fn release(&self, before: impl FnOnce(Line<'a>, End) + Copy) {
+    pub(crate) fn release(&self, before: impl FnOnce(Line<'a>, End) -> Owed + Copy) {
         let is_simple = self.is_simple();
         if is_simple {
-            before(self.line(), End::Regular);
+            let _nothing = before(self.line(), End::Simple);
             if robust_futex::unlock_fast(self.line().get(), self.owner, self.alone_in.0) {
                 return;
             }
@@ -218,6 +241,7 @@ impl<'a> Held<'a> {
                     poison::end_changes(line.get());
                 }
                 mutex.let_readers_in(section.readers);
+                Owed::NOTHING
             },
         );
     }
@@ -241,7 +265,7 @@ impl<'a> Held<'a> {
 impl Mutex {
     /// Does this thread hold the lock, and has this been the process since it was taken, in this generation?
     #[cold]
-    fn is_held_since(&self, generation: usize) -> bool {
+    pub(super) fn is_held_since(&self, generation: usize) -> bool {
         generation == os::generation::generation_if_numbered() as usize
             && match self.kind {
                 Kind::Futex => {
@@ -264,7 +288,7 @@ impl Mutex {
         generation: usize,
         was_panicking: usize,
         unlocked_alone: bool,
-        before: impl FnOnce(Line<'a>, End),
+        before: impl FnOnce(Line<'a>, End) -> Owed,
     ) {
         let end = || if panicking() && was_panicking == 0 { End::Panic } else { End::Regular };
         let line = Line(self.line, PhantomData);
@@ -276,21 +300,21 @@ impl Mutex {
                 {
                     return;
                 }
-                before(line, end());
-                watched::unlock(self.line(), owner);
+                let owed = before(line, end());
+                watched::unlock(self.line(), self.waits(), owner, owed);
             }
             Kind::Futex => {
                 let Some(me) = os::thread::cached() else { return };
                 let owner = self.owner(&me);
                 if unlocked_alone {
-                    return robust_futex::wake_after(self.line(), owner, me.list);
+                    return robust_futex::wake_after(self.line(), self.waits(), owner, me.list);
                 }
                 if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), owner) {
                     return;
                 }
-                before(line, end());
+                let owed = before(line, end());
                 let linked = if alone_in.is_known() { Linked::Alone } else { Linked::AmongOthers };
-                robust_futex::unlock_slow(self.line(), owner, me.list, linked);
+                robust_futex::unlock_slow(self.line(), self.waits(), owner, me.list, linked, owed);
             }
             Kind::OsMutex(mutex) => {
                 if generation != os::generation::generation_if_numbered() as usize
@@ -298,7 +322,7 @@ impl Mutex {
                 {
                     return;
                 }
-                before(line, end());
+                let _nobody_can_wait = before(line, end());
                 mutex.unlock(self.line());
             }
         }

@@ -6,6 +6,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::super::gate::Owed;
 use super::super::poison::Poison;
 use super::super::readers::{self, Places};
 use super::super::robust_futex::{self, Linked};
@@ -150,7 +151,7 @@ impl<'a> Readers<'a> {
             Ok(admitted) => admitted,
             Err(Failure::Forked) => return Ok(None),
             Err(failure) => {
-                held.release(|_, _| ());
+                held.release(|_, _| Owed::NOTHING);
                 return Err(self.mutex.explain(failure));
             }
         };
@@ -158,7 +159,7 @@ impl<'a> Readers<'a> {
             let (line, alone_in, owner, generation) = held.into_parts();
             return Ok(Some(Reading { not_send: PhantomData, mutex: self.mutex, line, alone_in, owner, generation }));
         };
-        held.release(|_, _| ());
+        held.release(|_, _| Owed::NOTHING);
         Ok(Some(self.settle(taken, &me)))
     }
 
@@ -275,25 +276,25 @@ impl Mutex {
     ) {
         if ptr::eq(line.as_ptr(), self.line.as_ptr()) {
             // As one who was panicking before: who reads leaves nothing half-changed.
-            return self.release_slow(alone_in, owner, generation, 1, unlocked_alone, |_, _| ());
+            return self.release_slow(alone_in, owner, generation, 1, unlocked_alone, |_, _| Owed::NOTHING);
         }
         // SAFETY: a slot behind the lock line: mapped as long as this is used.
         let slot = unsafe { line.as_ref() };
         if let Kind::File(_) = self.kind {
             if generation == os::generation::generation_if_numbered() as usize && robust_futex::is_held_by(slot, owner)
             {
-                watched::unlock(slot, owner);
+                watched::unlock_slot(slot, owner);
             }
             return;
         }
         let Some(me) = os::thread::cached() else { return };
         if unlocked_alone {
-            return robust_futex::wake_after(slot, owner, me.list);
+            return robust_futex::wake_after_slot(slot, owner, me.list);
         }
         if generation != me.generation as usize || !robust_futex::is_held_by(slot, owner) {
             return;
         }
         let linked = if alone_in.is_known() { Linked::Alone } else { Linked::AmongOthers };
-        robust_futex::unlock_slow(slot, owner, me.list, linked);
+        robust_futex::unlock_slot(slot, owner, me.list, linked);
     }
 }

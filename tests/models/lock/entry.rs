@@ -11,6 +11,9 @@ use super::waiting::{Failure, Wait};
 use super::watched;
 use super::word::pair;
 use crate::layout::LockLine;
+use super::credit::{self, Whom};
+use super::gate::Owed;
+use super::{changes, condition};
 use crate::memory::atomic::AtomicU64;
 use crate::options::LockKind;
 use crate::run::with;
@@ -18,10 +21,10 @@ use crate::stubs::os::Deadline;
 use crate::stubs::os::seat::Seat;
 use crate::stubs::spin::SpinPolicy;
 use crate::event::{Asked, Told};
-use crate::world::{How, Outcome, Subject, Who};
+use crate::world::{How, Outcome, Place, Subject, Who};
 
 pub(crate) const fn subject(name: &'static str) -> Subject {
-    Subject { name, enter, lock, unlock, event: ask, token: |owner| super::reservation::Token::of(owner).bits() }
+    Subject { name, enter, lock, unlock, watch, wait, notify, event: ask, token: |owner| super::reservation::Token::of(owner).bits() }
 }
 
 fn is_file() -> bool {
@@ -44,7 +47,8 @@ fn enter(me: Who, namespace: &AtomicU64) {
     users(me, namespace).enter();
 }
 
-fn lock(line: &LockLine, namespace: &AtomicU64, me: Who, how: How) -> Outcome {
+fn lock(place: Place<'_>, me: Who, how: How) -> Outcome {
+    let Place { line, waits, namespace } = place;
     let (thread, owner) = (thread(me), pair(me.tid, me.slot));
     let is_fast = if is_file() {
         watched::lock_fast(line, owner)
@@ -54,13 +58,9 @@ fn lock(line: &LockLine, namespace: &AtomicU64, me: Who, how: How) -> Outcome {
     if is_fast {
         return Outcome::Locked { alone: true };
     }
-    let wait = match how {
-        How::Try => Wait::No,
-        How::Until(deadline) => Wait::Until(Deadline(deadline)),
-        How::Forever => Wait::Forever,
-    };
+    let wait = wait_of(how);
     let users = users(me, namespace);
-    let place = Lock { line, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
+    let place = Lock { line, waits, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
     let locked = if is_file() {
         watched::lock_slow(place, &thread, wait).map(|()| Linked::Alone)
     } else {
@@ -68,6 +68,21 @@ fn lock(line: &LockLine, namespace: &AtomicU64, me: Who, how: How) -> Outcome {
     };
     match locked {
         Ok(linked) => Outcome::Locked { alone: linked == Linked::Alone },
+        Err(failure) => outcome_of(failure),
+    }
+}
+
+fn wait_of(how: How) -> Wait {
+    match how {
+        How::Try => Wait::No,
+        How::Until(deadline) => Wait::Until(Deadline(deadline)),
+        How::Forever => Wait::Forever,
+    }
+}
+
+fn outcome_of(failure: Failure) -> Outcome {
+    match Err::<(), _>(failure) {
+        Ok(()) => unreachable!(),
         Err(Failure::WouldBlock) => Outcome::WouldBlock,
         Err(Failure::TimedOut { .. }) => Outcome::TimedOut,
         Err(Failure::WouldDeadlock) => Outcome::WouldDeadlock,
@@ -76,24 +91,67 @@ fn lock(line: &LockLine, namespace: &AtomicU64, me: Who, how: How) -> Outcome {
     }
 }
 
-/// The two ways in which guards release: `looks`: the word is looked at before the release itself.
-fn unlock(line: &LockLine, me: Who, alone: bool, looks: bool) {
+/// The two ways in which guards release: `looks`: the word is looked at before the release itself, as by who may commit.
+fn unlock(place: Place<'_>, me: Who, alone: bool, looks: bool, commit: Option<&dyn Fn()>) {
+    let Place { line, waits, .. } = place;
     let (list, owner) = (thread(me).list, pair(me.tid, me.slot));
+    let commit_slowly = || {
+        let owed = if commit.is_some() { Owed::for_the_next_commit(line, waits) } else { Owed::NOTHING };
+        commit.into_iter().for_each(|commit| commit());
+        owed
+    };
     if is_file() {
         if robust_futex::is_held_by(line, owner) {
-            watched::unlock(line, owner);
+            let owed = commit_slowly();
+            watched::unlock(line, waits, owner, owed);
         }
         return;
     }
     let is_simple = alone
         && if looks { robust_futex::is_held_alone(line, owner, list) } else { robust_futex::is_linked_alone(line, list) };
     if is_simple {
+        commit.into_iter().for_each(|commit| commit());
         if !robust_futex::unlock_fast(line, owner, list) {
-            robust_futex::wake_after(line, owner, list);
+            robust_futex::wake_after(line, waits, owner, list);
         }
     } else if robust_futex::is_held_by(line, owner) {
-        robust_futex::unlock_slow(line, owner, list, if alone { Linked::Alone } else { Linked::AmongOthers });
+        let owed = commit_slowly();
+        let linked = if alone { Linked::Alone } else { Linked::AmongOthers };
+        robust_futex::unlock_slow(line, waits, owner, list, linked, owed);
     }
+}
+
+/// As `sync/mutex/waits.rs` waits.
+fn watch(place: Place<'_>, me: Who, how: How, is_changed: &dyn Fn() -> bool) -> Outcome {
+    let Place { line, waits, namespace } = place;
+    let users = users(me, namespace);
+    let lock = Lock { line, waits, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
+    match changes::wait(lock, &thread(me), wait_of(how), is_changed) {
+        Ok(true) => Outcome::Locked { alone: false },
+        Ok(false) => Outcome::TimedOut,
+        Err(failure) => outcome_of(failure),
+    }
+}
+
+/// The same: is the lock linked alone, and was the time up?
+fn wait(place: Place<'_>, me: Who, alone: bool, how: How) -> (bool, Outcome) {
+    let Place { line, waits, namespace } = place;
+    let users = users(me, namespace);
+    let lock = Lock { line, waits, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
+    let linked = if alone { Linked::Alone } else { Linked::AmongOthers };
+    let deadline = match how {
+        How::Until(deadline) => Some(Deadline(deadline)),
+        _ => None,
+    };
+    match condition::wait(lock, &thread(me), linked, 0, deadline) {
+        Ok((linked, true)) => (linked == Linked::Alone, Outcome::TimedOut),
+        Ok((linked, false)) => (linked == Linked::Alone, Outcome::Locked { alone: linked == Linked::Alone }),
+        Err(failure) => (false, outcome_of(failure)),
+    }
+}
+
+fn notify(place: Place<'_>, all: bool) {
+    credit::notify(&place.waits.conditions[0], if all { Whom::Everybody } else { Whom::One });
 }
 
 /// As `sync/mutex/event.rs` uses the event.

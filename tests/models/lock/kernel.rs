@@ -11,13 +11,16 @@ use crate::event;
 use crate::memory::View;
 use crate::run::{Run, State, block, mixed, step, with};
 use crate::stubs::Lines;
-use crate::world::{self, HEIR, OWNER_DIED, TID, WAITERS};
+use crate::waits;
+use crate::world::{self, HEIR, LOCKER, OWNER_DIED, TID, WAITERS};
 
 /// A thread that sleeps on a lock's word.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sleeper {
     thread: usize,
     line: usize,
+    /// At the gate, and not on the lock's word.
+    at_gate: bool,
     class: u32,
     until: u64,
     expected: u32,
@@ -38,14 +41,23 @@ impl Sleeper {
     }
 
     pub(crate) fn hash(&self) -> u64 {
-        let place = mixed(self.thread as u64, self.line as u64);
+        let place = mixed(self.thread as u64, (self.line as u64) << 1 | u64::from(self.at_gate));
         mixed(mixed(place, u64::from(self.class) << 32 | u64::from(self.expected)), self.until)
     }
 
     /// Does it sleep on a free word, and look again by itself?
     fn is_kept_away(&self) -> bool {
         let most = if self.expected & OWNER_DIED == 0 { KEPT } else { DOUBT };
-        self.expected & TID == 0 && self.until <= self.since + most
+        self.is_locker() && self.expected & TID == 0 && self.until <= self.since + most
+    }
+
+    /// Does it sleep for the lock?
+    pub(crate) fn is_locker(&self) -> bool {
+        self.class & LOCKER != 0
+    }
+
+    fn is_on(&self, line: usize, classes: u32) -> bool {
+        self.line == line && !self.at_gate && self.class & classes != 0
     }
 }
 
@@ -54,7 +66,8 @@ pub(crate) fn wait(word: usize, expected: u32, class: u32, until: u64) -> bool {
     step();
     let sleeps = with(|run| {
         run.fence(Ordering::SeqCst);
-        let place = run.place(word).expect("a lock's word");
+        let place = run.place(word).expect("a lock's word, or a gate");
+        let at_gate = !run.is_word(place);
         let found = run.last(place).value as u32;
         let newest = run.places[place].len() - 1;
         let is_over = until <= run.clock;
@@ -64,11 +77,11 @@ pub(crate) fn wait(word: usize, expected: u32, class: u32, until: u64) -> bool {
         me.learns(u64::from(sleeps));
         if sleeps {
             let thread = run.current;
-            let line = place / Run::PLACES;
+            let line = if at_gate { 0 } else { place / Run::PLACES };
             if run.ghost.deadline[thread].is_some_and(|deadline| until > deadline) {
                 run.fail("LATE: asleep until after its own deadline".to_owned());
             }
-            run.sleepers.push(Sleeper { thread, line, class, until, expected, since: run.clock });
+            run.sleepers.push(Sleeper { thread, line, at_gate, class, until, expected, since: run.clock });
             let sleeps_as_heir = class & HEIR != 0 && class != u32::MAX;
             run.ghost.waits_as_heir[thread] = sleeps_as_heir && run.is_heir(thread, line);
         }
@@ -108,7 +121,7 @@ pub(crate) fn wake(word: usize, classes: u32) -> bool {
         let mut matching = [0; Lines::THREADS];
         let mut count = 0;
         for (i, sleeper) in run.sleepers.iter().enumerate() {
-            if sleeper.line == line && sleeper.class & classes != 0 {
+            if sleeper.is_on(line, classes) {
                 matching[count] = i;
                 count += 1;
             }
@@ -130,12 +143,16 @@ pub(crate) fn wake(word: usize, classes: u32) -> bool {
 }
 
 pub(crate) fn wake_all(word: usize) {
+    wake_all_of(word, u32::MAX);
+}
+
+pub(crate) fn wake_all_of(word: usize, classes: u32) {
     step();
     with(|run| {
         run.fence(Ordering::SeqCst);
-        let line = run.place(word).expect("an event's word") / Run::PLACES;
+        let line = run.place(word).expect("a line's word") / Run::PLACES;
         let view = run.me().view;
-        let (woken, others): (Vec<_>, _) = run.sleepers.iter().partition(|sleeper| sleeper.line == line);
+        let (woken, others): (Vec<_>, _) = run.sleepers.iter().partition(|sleeper| sleeper.is_on(line, classes));
         run.sleepers = others;
         run.say(|_| format!("wakes {}", woken.len()));
         for sleeper in woken {
@@ -143,6 +160,23 @@ pub(crate) fn wake_all(word: usize) {
             thread.view.join(&view);
             thread.state = State::Ready;
             thread.was_woken = true;
+        }
+    });
+}
+
+/// Moves all from the gate to the lock's word, while the gate is as expected.
+pub(crate) fn move_all(gate: usize, expected: u32, word: usize) {
+    step();
+    with(|run| {
+        run.fence(Ordering::SeqCst);
+        let line = run.place(word).expect("a lock's word") / Run::PLACES;
+        let place = run.place(gate).expect("a gate");
+        if run.last(place).value as u32 != expected {
+            run.fail("the gate was counted by one who does not hold the lock".to_owned());
+        }
+        run.say(|_| "moves all from the gate".to_owned());
+        for sleeper in run.sleepers.iter_mut().filter(|sleeper| sleeper.at_gate) {
+            (sleeper.at_gate, sleeper.line) = (false, line);
         }
     });
 }
@@ -187,8 +221,7 @@ pub(crate) fn stop_sleeper(run: &mut Run, sleeper: usize) {
 /// All who are alive sleep: is that right? Then the first timer ends a sleep; `false`: they may sleep for ever.
 pub(crate) fn nobody_can_go_on(run: &mut Run) -> bool {
     if run.world.setters == 0 {
-        nobody_can_lock(run);
-        return true;
+        return nobody_can_lock(run);
     }
     let ends_soon = |i: &usize| run.ghost.deadline[run.sleepers[*i].thread].is_some();
     let is_due = |i: &usize| {
@@ -215,37 +248,56 @@ pub(crate) fn nobody_can_go_on(run: &mut Run) -> bool {
     }
 }
 
-fn nobody_can_lock(run: &mut Run) {
+fn nobody_can_lock(run: &mut Run) -> bool {
     if run.world.file {
-        return somebody_looks(run);
+        somebody_looks(run);
+        return true;
+    }
+    if run.world.waits() && !run.ghost.is_lossy {
+        if let Some(what) = waits::wrong_sleeper(run) {
+            run.fail(what);
+            return false;
+        }
+        // Those who wait for nothing that comes may sleep for ever.
+        if !run.sleepers.iter().any(Sleeper::is_locker) {
+            return false;
+        }
     }
     // Where deaths go unnoticed, there is the heartbeat.
     let all = if run.ghost.is_lossy { 0 } else { run.sleepers.len() };
     for i in 0..all {
         let sleeper = run.sleepers[i];
+        if !sleeper.is_locker() {
+            continue;
+        }
         let word = run.last(sleeper.line * Run::PLACES).value;
         let names = |thread: &crate::run::Thread| thread.tid == word as u32 & TID && thread.slot == (word >> 32) as u32;
         if word as u32 & TID == 0 {
             let others = run.sleepers.iter().filter(|other| other.line == sleeper.line);
             if !others.clone().any(Sleeper::is_kept_away) {
                 run.fail("LOST WAKE-UP: asleep, the lock free, and nobody will wake anybody".to_owned());
-                return;
+                return true;
             }
             let is_dead = word as u32 & OWNER_DIED != 0; // and kept for nobody
             if !is_dead && run.ghost.waits_as_heir[sleeper.thread] && run.is_heir(sleeper.thread, sleeper.line) {
                 run.fail("STALL: the lock is free and kept, and the heir sleeps".to_owned());
-                return;
+                return true;
             }
         } else if run.threads.iter().any(|thread| names(thread) && thread.state == State::Asleep) {
             run.fail("DEADLOCK: the holder sleeps".to_owned());
-            return;
+            return true;
         } else if !run.world.unnoticed {
             run.fail("LOST: the holder is gone, and the lock was not handed over".to_owned());
-            return;
+            return true;
         }
     }
     let first = (0..run.sleepers.len()).min_by_key(|i| run.sleepers[*i].until).expect("somebody sleeps");
+    if run.world.waits() && run.ghost.beats == 0 {
+        return false;
+    }
+    run.ghost.beats = run.ghost.beats.saturating_sub(u8::from(run.world.waits()));
     time_out(run, first);
+    true
 }
 
 /// Where nobody is told of deaths: does somebody look soon? What is lost with one who dies is found by those who look seldom.
@@ -376,7 +428,7 @@ fn handle_death(node: usize, pending: bool) {
     let word = node.wrapping_add_signed(Lines::FUTEX_OFFSET);
     step();
     let wakes = with(|run| {
-        let Some(place) = run.place(word).filter(|place| place % Run::PLACES == 0) else {
+        let Some(place) = run.place(word).filter(|place| run.is_word(*place)) else {
             run.fail("the kernel finds no lock behind a link".to_owned());
             return false;
         };

@@ -1,12 +1,13 @@
 //! The real source of the lock word and of the robust list under a model checker, with deaths at every step.
 //!
-//! `build.rs` copies the source (`sync/robust_futex.rs`, `waiting.rs`, `event.rs`, `users.rs`, `reservation.rs`, `poison.rs`,
+//! `build.rs` copies the source (`sync/robust_futex.rs`, `waiting.rs`, `gate.rs`, `event.rs`, `users.rs`, `reservation.rs`, `poison.rs`,
 //! `os/linux/robust_list.rs` and what belongs to it) and puts the checker's atomics in the place of std's. Here are
 //!
 //! * `run`: every order of the steps of some threads, by trying again and again; or many by chance;
 //! * `memory`: loads that need not see the last store, and who must know of what;
 //! * `kernel`: futexes, timers, and what happens to a thread's list at its death;
 //! * `event`: worlds in which the first line is an event;
+//! * `waits`: worlds in which some wait for a commit or a condition;
 //! * `world`: what the threads do, and what must be true: one holder; what holders write is seen by the next and poisons
 //!   if it is torn; nobody sleeps without a timer on a free lock, or until after its own deadline; no heir who sleeps is
 //!   passed over; nothing is left in a list or pending, and whatever is interrupted, a death is handed over.
@@ -28,6 +29,7 @@ mod memory;
 mod mutants;
 mod run;
 mod stubs;
+mod waits;
 mod world;
 
 mod fault {
@@ -58,6 +60,7 @@ mod layout {
     pub(crate) const SEVERAL_NAMESPACES: u64 = u64::MAX;
 
     include!(concat!(env!("OUT_DIR"), "/lock_line.rs"));
+    include!(concat!(env!("OUT_DIR"), "/wait_line.rs"));
 }
 
 use std::time::Instant;
@@ -88,6 +91,12 @@ fn worlds() -> Vec<World> {
         setters,
         lines: 1 + setters,
         ..world(name, threads, rounds, budget)
+    };
+    let watch =
+        |name, watchers, writers, rounds, budget| World { watchers, ..world(name, watchers + writers, rounds, budget) };
+    let condition = |name, consumers, producers, rounds, budget| World {
+        consumers,
+        ..world(name, consumers + producers, rounds, budget)
     };
     let many = Budget { deaths: 3, timeouts: 3, signals: 1, jumps: 2, stale: 2, ..budget };
     vec![
@@ -199,6 +208,33 @@ fn worlds() -> Vec<World> {
         event("event_stale", 3, 2, 2, Budget { stale: 2, ..few(2) }),
         World { walks: 60_000, all_forms: true, ..event("event_walks", 5, 2, 3, many) },
         World { walks: 1_000_000, all_forms: true, ..event("event_long_walks", 5, 2, 3, many) },
+        watch("watch", 1, 1, 1, Budget { deaths: 1, ..few(3) }),
+        watch("watch_rounds", 1, 1, 2, Budget { deaths: 1, ..few(2) }),
+        watch("watch_writers", 1, 2, 1, Budget { deaths: 1, ..few(2) }),
+        watch("watch_watchers", 2, 1, 1, Budget { deaths: 1, ..few(1) }),
+        watch("watch_forgets", 1, 3, 1, Budget { deaths: 1, ..few(2) }),
+        watch("watch_deaths", 2, 2, 1, Budget { deaths: 2, ..few(2) }),
+        World {
+            discards: true,
+            all_forms: true,
+            ..watch("watch_timed", 1, 2, 1, Budget { deaths: 1, timeouts: 1, ..few(1) })
+        },
+        watch("watch_beats", 1, 2, 1, Budget { timeouts: 1, signals: 1, ..few(1) }),
+        watch("watch_stale", 1, 2, 1, Budget { deaths: 1, stale: 1, ..few(1) }),
+        World { libc: true, ..watch("watch_libc", 1, 2, 1, Budget { deaths: 1, signals: 1, ..few(0) }) },
+        World { walks: 60_000, discards: true, all_forms: true, ..watch("watch_walks", 2, 3, 3, many) },
+        World { walks: 1_000_000, discards: true, all_forms: true, ..watch("watch_long_walks", 2, 3, 3, many) },
+        condition("condition", 1, 1, 1, Budget { deaths: 1, ..few(3) }),
+        condition("condition_rounds", 1, 1, 2, Budget { deaths: 1, ..few(2) }),
+        condition("condition_consumers", 2, 1, 1, Budget { deaths: 1, ..few(2) }),
+        condition("condition_producers", 2, 2, 1, Budget { deaths: 1, ..few(1) }),
+        condition("condition_deaths", 2, 2, 1, Budget { deaths: 2, ..few(2) }),
+        World { notifies_all: true, ..condition("condition_all", 2, 1, 1, Budget { deaths: 1, ..few(2) }) },
+        World { all_forms: true, ..condition("condition_timed", 2, 1, 1, Budget { deaths: 1, timeouts: 1, ..few(1) }) },
+        condition("condition_stale", 1, 1, 1, Budget { deaths: 1, stale: 1, ..few(2) }),
+        World { libc: true, ..condition("condition_libc", 2, 1, 1, Budget { deaths: 1, signals: 1, ..few(1) }) },
+        World { walks: 60_000, all_forms: true, ..condition("condition_walks", 2, 3, 3, many) },
+        World { walks: 1_000_000, all_forms: true, ..condition("condition_long_walks", 2, 3, 3, many) },
         world("stale", 2, 2, Budget { stale: 2, ..budget }),
         world("stale_fair", 3, 2, Budget { jumps: 1, stale: 1, ..few(2) }),
     ]
@@ -281,6 +317,33 @@ holds! {
     events_where_nobody_is_told: "event_file";
     events_and_loads_that_are_late: "event_stale";
     events_by_chance: "event_walks";
+    commits_and_a_death: "watch";
+    commits_in_two_rounds_and_a_death: "watch_rounds";
+    commits_of_two_and_a_death: "watch_writers";
+    commits_and_two_who_wait: "watch_watchers";
+    commits_and_deadlines: "watch_timed";
+    commits_of_three_and_a_death: "watch_forgets";
+    commits_and_sleeps_that_end_by_themselves: "watch_beats";
+    commits_and_loads_that_are_late: "watch_stale";
+    commits_and_handlers_that_empty_the_slot: "watch_libc";
+    commits_by_chance: "watch_walks";
+    #[ignore = "takes minutes"]
+    commits_and_two_deaths: "watch_deaths";
+    #[ignore = "takes minutes"]
+    very_many_commits_by_chance: "watch_long_walks";
+    conditions_and_a_death: "condition";
+    conditions_in_two_rounds_and_a_death: "condition_rounds";
+    conditions_and_two_who_wait: "condition_consumers";
+    conditions_and_two_who_notify: "condition_producers";
+    conditions_that_are_told_to_all: "condition_all";
+    conditions_and_deadlines: "condition_timed";
+    conditions_and_loads_that_are_late: "condition_stale";
+    conditions_and_handlers_that_empty_the_slot: "condition_libc";
+    conditions_by_chance: "condition_walks";
+    #[ignore = "takes minutes"]
+    conditions_and_two_deaths: "condition_deaths";
+    #[ignore = "takes minutes"]
+    very_many_conditions_by_chance: "condition_long_walks";
     loads_that_are_late: "stale";
     loads_that_are_late_and_heirs: "stale_fair";
     loads_that_are_late_and_many_heirs_by_chance: "stale_walks";

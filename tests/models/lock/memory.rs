@@ -91,8 +91,9 @@ impl Run {
         let message = self.places[place][index];
         let deadline = self.ghost.deadline[self.current];
         let is_unnoticed = self.world.unnoticed;
+        let is_word = self.is_word(place);
         let me = self.me();
-        if me.seeks && place.is_multiple_of(Self::PLACES) && !is_unnoticed {
+        if me.seeks && is_word && !is_unnoticed {
             me.looks_again(deadline);
         }
         me.reads(place, index, &message.view, order);
@@ -283,11 +284,27 @@ pub(crate) mod atomic {
                     self.0.get()
                 }
 
-                /// The step before an access.
-                fn comes_to(&self) -> usize {
-                    let place = with(|run| run.place(self.0.get().addr())).expect("an atomic of a lock line");
-                    if with(|run| run.is_contended(place)) { step() } else { private_step() }
+                /// The step before an access; `None`: to what belongs to the step before, because only one thread comes
+                /// to it.
+                fn comes_to(&self) -> Option<usize> {
+                    let address = self.0.get().addr();
+                    let place = with(|run| run.place(address));
+                    match place {
+                        Some(place) if with(|run| run.is_contended(place)) => step(),
+                        Some(_) => private_step(),
+                        None => assert!(with(|run| run.is_in_waits(address)), "an atomic of a lock line"),
+                    }
                     place
+                }
+
+                fn plain(&self) -> $int {
+                    // SAFETY: only one coroutine runs at a time.
+                    unsafe { *self.0.get() }
+                }
+
+                fn set_plain(&self, value: $int) {
+                    // SAFETY: as above.
+                    unsafe { *self.0.get() = value }
                 }
 
                 /// A load that belongs to the step before.
@@ -297,13 +314,17 @@ pub(crate) mod atomic {
                 }
 
                 pub(crate) fn load(&self, order: Ordering) -> $int {
-                    let place = self.comes_to();
-                    with(|run| run.load(place, order)) as $int
+                    match self.comes_to() {
+                        Some(place) => with(|run| run.load(place, order)) as $int,
+                        None => self.plain(),
+                    }
                 }
 
                 pub(crate) fn store(&self, value: $int, order: Ordering) {
-                    let place = self.comes_to();
-                    with(|run| run.store(place, u64::from(value), order));
+                    match self.comes_to() {
+                        Some(place) => with(|run| run.store(place, u64::from(value), order)),
+                        None => self.set_plain(value),
+                    }
                 }
 
                 fn modify(
@@ -312,7 +333,16 @@ pub(crate) mod atomic {
                     success: Ordering,
                     failure: Ordering,
                 ) -> Result<$int, $int> {
-                    let place = self.comes_to();
+                    let Some(place) = self.comes_to() else {
+                        let found = self.plain();
+                        return match change(found) {
+                            Some(new) => {
+                                self.set_plain(new);
+                                Ok(found)
+                            }
+                            None => Err(found),
+                        };
+                    };
                     let change = |value: u64| change(value as $int).map(u64::from);
                     with(|run| run.modify(place, change, success, failure)).map(|v| v as $int).map_err(|v| v as $int)
                 }

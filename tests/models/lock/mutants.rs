@@ -5,6 +5,11 @@
 pub(crate) enum File {
     Kind,
     Lock,
+    Gate,
+    Credit,
+    Sleep,
+    Changes,
+    Condition,
     Word,
     RobustFutex,
     Waiting,
@@ -20,7 +25,10 @@ pub(crate) enum File {
     Proof,
 }
 
-use File::{Event, Nested, Reservation, RobustFutex, RobustList, Users, Waiting, Watch, Watched};
+use File::{
+    Changes, Condition, Credit, Event, Gate, Nested, Reservation, RobustFutex, RobustList, Sleep, Users, Waiting,
+    Watch, Watched,
+};
 
 #[derive(Debug)]
 pub(crate) struct Edit {
@@ -66,7 +74,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         RobustFutex: "let free = pair(WAITERS, epoch);" => "let free = 0;";
     }
     release_wakes_nobody in three: "LOST" {
-        RobustFutex: "if !matches!(futex::wake_one(&line.word, LOCKER), Ok(false)) {" => "if true {";
+        Gate: "matches!(futex::wake_one(&line.word, self.classes), Ok(false))" => "false";
     }
 
     // Deaths.
@@ -105,7 +113,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
             "    let node = RobustList::node(&line.word);\n    // Acquire";
     }
     node_is_not_pending_before_the_slow_acquisition in two: "handed over" {
-        RobustFutex: "    me.list.begin(node, users.slot());\n" => "";
+        RobustFutex: "    me.list.begin(node, lock.users.slot());\n" => "";
         Waiting: "self.me.list.begin(RobustList::node(&self.line.word), high(self.owner));" => "";
     }
     pending_is_cleared_before_the_fast_release in two: "handed over" {
@@ -115,7 +123,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         RobustFutex: "    list.unlink(node);\n" => "    list.unlink(node);\n    list.end();\n";
     }
     pending_is_cleared_before_the_wake_up in three: "LOST" {
-        RobustFutex: "    unlock_and_wake(line, owner);\n    list.end();" => "    list.end();\n    unlock_and_wake(line, owner);";
+        RobustFutex: "    unlock_and_wake(line, waits, owner, Owed::NOTHING);\n    list.end();" => "    list.end();\n    unlock_and_wake(line, waits, owner, Owed::NOTHING);";
     }
     pending_is_left_by_who_fails in timed: "left" {
         RobustFutex: "            me.list.resume(interrupted);\n" => "";
@@ -136,7 +144,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
             "        wake();\n    }\n    list.unlink(node);\n    list.resume(interrupted);";
     }
     node_is_not_linked in two: "" {
-        RobustFutex: "        me.list.link_alone(node);\n        return Ok(Linked::Alone);" => "        return Ok(Linked::Alone);";
+        RobustFutex: "        list.link_alone(node);\n        return Linked::Alone;" => "        return Linked::Alone;";
     }
 
     // Several PID namespaces.
@@ -299,6 +307,112 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Event: "Ordering::AcqRel, Ordering::Acquire)" => "Ordering::Release, Ordering::Acquire)";
     }
 
+    // Those who wait for what a holder does.
+    gate_is_not_counted in watch: "LOST" {
+        Gate: "waits.gate.fetch_add(1, Ordering::SeqCst).wrapping_add(1)" => "waits.gate.load(Ordering::SeqCst)";
+    }
+    flag_of_the_gate_goes_before_the_move in watch_writers: "LOST" {
+        Gate: "    waits.at_gate.store(0, Ordering::Relaxed);\n" => "";
+        Gate: "    let count = waits" => "    waits.at_gate.store(0, Ordering::Relaxed);\n    let count = waits";
+    }
+    nobody_is_moved in watch: "LOST" {
+        Gate: "    let _ = futex::move_all(&waits.gate, count, &line.word);\n" => "    let _ = count;\n";
+    }
+    bit_is_cleared_although_some_wait in watch: "LOST" {
+        Gate: "self.are_lockers || self.probes && matches!(futex::wake_one(&line.word, ANY), Ok(false))" => "true";
+    }
+    lockers_are_looked_at_before_the_release in watch_writers: "LOST" {
+        RobustFutex: "    let sleepers = gate::look(line, waits);\n    let Some((free, _))" =>
+            "    let sleepers = gate::look(line, waits);\n    let early = waits.lockers.load(Ordering::Relaxed);\n    let Some((free, _))";
+        RobustFutex: "if !wake_next(line, waits, sleepers) && " =>
+            "if !(early > 0 && wake_next(line, waits, sleepers)) && ";
+    }
+    lockers_are_counted_when_they_wake in watch_writers: "LOST" {
+        Waiting: "        self.waits.lockers.fetch_add(1, Ordering::SeqCst);\n" => "";
+        Waiting: "        if self.me.is_current() {\n            gate::one_less" =>
+            "        self.waits.lockers.fetch_add(1, Ordering::SeqCst);\n        if self.me.is_current() {\n            gate::one_less";
+    }
+    nobody_tells_watchers_of_a_death in watch_writers: "LOST CHANGE" {
+        Gate: "        let _ = futex::wake_all_of(&line.word, WATCHER);\n        point!(\"gate: watchers told of a death\");" => "";
+    }
+    watchers_do_not_pass_on in watch_writers: "LOST" {
+        Changes: "            self.pass_on();\n" => "";
+    }
+    watchers_do_not_look_at_the_note in watch_writers: "LOST" {
+        Changes: "says_owner_died(seen) || waits.owed.load(Ordering::Relaxed) != 0" => "says_owner_died(seen)";
+    }
+    watchers_keep_the_wake_up_that_comes_with_the_deadline in watch_timed: "LOST" {
+        Changes: "(self.was_woken || is_due())" => "is_due()";
+    }
+    commit_is_owed_without_a_note in watch_writers: "LOST" {
+        Gate: "        waits.owed.store(mark, Ordering::Relaxed); // published by the Release of the commit\n" => "";
+    }
+    debt_is_forgotten_whosever_it_is in watch_forgets: "LOST" {
+        Gate: "        let _ = waits.owed.compare_exchange(self.0, 0, Ordering::Relaxed, Ordering::Relaxed);\n" =>
+            "        waits.owed.store(0, Ordering::Relaxed);\n";
+    }
+    debt_is_not_paid_by_the_next_holder in watch_writers: "LOST CHANGE" {
+        Gate: "    if waits.owed.load(Ordering::Relaxed) != 0 {\n" => "    if false {\n";
+    }
+    nobody_is_told_of_a_commit in watch: "LOST CHANGE" {
+        Gate: "        let _ = futex::wake_all_of(&line.word, WATCHER);\n        point!(\"owed: told\");" => "";
+    }
+    one_who_watches_does_not_look_again_with_the_lock in watch: "LOST CHANGE" {
+        Changes: "            if is_changed() {\n                self.sleep.unlock();\n                return Ok(true);\n            }\n" => "";
+    }
+    nothing_is_pending_while_one_waits in watch_libc: "LOST" {
+        Sleep: "        if self.me.list.is_known() {\n            self.me.list.begin(self.node(), self.lock.users.slot());\n        }\n" => "";
+    }
+    nothing_is_pending_after_one_has_waited in watch_libc: "LOST" {
+        Sleep: "        self.name(); // again" => "        // again";
+    }
+    who_watches_leaves_the_slot_as_it_is in watch: "left" {
+        Sleep: "            self.me.list.resume(self.interrupted);\n" => "";
+    }
+    who_comes_to_the_gate_clears_the_bit in watch: "LOST" {
+        RobustFutex: "    let free = pair(WAITERS, epoch);\n" =>
+            "    let free = if low(seen) & WAITERS == 0 { 0 } else { pair(WAITERS, epoch) };\n";
+    }
+    who_comes_to_the_gate_wakes_nobody in watch_writers: "LOST" {
+        Sleep: "        if had_sleepers {\n" => "        if false {\n";
+    }
+    who_watches_sleeps_past_its_deadline in watch_timed: "LATE" {
+        Sleep: "deadline.map_or(beat, |deadline| deadline.min(beat))" => "beat";
+    }
+    holders_death_is_not_told_to_who_waits in condition_consumers: "UNTOLD" {
+        Gate: "        credit::notify(condition, Whom::Everybody);\n" => "        let _ = condition;\n";
+    }
+    credit_is_taken_by_who_wakes in condition_producers: "LOST NOTIFICATION" {
+        Gate: "            classes |= condition_class(which);\n" =>
+            "            classes |= condition_class(which);\n            condition.credit.store(condition.credit.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);\n";
+        Credit: "credit.saturating_sub(takes.into())" => "credit";
+    }
+    credit_wakes_nobody in condition: "LOST NOTIFICATION" {
+        Gate: "            classes |= condition_class(which);\n" => "";
+    }
+    notified_are_woken_under_the_lock in condition_consumers: "" {
+        Gate: "            classes |= condition_class(which);\n" => "";
+        Credit: "    condition.credit.store(credit, Ordering::Relaxed);\n    point!(\"condition: credit given\");" =>
+            "    condition.credit.store(credit, Ordering::Relaxed);\n    crate::world::wake_first_condition();";
+    }
+    credit_is_dropped_without_a_look in condition_producers: "LOST NOTIFICATION" {
+        Credit: "    let is_nobody = matches!(futex::wake_one(&line.word, condition_class(which)), Ok(false));\n" =>
+            "    let is_nobody = true;\n";
+    }
+    who_was_not_notified_uses_the_credit_up in condition_producers: "LOST NOTIFICATION" {
+        Credit: "    if futex::wake_all_of(&line.word, condition_class(which)).is_ok() {\n" => "    let _ = which;\n    if true {\n";
+    }
+    who_was_not_notified_wakes_one in condition_all: "circles" {
+        Condition: "            credit::wake_all(lock.line, condition, which);\n" =>
+            "            credit::drop_if_nobody_sleeps(lock.line, condition, which);\n";
+    }
+    who_waits_is_not_counted in condition: "LOST NOTIFICATION" {
+        Condition: "    condition.waiting.store(waiting.saturating_add(1), Ordering::Relaxed);\n" => "    let _ = waiting;\n";
+    }
+    who_comes_back_does_not_look_at_the_number in condition: "LOST" {
+        Condition: "let is_notified = condition.notified.load(Ordering::Relaxed) != noted;" => "let is_notified = noted == u32::MAX;";
+    }
+
     // Time.
     no_try_after_the_time_is_up in timed: "LOST" {
         Waiting: "        self.time_is_up = deadline.is_some_and(|deadline| deadline <= now);\n" =>
@@ -339,10 +453,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Waiting: "self.sleep(WAITERS, LOCKER, end)?;" => "let _ = end; self.sleep(WAITERS, LOCKER, Deadline::soon(HEARTBEAT))?;";
     }
     reservation_is_read_before_the_release in fair: "" {
-        RobustFutex: "    let Some(free) = release_to_sleepers(line, owner) else { return };\n" =>
-            "    let early = line.reservation.load(Ordering::Relaxed);\n    let Some(free) = release_to_sleepers(line, owner) else { return };\n";
-        RobustFutex: "if let Some(reserved) = reservation::after_release(line) {" =>
-            "if let Some(reserved) = Some(early).filter(|early| *early != 0) {";
+        RobustFutex: "    let Some((free, _)) = release_to_sleepers(line, owner) else { return };\n" =>
+            "    let early = line.reservation.load(Ordering::Relaxed);\n    let Some((free, _)) = release_to_sleepers(line, owner) else { return };\n";
+        RobustFutex: "if !wake_next(line, waits, sleepers) && " =>
+            "if !(if early == 0 { !sleepers.wake_one(line, waits) } else { wake_next(line, waits, sleepers) }) && ";
     }
     who_is_kept_out_does_not_pass_on in fair_walks: "STALL" {
         Waiting: "let _ = futex::wake_one(&self.line.word, HEIR);" => "";
@@ -352,7 +466,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         RobustFutex: "    let free = pair(WAITERS, epoch);\n" =>
             "    let heir = line.reservation.load(Ordering::Relaxed) >> 16;\n    let free = pair(heir | WAITERS, if heir == 0 { epoch } else { heir + 99 });\n";
         Waiting: "            if is_owned(seen) {\n                self.wait_behind" =>
-            "            if low(seen) & TID == self.me.tid && self.has_slept { return Ok(()); }\n            if is_owned(seen) {\n                self.wait_behind";
+            "            if low(seen) & TID == self.me.tid && self.has_slept { return Ok(seen); }\n            if is_owned(seen) {\n                self.wait_behind";
     }
     nobody_stands_back in fair: "BYPASS" {
         Waiting: "if low(seen) == WAITERS\n" => "if false\n";
@@ -361,7 +475,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         RobustFutex: "        reservation::end(line, reserved);\n" => "";
     }
     only_the_heir_is_woken in fair_deaths: "LOST" {
-        RobustFutex: "        point!(\"wake: no heir asleep\");\n" => "        return;\n";
+        RobustFutex: "        point!(\"wake: no heir asleep\");\n" => "        return true;\n";
     }
     reservation_is_not_withdrawn in fair: "reservation" {
         Waiting: "        reservation::withdraw(line, token);" => "";

@@ -295,7 +295,7 @@ impl Run {
             world,
             subject,
             memory,
-            places: vec![Vec::new(); Self::PLACES * world.lines],
+            places: vec![Vec::new(); Self::PLACES * world.lines + world.wait_places()],
             changes: Default::default(),
             fences: View::default(),
             threads: Vec::new(),

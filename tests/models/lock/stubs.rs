@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::layout::LockLine;
+use crate::layout::{LockLine, WaitLine};
 use crate::memory::atomic::AtomicU64;
 
 /// The lock lines and list heads of a world.
@@ -13,6 +13,10 @@ pub(crate) struct Lines {
     pub(crate) heads: [[usize; 3]; Self::THREADS],
     /// The field of each line's header.
     pub(crate) namespaces: [MaybeUninit<AtomicU64>; Self::MOST],
+    /// The wait line behind each.
+    pub(crate) waits: [MaybeUninit<WaitLine>; Self::MOST],
+    /// How many commits there have been.
+    pub(crate) commits: MaybeUninit<AtomicU64>,
 }
 
 /// What is shared, and never dropped.
@@ -72,6 +76,16 @@ impl Lines {
         unsafe { self.lines[which].assume_init_ref() }
     }
 
+    pub(crate) fn waits(&self, which: usize) -> &WaitLine {
+        // SAFETY: as above.
+        unsafe { self.waits[which].assume_init_ref() }
+    }
+
+    pub(crate) fn commits(&self) -> &AtomicU64 {
+        // SAFETY: as above.
+        unsafe { self.commits.assume_init_ref() }
+    }
+
     pub(crate) fn namespace(&self, which: usize) -> &AtomicU64 {
         // SAFETY: as above.
         unsafe { self.namespaces[which].assume_init_ref() }
@@ -101,6 +115,9 @@ pub(crate) mod os {
             let nanos = wait.as_nanos() as u64;
             Some(Self(with(|run| {
                 let deadline = run.clock + nanos;
+                if !run.me().seeks {
+                    run.me().learns(deadline);
+                }
                 let is_file = run.world.file;
                 let timers = &mut run.me().timers;
                 match wait {
@@ -132,7 +149,7 @@ pub(crate) mod os {
 
         use super::Deadline;
         use crate::kernel;
-        use crate::memory::atomic::AtomicU64;
+        use crate::memory::atomic::{AtomicU32, AtomicU64};
 
         pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
         pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
@@ -151,6 +168,23 @@ pub(crate) mod os {
         #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
         pub(crate) fn wake_all(word: &AtomicU64) -> io::Result<()> {
             kernel::wake_all(word.as_ptr().addr());
+            Ok(())
+        }
+
+        #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
+        pub(crate) fn wake_all_of(word: &AtomicU64, classes: u32) -> io::Result<()> {
+            kernel::wake_all_of(word.as_ptr().addr(), classes);
+            Ok(())
+        }
+
+        #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
+        pub(crate) fn wait_in(word: &AtomicU32, expected: u32, classes: u32, until: Deadline) -> io::Result<bool> {
+            Ok(kernel::wait(word.as_ptr().addr(), expected, classes, until.0))
+        }
+
+        #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
+        pub(crate) fn move_all(from: &AtomicU32, expected: u32, to: &AtomicU64) -> io::Result<()> {
+            kernel::move_all(from.as_ptr().addr(), expected, to.as_ptr().addr());
             Ok(())
         }
 

@@ -2,26 +2,37 @@
 
 use crate::event::{self, Asked, Told};
 use crate::kernel;
-use crate::layout::LockLine;
+use crate::layout::{LockLine, WaitLine};
 use crate::memory::atomic::{AtomicU64, Ordering};
 use crate::run::{Budget, Run, State, mixed, private_step, with};
 use crate::stubs::Lines;
+use crate::waits;
 
 pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
 pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
 pub(crate) const TID: u32 = libc::FUTEX_TID_MASK;
+/// The class of those who sleep for the lock.
+pub(crate) const LOCKER: u32 = 1;
 /// The class in which who has reserved the lock sleeps.
 pub(crate) const HEIR: u32 = 32;
 /// The half of a reservation that says whose it is.
 const TOKEN: u32 = !0 << 16;
+
+/// Linked alone? Is the word looked at first? And what is done before the release, if anything is committed.
+type Unlock = fn(Place<'_>, Who, bool, bool, Option<&dyn Fn()>);
 
 /// A copy of the source.
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
     pub(crate) enter: fn(Who, &AtomicU64),
-    pub(crate) lock: fn(&LockLine, &AtomicU64, Who, How) -> Outcome,
-    pub(crate) unlock: fn(&LockLine, Who, bool, bool),
+    pub(crate) lock: fn(Place<'_>, Who, How) -> Outcome,
+    pub(crate) unlock: Unlock,
+    /// Waits for a change; `true`: there was one.
+    pub(crate) watch: fn(Place<'_>, Who, How, &dyn Fn() -> bool) -> Outcome,
+    /// Waits for the first condition, with the lock, which was linked alone or not.
+    pub(crate) wait: fn(Place<'_>, Who, bool, How) -> (bool, Outcome),
+    pub(crate) notify: fn(Place<'_>, bool),
     pub(crate) event: fn(&LockLine, Who, Asked) -> Told,
     pub(crate) token: fn(u64) -> u32,
 }
@@ -32,6 +43,14 @@ pub(crate) struct Who {
     pub(crate) tid: u32,
     pub(crate) slot: u32,
     pub(crate) head: usize,
+}
+
+/// A lock, with what belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) line: &'a LockLine,
+    pub(crate) waits: &'a WaitLine,
+    pub(crate) namespace: &'a AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +108,27 @@ pub(crate) struct World {
     pub(crate) setters: usize,
     /// A waiter was killed before, so that it seems that one sleeps.
     pub(crate) was_left: bool,
+    /// So many of the first threads wait for a commit, in each round; the others commit, or discard.
+    pub(crate) watchers: usize,
+    /// So many of the first threads wait for the first condition until there is something to take; the others put.
+    pub(crate) consumers: usize,
+    /// Who puts notifies all.
+    pub(crate) notifies_all: bool,
+    /// Who commits may choose not to.
+    pub(crate) discards: bool,
 }
 
 impl World {
+    /// Does anybody wait for what a holder does?
+    pub(crate) fn waits(self) -> bool {
+        self.watchers + self.consumers > 0
+    }
+
+    /// How many locations of the first wait line the checker knows.
+    pub(crate) fn wait_places(self) -> usize {
+        if self.waits() { Run::WAIT_FIELDS.len() + 1 } else { 1 }
+    }
+
     pub(crate) fn tids(self) -> impl Iterator<Item = u32> {
         (1..=self.threads as u32).map(move |number| {
             if self.several {
@@ -134,6 +171,9 @@ pub(crate) struct Ghost {
     looked: [Option<usize>; Lines::THREADS],
     data: [[u64; 2]; Lines::MOST],
     pub(crate) event: event::Ghost,
+    pub(crate) waits: waits::Ghost,
+    /// So often a sleep may end by its heartbeat, when nobody else can go on.
+    pub(crate) beats: u8,
 }
 
 impl Ghost {
@@ -150,7 +190,7 @@ impl Ghost {
             hash = mixed(hash, self.looked[i].map_or(0, |index| index as u64 + 1) << 2 | flags);
         }
         hash = self.event.hash(hash);
-        hash
+        mixed(self.waits.hash(hash), self.beats.into())
     }
 }
 
@@ -159,6 +199,36 @@ impl Run {
     pub(crate) const PLACES: usize = 6;
     /// The place of the header's field.
     pub(crate) const NAMESPACE: usize = 2;
+    /// The fields of the first wait line that the checker knows, by their offsets; behind the places of the lines. `lockers` in
+    /// all worlds, the others where somebody waits. Then follows the number of commits.
+    pub(crate) const WAIT_FIELDS: [(usize, &'static str); 11] = [
+        (24, "lockers"),
+        (0, "gate"),
+        (4, "at gate"),
+        (8, "watchers"),
+        (12, "owed"),
+        (28, "notified"),
+        (32, "credit"),
+        (36, "waiting"),
+        (40, "notified 1"),
+        (44, "credit 1"),
+        (48, "waiting 1"),
+    ];
+
+    /// Is it a lock's word?
+    pub(crate) fn is_word(&self, place: usize) -> bool {
+        place < Self::PLACES * self.world.lines && place.is_multiple_of(Self::PLACES)
+    }
+
+    /// Which field of the first wait line it is; one more: the number of commits.
+    fn wait_field(&self, place: usize) -> Option<usize> {
+        place.checked_sub(Self::PLACES * self.world.lines)
+    }
+
+    pub(crate) fn is_in_waits(&self, address: usize) -> bool {
+        let start = self.memory.waits.as_ptr().addr();
+        (start..start + size_of_val(&self.memory.waits)).contains(&address)
+    }
 
     /// Which lock line an address is in, and where.
     pub(crate) fn line_of(&self, address: usize) -> Option<(usize, usize)> {
@@ -174,6 +244,11 @@ impl Run {
 
     /// Do others come to this location now? What only the holder touches belongs to the step before.
     pub(crate) fn is_contended(&mut self, place: usize) -> bool {
+        if let Some(field) = self.wait_field(place) {
+            // Those who hold the lock only come to the others.
+            let is_for_all = matches!(field, 0 | 1 | 3 | 4 | 11);
+            return is_for_all || self.ghost.owner[0] != Some(self.current);
+        }
         match place % Self::PLACES {
             0 | 5 => true,
             Self::NAMESPACE => self.world.several,
@@ -186,6 +261,14 @@ impl Run {
         let namespaces = self.memory.namespaces.as_ptr().addr();
         if let Some(offset) = address.checked_sub(namespaces).filter(|offset| *offset < 8 * self.world.lines) {
             return Some(offset / 8 * Self::PLACES + Self::NAMESPACE);
+        }
+        let behind = Self::PLACES * self.world.lines;
+        if self.world.waits() && address == self.memory.commits.as_ptr().addr() {
+            return Some(behind + Self::WAIT_FIELDS.len());
+        }
+        if let Some(offset) = address.checked_sub(self.memory.waits.as_ptr().addr()) {
+            let field = Self::WAIT_FIELDS.iter().position(|(at, _)| *at == offset)?;
+            return (field < self.world.wait_places()).then_some(behind + field);
         }
         let (line, offset) = self.line_of(address)?;
         let field = match offset {
@@ -200,6 +283,12 @@ impl Run {
     }
 
     fn address(&self, place: usize) -> usize {
+        if let Some(field) = self.wait_field(place) {
+            return match Self::WAIT_FIELDS.get(field) {
+                Some((offset, _)) => self.memory.waits.as_ptr().addr() + offset,
+                None => self.memory.commits.as_ptr().addr(),
+            };
+        }
         if place % Self::PLACES == Self::NAMESPACE {
             return self.memory.namespaces.as_ptr().addr() + place / Self::PLACES * 8;
         }
@@ -209,6 +298,14 @@ impl Run {
 
     pub(crate) fn write_real(&mut self, place: usize, value: u64) {
         let address = self.address(place);
+        if let Some(field) = self.wait_field(place) {
+            if field == Self::WAIT_FIELDS.len() {
+                // SAFETY: the number of commits, which is only changed through an `UnsafeCell`.
+                return unsafe { std::ptr::with_exposed_provenance_mut::<u64>(address).write(value) };
+            }
+            // SAFETY: as above, of the wait line.
+            return unsafe { std::ptr::with_exposed_provenance_mut::<u32>(address).write(value as u32) };
+        }
         match place % Self::PLACES {
             // SAFETY: an aligned field of a lock line, which is only changed through `UnsafeCell`s.
             0 | Self::NAMESPACE => unsafe { std::ptr::with_exposed_provenance_mut::<u64>(address).write(value) },
@@ -248,12 +345,15 @@ impl Run {
     }
 
     pub(crate) fn place_name(&self, place: usize) -> String {
+        if let Some(field) = self.wait_field(place) {
+            return Self::WAIT_FIELDS.get(field).map_or("commits", |(_, name)| name).to_owned();
+        }
         let name = ["word", "epoch", "namespace", "poison", "dirty", "reservation"][place % Self::PLACES];
         if self.world.lines == 1 { name.to_owned() } else { format!("{name} {}", place / Self::PLACES) }
     }
 
     pub(crate) fn shown(&self, place: usize, value: u64) -> String {
-        if !place.is_multiple_of(Self::PLACES) {
+        if !self.is_word(place) {
             return format!("{value:#x}");
         }
         let (value, high) = (value as u32, value >> 32);
@@ -301,12 +401,15 @@ impl Run {
     }
 
     pub(crate) fn note_read(&mut self, place: usize, index: usize) {
-        if place % Self::PLACES == 5 {
+        if self.wait_field(place).is_none() && place % Self::PLACES == 5 {
             self.ghost.looked[self.current] = Some(index);
         }
     }
 
     pub(crate) fn note_write(&mut self, place: usize, before: u64, value: u64) {
+        if self.wait_field(place).is_some() {
+            return;
+        }
         if place % Self::PLACES == 5 && self.is_heir(self.current, place / Self::PLACES) {
             // A new claim, and no sleep with it yet.
             self.ghost.waits_as_heir[self.current] = false;
@@ -389,6 +492,7 @@ pub(crate) fn die(run: &mut Run, thread: usize, noticed: bool) {
         for line in 0..run.world.lines {
             run.ghost.died[line] |= run.ghost.owner[line] == Some(i);
         }
+        waits::note_death(run, i);
     }
 }
 
@@ -400,7 +504,7 @@ pub(crate) fn check_end(run: &mut Run) {
         if word & TID != 0 && !run.world.unnoticed && !run.world.file {
             run.fail("the lock is held, and nobody is there".to_owned());
         }
-        if run.ghost.died[line] && word & OWNER_DIED == 0 && word & TID == 0 && poison == 0 {
+        if !run.world.waits() && run.ghost.died[line] && word & OWNER_DIED == 0 && word & TID == 0 && poison == 0 {
             run.fail("a death was forgotten".to_owned());
         }
     }
@@ -426,6 +530,23 @@ fn enter() {
     }
 }
 
+pub(crate) fn place(which: usize) -> Place<'static> {
+    let waits: *const WaitLine = with(|run| std::ptr::from_ref(run.memory.waits(which)));
+    // SAFETY: in a box that lives as long as the search.
+    Place { line: line(which), waits: unsafe { &*waits }, namespace: namespace(which) }
+}
+
+/// Of a mutant.
+pub(crate) fn wake_first_condition() {
+    let word = line(0).word.as_ptr().addr();
+    kernel::wake(word, 4);
+}
+
+/// Is it time to ask whether anybody sleeps?
+pub(crate) fn probes() -> bool {
+    with(|run| run.choose(2) == 1)
+}
+
 pub(crate) fn line(which: usize) -> &'static LockLine {
     let line: *const LockLine = with(|run| std::ptr::from_ref(run.memory.line(which)));
     // SAFETY: in a box that lives as long as the search.
@@ -440,6 +561,8 @@ pub(crate) fn body(thread: usize) {
     }
     if world.setters > 0 {
         event::body(thread);
+    } else if world.waits() {
+        waits::body(thread);
     } else if world.is_nesting && thread == 0 {
         nest();
     } else if world.among_others {
@@ -536,7 +659,7 @@ pub(crate) fn who() -> (&'static Subject, Who) {
 pub(crate) fn take(which: usize) -> bool {
     let (subject, me) = who();
     with(|run| run.ghost.is_sought[which] = true);
-    let outcome = (subject.lock)(line(which), namespace(which), me, How::Forever);
+    let outcome = (subject.lock)(place(which), me, How::Forever);
     with(|run| {
         run.ghost.is_sought[which] = false;
         run.ghost.holder[which] = Some(run.current);
@@ -556,7 +679,7 @@ pub(crate) fn give_back(which: usize, alone: bool) {
         run.ghost.holder[which] = None;
         run.ghost.is_sought[which] = true;
     });
-    (subject.unlock)(line(which), me, alone, true);
+    (subject.unlock)(place(which), me, alone, true, None);
     with(|run| {
         run.ghost.is_sought[which] = false;
         run.say(|_| format!("lock {which} given back"));
@@ -576,7 +699,7 @@ fn operation(which: usize, how: How) -> Outcome {
         run.ghost.may_die[run.current] |= run.world.file;
         run.say(|_| format!("wants the lock: {how:?}"));
     });
-    let outcome = (subject.lock)(line(which), namespace(which), me, how);
+    let outcome = (subject.lock)(place(which), me, how);
     with(|run| {
         run.say(|_| format!("{outcome:?}"));
         let me = run.me();
@@ -594,7 +717,7 @@ fn operation(which: usize, how: How) -> Outcome {
                 run.ghost.holder[which] = None;
                 run.current % 2 == 0
             });
-            (subject.unlock)(line(which), me, alone, looks);
+            (subject.unlock)(place(which), me, alone, looks, None);
         }
         Outcome::WouldBlock if how == How::Try => {}
         Outcome::TimedOut if matches!(how, How::Until(deadline) if deadline <= with(|run| run.clock)) => {}
