@@ -259,10 +259,33 @@ pub(super) fn give_back(line: &ReaderLine, habits: Option<&Habits>) {
 #[cold]
 #[inline(never)]
 fn back_out(slot: &LockLine, owner: u64) {
-    if slot.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_err() {
-        robust_futex::unlock_slot_and_wake(slot, owner);
-    }
+    leave_unlisted(slot, owner);
     point!("read: backed out");
+}
+
+/// Gives back a slot that this thread, which is `owner`, reads by.
+pub(super) fn leave(slot: &LockLine, owner: u64, list: RobustList, linked: Linked) {
+    robust_futex::unlock_with(slot, owner, list, linked, || wake_for(slot, owner));
+}
+
+/// The same of a slot that is in no list.
+pub(super) fn leave_unlisted(slot: &LockLine, owner: u64) {
+    // Release: pairs with the look of the writer that finds it empty.
+    if slot.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_err() {
+        wake_for(slot, owner);
+    }
+}
+
+/// Gives back a slot on which a writer may sleep, and wakes it: there is one at most, and turns do not matter.
+#[cold]
+pub(super) fn wake_for(slot: &LockLine, owner: u64) {
+    let Some((free, _)) = robust_futex::release_to_sleepers(slot, owner) else { return };
+    // An error would not say that there is nobody.
+    if matches!(futex::wake_one(&slot.word, LOCKER), Ok(false)) {
+        robust_futex::clear_waiters(slot, free);
+    } else {
+        point!("read: woke a writer");
+    }
 }
 
 /// Does this thread read by this slot, whose word is this?

@@ -49,7 +49,7 @@ use super::lock::Lock;
 use super::node;
 use super::reservation;
 use super::waiting::{self, Failure, Wait};
-use super::word::{HEIR, LOCKER, OWNER_DIED, WAITERS, high, is_owned, low, names, pair};
+use super::word::{HEIR, OWNER_DIED, WAITERS, high, is_owned, low, names, pair};
 use crate::fault::point;
 use crate::layout::{LockBytes, LockLine, WaitLine};
 use crate::os::futex;
@@ -208,28 +208,6 @@ pub(super) fn unlock_and_wake(line: &LockLine, waits: &WaitLine, owner: u64, owe
     if !wake_next(line, waits, sleepers) && sleepers.are_none(line) {
         clear_waiters(line, free);
     }
-}
-
-/// [`unlock_and_wake`] of a line that is no lock and has no wait line: one sleeps on it at most.
-#[cold]
-pub(super) fn unlock_slot_and_wake(line: &LockLine, owner: u64) {
-    let Some((free, _)) = release_to_sleepers(line, owner) else { return };
-    if matches!(futex::wake_one(&line.word, LOCKER), Ok(false)) {
-        point!("wake: nobody at the slot");
-        clear_waiters(line, free);
-    }
-}
-
-/// [`wake_after`] of such a line.
-#[cold]
-pub(super) fn wake_after_slot(line: &LockLine, owner: u64, list: RobustList) {
-    unlock_slot_and_wake(line, owner);
-    list.end();
-}
-
-/// [`unlock_slow`] of such a line.
-pub(super) fn unlock_slot(line: &LockLine, owner: u64, list: RobustList, linked: Linked) {
-    unlock_with(line, owner, list, linked, || unlock_slot_and_wake(line, owner));
 }
 
 /// Wakes the one whose turn it is, after the release. `false`: there certainly was nobody.

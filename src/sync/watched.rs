@@ -46,13 +46,3 @@ pub(super) fn unlock(line: &LockLine, waits: &WaitLine, owner: u64, owed: Owed) 
         robust_futex::unlock_and_wake(line, waits, owner, owed);
     }
 }
-
-/// [`unlock`] of a line that is no lock and has no wait line.
-pub(super) fn unlock_slot(line: &LockLine, owner: u64) {
-    // Release: as in `unlock`.
-    if line.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
-        point!("watched unlock: slot released");
-    } else {
-        robust_futex::unlock_slot_and_wake(line, owner);
-    }
-}

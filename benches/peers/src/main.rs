@@ -23,6 +23,7 @@ mod report;
 mod saved;
 mod scaling;
 mod segments;
+mod side_by_side;
 mod starvation;
 mod stores;
 mod sys;
@@ -44,6 +45,7 @@ const PARTS: &[(&str, &str, Measure)] = &[
     ("contention", "a lock that 2, 4 and 16 processes want", contention::measure),
     ("starvation", "how long somebody waits who wants the lock once", starvation::measure),
     ("readers", "how fast one process reads while others write", readers::measure),
+    ("side-by-side", "readers side by side: one, two, and what the kill of one costs", side_by_side::measure),
     ("pingpong", "a lock handed to and fro between two processes", pingpong::measure),
     ("events", "an event that two processes set for each other", events::measure),
     ("killed", "from the kill of a holder until the next one has the lock", killed::measure),

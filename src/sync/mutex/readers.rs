@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::gate::Owed;
+use super::super::leaked;
 use super::super::poison::Poison;
 use super::super::readers::{self, Places};
 use super::super::robust_futex::{self, Linked};
 use super::super::waiting::Failure;
 use super::super::word::{high, low, pair};
-use super::super::{leaked, watched};
 use super::held::{GuardStaysOnItsThread, Held, Own, ReadersAfter, Section};
 use super::{Kind, Mutex, Wait};
 use crate::error::LockError;
@@ -283,18 +283,19 @@ impl Mutex {
         if let Kind::File(_) = self.kind {
             if generation == os::generation::generation_if_numbered() as usize && robust_futex::is_held_by(slot, owner)
             {
-                watched::unlock_slot(slot, owner);
+                readers::leave_unlisted(slot, owner);
             }
             return;
         }
         let Some(me) = os::thread::cached() else { return };
         if unlocked_alone {
-            return robust_futex::wake_after_slot(slot, owner, me.list);
+            readers::wake_for(slot, owner);
+            return me.list.end();
         }
         if generation != me.generation as usize || !robust_futex::is_held_by(slot, owner) {
             return;
         }
         let linked = if alone_in.is_known() { Linked::Alone } else { Linked::AmongOthers };
-        robust_futex::unlock_slot(slot, owner, me.list, linked);
+        readers::leave(slot, owner, me.list, linked);
     }
 }
