@@ -8,7 +8,7 @@ use crate::error::{Error, LockError};
 use crate::face::{Face, methods_of_every_face};
 use crate::layout::MAX_PERMITS;
 use crate::segment::{PermitsOnly, Segment};
-use crate::sync::homes::Homes;
+use crate::sync::habits::Homes;
 use crate::sync::mutex::{Taken, Wait};
 
 mod observer;

@@ -296,3 +296,118 @@ fn a_name_that_one_kind_has_is_closed_to_the_others() {
     other.join();
     assert!(SharedLock::open_or_create(&name).unwrap().was_created());
 }
+
+/// Boost's `sharable_mutex_test`: who writes keeps all others out, and who reads only writers, in the plain, the trying and
+/// the timed form.
+mod sharable {
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use robust_shm::SharedRwLock;
+
+    use super::*;
+
+    fn kinds() -> impl Iterator<Item = LockKind> {
+        [LockKind::Futex, LockKind::File].into_iter().filter(|kind| kind.is_available())
+    }
+
+    fn lock(kind: LockKind) -> (Scratch, SharedRwLock) {
+        let name = Scratch::new("sharable");
+        let lock = SharedRwLock::options().lock_kind(kind).create(&name).unwrap();
+        (name, lock)
+    }
+
+    /// What the second asks for while the first one has it.
+    #[derive(Clone, Copy)]
+    enum Form {
+        Plain,
+        Try,
+        Timed,
+    }
+
+    fn wants(lock: &SharedRwLock, writes: bool, form: Form) -> bool {
+        match (writes, form) {
+            (true, Form::Plain) => lock.write().is_ok(),
+            (true, Form::Try) => lock.try_write().is_ok(),
+            (true, Form::Timed) => lock.try_write_for(BASE).is_ok(),
+            (false, Form::Plain) => lock.read().is_ok(),
+            (false, Form::Try) => lock.try_read().is_ok(),
+            (false, Form::Timed) => lock.try_read_for(BASE).is_ok(),
+        }
+    }
+
+    /// While the first one writes or reads, the second wants to: does it get in?
+    fn second_gets_in(kind: LockKind, first_writes: bool, second_writes: bool, form: Form) -> bool {
+        let (_name, lock) = lock(kind);
+        let _first =
+            if first_writes { (Some(lock.write().unwrap()), None) } else { (None, Some(lock.read().unwrap())) };
+        thread::scope(|scope| scope.spawn(|| wants(&lock, second_writes, form)).join().unwrap())
+    }
+
+    #[test]
+    fn who_tries_or_has_too_little_time_gets_in_only_as_a_reader_beside_a_reader() {
+        for kind in kinds() {
+            for form in [Form::Try, Form::Timed] {
+                for (first_writes, second_writes) in [(true, true), (true, false), (false, true), (false, false)] {
+                    let expected = !first_writes && !second_writes;
+                    assert_eq!(second_gets_in(kind, first_writes, second_writes, form), expected);
+                }
+            }
+            assert!(second_gets_in(kind, false, false, Form::Plain));
+        }
+    }
+
+    /// Two writers and four readers, as in Boost: the first writer writes 10, the second 20, each after a while; readers that
+    /// come in between see what stands there when they are let in.
+    #[test]
+    fn readers_see_what_the_last_writer_wrote() {
+        for kind in kinds() {
+            within_limit("writers and readers", move || {
+                let (_name, lock) = lock(kind);
+                let (shared, inside) = (AtomicI32::new(NOT_WRITTEN), AtomicI32::new(0));
+                let writes = |value: i32| {
+                    let _writing = lock.write().unwrap();
+                    assert_eq!(inside.fetch_add(1, SeqCst), 0);
+                    thread::sleep(BASE / 10);
+                    shared.store(value, SeqCst);
+                    inside.fetch_sub(1, SeqCst);
+                };
+                let reads = || {
+                    let _reading = lock.read().unwrap();
+                    let before = shared.load(SeqCst);
+                    assert_eq!(inside.load(SeqCst), 0);
+                    thread::sleep(BASE / 10);
+                    assert_eq!((shared.load(SeqCst), inside.load(SeqCst)), (before, 0));
+                };
+                thread::scope(|scope| {
+                    for _ in 0..2 {
+                        scope.spawn(reads);
+                    }
+                    scope.spawn(|| writes(10)).join().unwrap();
+                    scope.spawn(|| writes(20));
+                    for _ in 0..2 {
+                        scope.spawn(reads);
+                    }
+                });
+                assert_eq!(shared.into_inner(), 20);
+            });
+        }
+    }
+
+    /// Boost's `scoped` and `sharable` locks are undone by their ends; ours by the ends of their guards.
+    #[test]
+    fn each_way_in_is_undone_by_the_end_of_its_guard() {
+        for kind in kinds() {
+            let (_name, lock) = lock(kind);
+            let later = || Instant::now() + BASE;
+            drop(lock.read().unwrap());
+            drop(lock.try_read().unwrap());
+            drop(lock.try_read_for(BASE).unwrap());
+            drop(lock.try_read_until(later()).unwrap());
+            drop(lock.write().unwrap());
+            drop(lock.try_write().unwrap());
+            drop(lock.try_write_for(BASE).unwrap());
+            drop(lock.try_write_until(later()).unwrap());
+            assert!(lock.try_write().is_ok() && lock.try_read().is_ok());
+        }
+    }
+}

@@ -172,7 +172,7 @@ pub(crate) struct Read<'a, D: ?Sized> {
 // SAFETY: what it gives access to can be shared; and the reading stays on its thread by itself.
 unsafe impl<D: Sync + ?Sized> Sync for Read<'_, D> {}
 
-// As a guard that can write.
+// As the reading.
 impl<D: ?Sized> UnwindSafe for Read<'_, D> {}
 impl<D: ?Sized> RefUnwindSafe for Read<'_, D> {}
 

@@ -8,7 +8,7 @@
 //! * [`gate`]: how those are found who wait for what a holder does, [`sleep`]: their way, [`changes`]: waiting for a commit,
 //!   [`condition`]: waiting for what another one says, with [`credit`], how many may go on;
 //! * [`permits`]: many lock lines, of which one will do; [`readers`]: many lock lines, of which a writer must see all empty;
-//!   [`homes`]: which of them a thread had last;
+//!   [`habits`]: which of them a thread had last;
 //! * [`event`]: a word to be set and waited for, and nobody's;
 //! * [`os_mutex`]: the operating system's own mutex in its place;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
@@ -24,7 +24,7 @@ mod condition;
 mod credit;
 mod event;
 mod gate;
-pub(crate) mod homes;
+pub(crate) mod habits;
 mod leaked;
 mod lock;
 pub(crate) mod mutex;
@@ -32,7 +32,7 @@ mod node;
 mod os_mutex;
 mod permits;
 pub(crate) mod poison;
-pub(crate) mod readers;
+mod readers;
 mod reservation;
 mod robust_futex;
 mod sleep;

@@ -18,11 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::habits::Habits;
 use super::leaked;
 use super::lock::Lock;
 use super::os_mutex::{self, OsMutex};
 use super::poison::Poison;
-use super::readers::Habits;
 use super::spin::SpinPolicy;
 use super::users::Users;
 use super::waiting::Failure;

@@ -32,7 +32,7 @@
 //! As in `waiting.rs`, with each permit's holder: whenever [`HEARTBEAT`] has passed, and before it is said that the time is up.
 
 use super::atomic::Ordering;
-use super::homes::Homes;
+use super::habits::Homes;
 use super::node;
 use super::poison::Poison;
 use super::robust_futex::{self, Linked};

@@ -40,11 +40,11 @@
 //! # What it costs
 //!
 //! A reader touches a line of its own, and loads one that nobody writes. A writer loads one line if nobody ever read, else
-//! one for each slot in the mask. So that those of long ago are not looked at for ever, one write in [`SHRINK`] leaves the mask
-//! empty, and whoever still reads is admitted anew.
+//! one for each slot in the mask. So that those of long ago are not looked at for ever, one write in some hundreds leaves the
+//! mask empty (`habits.rs`), and whoever still reads is admitted anew.
 
-use super::atomic::{AtomicU32, Ordering};
-use super::homes::Homes;
+use super::atomic::Ordering;
+use super::habits::Homes;
 use super::node;
 use super::robust_futex::{self, Linked};
 use super::spin::SpinPolicy;
@@ -60,18 +60,6 @@ use crate::os::{Deadline, futex};
 
 /// So many slots a reader tries before it takes the lock.
 const TRIES: usize = 4;
-/// One write in so many, of those that have found readers, leaves the mask empty.
-const SHRINK: u32 = 256;
-
-/// What a handle has learnt of its segment's readers.
-#[derive(Debug, Default)]
-pub(crate) struct Habits {
-    pub(super) homes: Homes,
-    /// How a writer waits for readers.
-    pub(super) spin: SpinPolicy,
-    /// How often it gave the mask back.
-    given_back: AtomicU32,
-}
 
 /// The lines of readers.
 #[derive(Clone, Copy, Debug)]
@@ -240,13 +228,11 @@ impl<'a> Places<'a> {
 }
 
 /// Lets readers in again: by the holder of the lock, whose data are whole, and who has drained, or gives that up.
-/// `habits`: of one who has drained.
+/// `forgets`: has them all admitted anew. Who has not seen all leave must not forget any.
 #[cold]
-pub(super) fn give_back(line: &ReaderLine, habits: Option<&Habits>) {
+pub(super) fn give_back(line: &ReaderLine, forgets: bool) {
     let drained = line.drain.load(Ordering::Relaxed);
-    let is_nth = |habits: &Habits| habits.given_back.fetch_add(1, Ordering::Relaxed) % SHRINK == SHRINK - 1;
-    // Who has not seen all leave must not forget any.
-    let kept = if habits.is_some_and(is_nth) { 0 } else { drained };
+    let kept = if forgets { 0 } else { drained };
     // Release: readers see by it what was written. And it comes before the next: killed in between, both name those who
     // may read.
     line.mask.store(kept, Ordering::Release);

@@ -7,7 +7,7 @@ use std::mem::{MaybeUninit, size_of};
 use std::os::unix::fs::FileExt;
 use std::ptr;
 
-use robust_shm::{LockError, LockGuard, LockKind, SharedLock};
+use robust_shm::{LockError, LockGuard, LockKind, RwLockWriteGuard, SharedLock, SharedRwLock};
 
 use crate::support::{member, path};
 
@@ -19,6 +19,8 @@ const INNER: usize = 3;
 /// All locks of one test. Forked children share them with their parent.
 pub(crate) struct Locks {
     pub(crate) ours: Vec<SharedLock>,
+    /// What some steps and some handlers read and write under.
+    pub(crate) read: SharedRwLock,
     pub(crate) libcs: RobustMutexes<OUTER>,
     /// Of our lock 0.
     file: File,
@@ -28,7 +30,8 @@ impl Locks {
     pub(crate) fn new(family: &str) -> Self {
         let ours = (0..OUTER + INNER).map(|which| SharedLock::create(&member(family, which)).unwrap()).collect();
         let file = File::options().write(true).open(path(&member(family, 0))).unwrap();
-        Self { ours, libcs: RobustMutexes::new(), file }
+        let read = SharedRwLock::create(&member(family, OUTER + INNER)).unwrap();
+        Self { ours, read, libcs: RobustMutexes::new(), file }
     }
 
     fn inner(&self, which: usize) -> LockGuard<'_> {
@@ -50,6 +53,9 @@ impl Locks {
             dead |= u32::from(LockGuard::is_poisoned(&guard)) << which;
             LockGuard::recover(&mut guard, || ());
         }
+        let mut writing = self.read.try_write_ignoring_poison().unwrap_or_else(|error| panic!("to write: {error}"));
+        RwLockWriteGuard::recover(&mut writing, || ());
+        drop(writing);
         for which in 0..OUTER {
             match self.libcs.try_lock(which) {
                 0 => {}
@@ -68,7 +74,7 @@ impl Locks {
 /// What a handler does.
 pub(crate) type Nested = fn(&Locks);
 
-pub(crate) const NESTED: [Nested; 4] = [alone, inside_each_other, out_of_order, what_is_interrupted];
+pub(crate) const NESTED: [Nested; 5] = [alone, inside_each_other, out_of_order, what_is_interrupted, reading];
 
 fn alone(locks: &Locks) {
     drop(locks.inner(0));
@@ -98,10 +104,22 @@ fn what_is_interrupted(locks: &Locks) {
     }
 }
 
+/// Reads beside another lock, and once more; unless what it interrupts is just writing, or about to.
+fn reading(locks: &Locks) {
+    let _other = locks.inner(1);
+    let one = locks.read.read();
+    for result in [&one, &locks.read.read()] {
+        match result {
+            Ok(_) | Err(LockError::WouldDeadlock { .. } | LockError::Poisoned { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// What is interrupted: the steps of a thread that uses the outer locks.
 pub(crate) type Steps = fn(&Locks);
 
-pub(crate) const STEPS: [Steps; 10] = [
+pub(crate) const STEPS: [Steps; 13] = [
     |locks| drop(locks.ours[0].lock().unwrap()),
     |locks| {
         locks.seem_awaited();
@@ -117,6 +135,13 @@ pub(crate) const STEPS: [Steps; 10] = [
     |locks| release(locks, &[0, LIBCS], &[LIBCS, 0]),
     |locks| release(locks, &[0, LIBCS, 1], &[LIBCS, 0, 1]),
     |locks| release(locks, &[LIBCS, 0, LIBCS + 1], &[LIBCS + 1, LIBCS, 0]),
+    |locks| drop(locks.read.read().unwrap()),
+    |locks| {
+        let _outer = locks.ours[0].lock().unwrap();
+        let (_one, _another) = (locks.read.read().unwrap(), locks.read.read().unwrap());
+        assert!(matches!(locks.read.write(), Err(LockError::WouldDeadlock { .. })));
+    },
+    |locks| drop(locks.read.write().unwrap()),
     |locks| {
         let _first = locks.ours[0].lock().unwrap();
         assert!(matches!(locks.ours[0].lock(), Err(LockError::WouldDeadlock { .. })));

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::homes::Homes;
+use super::super::habits::Homes;
 use super::super::leaked;
 use super::super::permits::{self, Places};
 use super::super::robust_futex::{self, Linked};

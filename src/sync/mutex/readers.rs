@@ -2,6 +2,7 @@
 
 use std::io;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,6 +40,10 @@ pub(crate) struct Reading<'a> {
     generation: usize,
 }
 
+// Who reads leaves nothing half-changed, however it ends.
+impl UnwindSafe for Reading<'_> {}
+impl RefUnwindSafe for Reading<'_> {}
+
 /// The readers of a segment that is mapped, and what is needed to be one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Readers<'a> {
@@ -70,7 +75,7 @@ impl Mutex {
         }
         // SAFETY: only those speak of readers who have drained, and so have such a line.
         let line = unsafe { reader_line(self.line) };
-        readers::give_back(line, (after == ReadersAfter::Return).then_some(&self.habits));
+        readers::give_back(line, after == ReadersAfter::Return && self.habits.forgets());
     }
 }
 

@@ -1,9 +1,30 @@
-//! Which of many lines a thread had last, so that it begins there the next time.
+//! What a handle learns of the many lines of its segment: which of them a thread had last, so that it begins there the next
+//! time; and of readers side by side, how long they take.
 
 use std::sync::atomic::AtomicU8;
 
-use super::atomic::Ordering;
+use super::atomic::{AtomicU32, Ordering};
+use super::spin::SpinPolicy;
 use super::word::low;
+
+/// One write in so many, of those that have found readers, leaves the mask empty.
+const FORGETS: u32 = 256;
+
+/// What a handle has learnt of its segment's readers.
+#[derive(Debug, Default)]
+pub(super) struct Habits {
+    pub(super) homes: Homes,
+    /// How a writer waits for readers.
+    pub(super) spin: SpinPolicy,
+    given_back: AtomicU32,
+}
+
+impl Habits {
+    /// Is it time to have all readers admitted anew? Counts one time that they are let in again.
+    pub(super) fn forgets(&self) -> bool {
+        self.given_back.fetch_add(1, Ordering::Relaxed) % FORGETS == FORGETS - 1
+    }
+}
 
 /// A byte for each of some threads, in each handle; threads whose ids are alike mix them up harmlessly.
 #[derive(Debug)]
