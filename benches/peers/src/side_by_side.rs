@@ -4,7 +4,6 @@ use std::cell::UnsafeCell;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Barrier, RwLock};
-use std::time::Instant;
 
 use robust_shm::{SharedArray, SharedLock, SharedRwLock, unique_name};
 
@@ -85,8 +84,8 @@ pub fn measure(effort: Effort) -> Part {
 
 fn how(effort: Effort) -> String {
     format!(
-        "{} rounds over all contenders, {} ms each; one: processor time, pinned to the second core; two: two threads, by the \
-         clock; {} kills: from just before SIGKILL until the waiter, asleep, is in, all on one core",
+        "{} rounds over all contenders, {} ms each; one: processor time, pinned to the second core; two: two threads, \
+         the same; {} kills: from just before SIGKILL until the waiter, asleep, is in, all on one core",
         effort.rounds(ROUNDS),
         effort.ms(MS),
         effort.rounds(KILLS)
@@ -162,7 +161,7 @@ fn two(effort: Effort) -> Vec<Row> {
             rounds[which].push(at_once(run, times));
         }
     }
-    contenders.iter().zip(rounds).map(|((who, _), rounds)| Row::new(TWO, *who, "ns", rounds)).collect()
+    contenders.iter().zip(rounds).map(|((who, _), rounds)| Row::new(TWO, who, "ns", rounds)).collect()
 }
 
 /// Nanoseconds for one, with another one beside.
@@ -175,9 +174,9 @@ fn at_once(run: &(dyn Fn(u64) + Sync), times: u64) -> f64 {
                 sys::pin(core);
                 run(100);
                 start.wait();
-                let begun = Instant::now();
+                let begun = sys::own_time();
                 run(times);
-                begun.elapsed().as_nanos() as f64 / times as f64
+                (sys::own_time() - begun) as f64 / times as f64
             })
         });
         let taken = both.map(|one| one.join().expect("no panic"));
@@ -186,7 +185,7 @@ fn at_once(run: &(dyn Fn(u64) + Sync), times: u64) -> f64 {
 }
 
 fn kills(effort: Effort) -> Vec<Row> {
-    let contenders: [(&str, fn() -> f64); 3] = [
+    let contenders: [Kill; 3] = [
         (AFTER_HOLDER, || {
             let lock = SharedLock::options().poison(false).create(&unique_name("peers")).expect("a new name");
             kill(|end| lock.lock().map(|_guard| end()).unwrap(), |end| lock.lock().map(|_guard| end()).unwrap())
@@ -206,8 +205,11 @@ fn kills(effort: Effort) -> Vec<Row> {
             rounds[which].push(kill());
         }
     }
-    contenders.iter().zip(rounds).map(|((who, _), rounds)| Row::new(KILL, *who, "µs", rounds)).collect()
+    contenders.iter().zip(rounds).map(|((who, _), rounds)| Row::new(KILL, who, "µs", rounds)).collect()
 }
+
+/// Who, and the microseconds of one kill.
+type Kill = (&'static str, fn() -> f64);
 
 /// Microseconds. `hold` and `want` take something, and call what they are given while they have it.
 fn kill(hold: impl FnOnce(&dyn Fn()), want: impl FnOnce(&dyn Fn())) -> f64 {
