@@ -60,6 +60,10 @@ pub use permit::{OwnedPermit, Permit};
 /// Killed with a permit: the kernel frees it, and wakes one who waits. Killed while it waits, or just after it was woken: the
 /// wake-up goes to the next. In no case is a permit lost, or does anybody sleep beside a free one. (Linux before 5.16, and
 /// sandboxes without `futex_waitv`: for a tenth of a second, if the one who released was killed in the middle of it.)
+///
+/// Where there are no robust lists, permits are of [`LockKind::File`](crate::LockKind::File): those who want one look which
+/// of the holders' *processes* are alive, and find a dead one's permit within some milliseconds; a thread that ends before
+/// its process, with a leaked permit, keeps it.
 #[must_use = "keep it: `let semaphore = ...` (`let _ = ...` drops it at once, and dropping the last handle removes the segment)"]
 pub struct SharedSemaphore {
     segment: Segment<PermitsOnly>,

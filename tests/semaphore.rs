@@ -24,6 +24,48 @@ fn child() {
 
 const LONG: Duration = Duration::from_secs(60);
 
+/// Makes two tests of what takes the kind of lock that permits are.
+macro_rules! with_both_kinds {
+    ($($name:ident,)*) => {$(
+        mod $name {
+            use robust_shm::LockKind;
+
+            #[test]
+            fn futex() {
+                if super::support::has_robust_lists("permits are in them") {
+                    super::$name(LockKind::Futex);
+                }
+            }
+
+            #[test]
+            fn file() {
+                super::$name(LockKind::File);
+            }
+        }
+    )*};
+}
+
+with_both_kinds! {
+    permits_are_counted_and_numbered,
+    a_thread_that_has_had_a_permit_gets_the_same_again,
+    time_that_is_up,
+    a_try_finds_the_deaths_that_nobody_waited_for,
+    owned_permits_keep_their_handle,
+    permits_of_the_killed_come_back_and_go_to_who_sleeps,
+    a_permit_beside_a_lock_comes_back_too,
+    what_is_leaked_with_its_handle_stays_taken,
+    namesakes_in_other_namespaces_have_permits_of_their_own,
+    a_forked_child_gives_nothing_back,
+    a_persistent_one_that_all_users_left_by_death_is_free_again,
+    threads_of_one_handle_never_exceed_the_permits,
+    a_storm_of_kills_loses_and_doubles_no_permit_and_leaves_nobody_asleep,
+    an_observer_sees_and_takes_nothing,
+}
+
+fn create(kind: LockKind, name: &str, permits: usize) -> SharedSemaphore {
+    SharedSemaphore::options().lock_kind(kind).create(name, permits).unwrap()
+}
+
 fn hold(name: &str) {
     let semaphore = SharedSemaphore::open(name).unwrap();
     let permit = semaphore.acquire().unwrap();
@@ -62,13 +104,9 @@ fn leak_in_a_thread(name: &str) {
     until("the permit of the thread that has ended", || (semaphore.available() == semaphore.permits()).then_some(()));
 }
 
-#[test]
-fn permits_are_counted_and_numbered() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn permits_are_counted_and_numbered(kind: LockKind) {
     let name = Scratch::new("permits");
-    let semaphore = SharedSemaphore::create(&name, 3).unwrap();
+    let semaphore = create(kind, &name, 3);
     assert_eq!((semaphore.permits(), semaphore.available()), (3, 3));
     let permits: Vec<_> = (0..3).map(|_| semaphore.acquire().unwrap()).collect();
     let mut indices: Vec<_> = permits.iter().map(robust_shm::Permit::index).collect();
@@ -81,22 +119,15 @@ fn permits_are_counted_and_numbered() {
     assert!(format!("{semaphore:?}").ends_with("permits: 3, available: 3 }"), "{semaphore:?}");
 }
 
-#[test]
-fn a_thread_that_has_had_a_permit_gets_the_same_again() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn a_thread_that_has_had_a_permit_gets_the_same_again(kind: LockKind) {
     let name = Scratch::new("home");
-    let semaphore = SharedSemaphore::create(&name, 127).unwrap();
+    let semaphore = create(kind, &name, 127);
     let first = semaphore.acquire().unwrap().index();
     assert!((0..10).all(|_| semaphore.acquire().unwrap().index() == first));
 }
 
 #[test]
 fn a_number_that_cannot_be_and_one_that_is_not() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
     let name = Scratch::new("numbers");
     for number in [0, 128, usize::MAX] {
         for result in [SharedSemaphore::create(&name, number), SharedSemaphore::open_or_create(&name, number)] {
@@ -119,13 +150,9 @@ fn a_number_that_cannot_be_and_one_that_is_not() {
     assert_eq!(SegmentInfo::of(&name).unwrap().kind(), "SharedSemaphore");
 }
 
-#[test]
-fn time_that_is_up() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn time_that_is_up(kind: LockKind) {
     let name = Scratch::new("timed");
-    let semaphore = SharedSemaphore::create(&name, 1).unwrap();
+    let semaphore = create(kind, &name, 1);
     let holder = spawn("hold", &name);
     holder.expect("0");
     let begun = Instant::now();
@@ -137,13 +164,22 @@ fn time_that_is_up() {
     holder.kill();
 }
 
-#[test]
-fn owned_permits_keep_their_handle() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
+fn a_try_finds_the_deaths_that_nobody_waited_for(kind: LockKind) {
+    let name = Scratch::new("try");
+    let semaphore = create(kind, &name, 3);
+    let holders = [spawn("hold", &name), spawn("hold two", &name)];
+    for holder in &holders {
+        holder.hear();
     }
+    assert!(matches!(semaphore.try_acquire(), Err(LockError::WouldBlock { .. })));
+    holders.into_iter().for_each(support::Role::kill);
+    let permits: [_; 3] = std::array::from_fn(|_| semaphore.try_acquire().unwrap());
+    assert_eq!((permits.len(), semaphore.available()), (3, 0));
+}
+
+fn owned_permits_keep_their_handle(kind: LockKind) {
     let name = Scratch::new("owned");
-    let semaphore = Arc::new(SharedSemaphore::create(&name, 2).unwrap());
+    let semaphore = Arc::new(create(kind, &name, 2));
     let permit = semaphore.acquire_owned().unwrap();
     let second = semaphore.try_acquire_owned_for(LONG).unwrap();
     assert!(semaphore.try_acquire_owned().is_err());
@@ -152,13 +188,9 @@ fn owned_permits_keep_their_handle() {
     assert_ne!(permit.index(), second.index());
 }
 
-#[test]
-fn permits_of_the_killed_come_back_and_go_to_who_sleeps() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn permits_of_the_killed_come_back_and_go_to_who_sleeps(kind: LockKind) {
     let name = Scratch::new("killed");
-    let semaphore = SharedSemaphore::create(&name, 3).unwrap();
+    let semaphore = create(kind, &name, 3);
     for _ in 0..20 {
         let holders = [spawn("hold", &name), spawn("hold two", &name)];
         for holder in &holders {
@@ -182,15 +214,11 @@ fn permits_of_the_killed_come_back_and_go_to_who_sleeps() {
     until("all permits", || (semaphore.available() == 3).then_some(()));
 }
 
-#[test]
-fn a_permit_beside_a_lock_comes_back_too() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn a_permit_beside_a_lock_comes_back_too(kind: LockKind) {
     let name = Scratch::new("beside");
     let lock_name = Scratch(format!("{}-lock", &*name));
-    let lock = SharedLock::options().poison(false).create(&lock_name).unwrap();
-    let semaphore = SharedSemaphore::create(&name, 1).unwrap();
+    let lock = SharedLock::options().lock_kind(kind).poison(false).create(&lock_name).unwrap();
+    let semaphore = create(kind, &name, 1);
     let holder = spawn("hold beside a lock", &name);
     holder.expect("both");
     assert!(semaphore.try_acquire().is_err() && lock.try_lock().is_err());
@@ -203,7 +231,7 @@ fn a_permit_beside_a_lock_comes_back_too() {
 
 #[test]
 fn a_leaked_permit_comes_back_with_the_end_of_its_thread() {
-    if !support::has_robust_lists("permits are in them") {
+    if !support::has_robust_lists("the death of a thread is reported") {
         return;
     }
     let name = Scratch::new("leaked");
@@ -211,13 +239,9 @@ fn a_leaked_permit_comes_back_with_the_end_of_its_thread() {
     spawn("leak in a thread", &name).join();
 }
 
-#[test]
-fn what_is_leaked_with_its_handle_stays_taken() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn what_is_leaked_with_its_handle_stays_taken(kind: LockKind) {
     let name = Scratch::new("leak");
-    let keeper = SharedSemaphore::create(&name, 2).unwrap();
+    let keeper = create(kind, &name, 2);
     let leaked = SharedSemaphore::open(&name).unwrap();
     std::mem::forget(leaked.acquire().unwrap());
     drop(leaked); // the mapping stays: the kernel may write to it
@@ -226,17 +250,13 @@ fn what_is_leaked_with_its_handle_stays_taken() {
 }
 
 /// Each is process 1 of a PID namespace of its own, so that the kernel takes them for one another.
-#[test]
-fn namesakes_in_other_namespaces_have_permits_of_their_own() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn namesakes_in_other_namespaces_have_permits_of_their_own(kind: LockKind) {
     const CONTAINER: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     if !support::can_unshare(&CONTAINER) {
         return;
     }
     let name = Scratch::new("namesakes");
-    let semaphore = SharedSemaphore::create(&name, 3).unwrap();
+    let semaphore = create(kind, &name, 3);
     let holders: [_; 3] = std::array::from_fn(|_| spawn_through(&CONTAINER, "hold", &name));
     let mut indices = holders.each_ref().map(support::Role::hear);
     indices.sort_unstable();
@@ -254,18 +274,14 @@ fn namesakes_in_other_namespaces_have_permits_of_their_own() {
 fn there_is_none_with_a_mutex_of_the_c_library() {
     let name = Scratch::new("os-mutex");
     let error = SharedSemaphore::options().lock_kind(LockKind::OsMutex).create(&name, 1).unwrap_err();
-    assert!(error.to_string().contains("they need LockKind::Futex"), "{error}");
+    assert!(error.to_string().contains("they need LockKind::Futex or LockKind::File"), "{error}");
     assert!(!support::exists(&name));
 }
 
 /// The copy of a permit in a forked child is none.
-#[test]
-fn a_forked_child_gives_nothing_back() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn a_forked_child_gives_nothing_back(kind: LockKind) {
     let name = Scratch::new("forked");
-    let semaphore = SharedSemaphore::create(&name, 1).unwrap();
+    let semaphore = create(kind, &name, 1);
     let mut permit = Some(semaphore.acquire().unwrap());
     let copy = &mut permit;
     let child = support::fork(|| {
@@ -279,13 +295,9 @@ fn a_forked_child_gives_nothing_back() {
     assert_eq!(semaphore.available(), 1);
 }
 
-#[test]
-fn a_persistent_one_that_all_users_left_by_death_is_free_again() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn a_persistent_one_that_all_users_left_by_death_is_free_again(kind: LockKind) {
     let name = Scratch::new("persistent");
-    drop(SharedSemaphore::options().persistent(true).create(&name, 2).unwrap());
+    drop(SharedSemaphore::options().lock_kind(kind).persistent(true).create(&name, 2).unwrap());
     let holder = spawn("hold two", &name);
     holder.expect("both");
     holder.kill();
@@ -296,13 +308,9 @@ fn a_persistent_one_that_all_users_left_by_death_is_free_again() {
     remove(&name).unwrap();
 }
 
-#[test]
-fn threads_of_one_handle_never_exceed_the_permits() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn threads_of_one_handle_never_exceed_the_permits(kind: LockKind) {
     let name = Scratch::new("threads");
-    let semaphore = SharedSemaphore::create(&name, 2).unwrap();
+    let semaphore = create(kind, &name, 2);
     let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..5 {
@@ -373,15 +381,11 @@ fn work(family: &str) {
 /// After each kill all are told to rest: so all permits come free, and whoever still sleeps for one sleeps beside them.
 ///
 /// `ROBUST_SHM_SEMAPHORE_KILLS=20000` is the long form.
-#[test]
-fn a_storm_of_kills_loses_and_doubles_no_permit_and_leaves_nobody_asleep() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn a_storm_of_kills_loses_and_doubles_no_permit_and_leaves_nobody_asleep(kind: LockKind) {
     const WORKERS: usize = 6;
     let kills = std::env::var("ROBUST_SHM_SEMAPHORE_KILLS").map_or(200, |text| text.parse().unwrap());
     let family = Family::new("storm");
-    let semaphore = SharedSemaphore::create(&family.member(0), PERMITS).unwrap();
+    let semaphore = create(kind, &family.member(0), PERMITS);
     let stage = Stage::of(|which| family.member(which));
     let mut random = Random::new(7);
     let mut workers: Vec<_> = (0..WORKERS).map(|_| spawn("work", family.name())).collect();
@@ -402,13 +406,9 @@ fn a_storm_of_kills_loses_and_doubles_no_permit_and_leaves_nobody_asleep() {
 }
 
 /// Whoever only looks sees what users see, takes nothing, and is none of them.
-#[test]
-fn an_observer_sees_and_takes_nothing() {
-    if !support::has_robust_lists("permits are in them") {
-        return;
-    }
+fn an_observer_sees_and_takes_nothing(kind: LockKind) {
     let name = Scratch::new("observed");
-    let semaphore = SharedSemaphore::options().mode(0o644).create(&name, 3).unwrap();
+    let semaphore = SharedSemaphore::options().lock_kind(kind).mode(0o644).create(&name, 3).unwrap();
     let observer = SharedSemaphore::observe(&name).unwrap();
     let permit = semaphore.acquire().unwrap();
     assert_eq!((observer.available(), observer.permits(), observer.attached().unwrap()), (2, 3, 1));

@@ -82,11 +82,7 @@ fn look(
         .map_err(|error| os_error(name, "could not count the users of the segment", error))?;
     let lines =
         FurtherLines::read(file, &header).map_err(|error| os_error(name, "could not read the segment", error))?;
-    let is_free = |line: &&LockBytes| {
-        let seen = mutex::word_in(line);
-        mutex::is_free(seen, header.pid_namespace, is_present)
-            || lock_kind == LockKind::File && mutex::is_left_by_a_dead(seen, is_present)
-    };
+    let is_free = |line: &&LockBytes| mutex::is_free(lock_kind, mutex::word_in(line), header.pid_namespace, is_present);
     let free = lines.iter().filter(is_free).count();
     Ok(Inspection {
         status,

@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::identity::Identity;
 use crate::layout::{self, Header, LockLine};
 use crate::name::Name;
-use crate::options::Settings;
+use crate::options::{LockKind, Settings};
 use crate::os::descriptor::Descriptor;
 use crate::os::map::Map;
 use crate::os::{file, file_lock};
@@ -41,6 +41,7 @@ pub(crate) struct Observed<C> {
     lasting: Option<NonNull<u8>>,
     /// How many elements or permits the header said there are, when it was validated.
     count: usize,
+    lock_kind: LockKind,
     map: Map,
     file: Descriptor,
     name: Name,
@@ -94,6 +95,7 @@ impl<C: Contents> Observed<C> {
             id: header.id[0],
             lasting: (!orphan::can_be_made_anew(&status)).then_some(map.start()),
             count: header.count(valid.identity.shape.kind) as usize, // this system's pointers have 64 bits: see `os/mod.rs`
+            lock_kind: valid.lock_kind,
             map,
             file: Descriptor::new(open.file, status)
                 .map_err(|error| os_error(name, "could not keep open the segment", error))?,
@@ -207,7 +209,7 @@ impl Observed<PermitsOnly> {
             let line = layout::PERMITS_OFFSET + which * size_of::<LockLine>();
             // SAFETY: the word of a line, of which so many are mapped as the header said.
             let seen = unsafe { self.load(line + offset_of!(LockLine, word)) };
-            mutex::is_free(seen, used_in, is_present)
+            mutex::is_free(self.lock_kind, seen, used_in, is_present)
         };
         (0..self.count).filter(is_free).count()
     }

@@ -17,7 +17,8 @@ impl Options<SharedSemaphore> {
     #[must_use = "keep it: `let semaphore = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(&self, name: &str, permits: usize) -> Result<SharedSemaphore, Error> {
         check_permits(name, permits)?;
-        self.of_futexes(name)?.create_with(name, Some(permits), &PermitsOnly::all_free(permits))
+        self.check_lock_kind(name)?;
+        self.create_with(name, Some(permits), &PermitsOnly::all_free(permits))
     }
 
     /// As [`SharedSemaphore::open_exact`], with these options.
@@ -39,7 +40,8 @@ impl Options<SharedSemaphore> {
     #[must_use = "keep it: `let semaphore = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(&self, name: &str, permits: usize) -> Result<SharedSemaphore, Error> {
         check_permits(name, permits)?;
-        self.of_futexes(name)?.open_or_create_with(name, Some(permits), &PermitsOnly::all_free(permits))
+        self.check_lock_kind(name)?;
+        self.open_or_create_with(name, Some(permits), &PermitsOnly::all_free(permits))
     }
 
     /// As [`SharedSemaphore::observe`], with these options.
@@ -51,13 +53,14 @@ impl Options<SharedSemaphore> {
         SemaphoreObserver::open(name, &self.settings)
     }
 
-    /// For one that is created: its permits are such locks.
-    fn of_futexes(&self, name: &str) -> Result<Self, Error> {
-        if self.settings.lock_kind.is_some_and(|kind| kind != LockKind::Futex) {
-            let message = "the permits of a semaphore come back through the kernel: they need LockKind::Futex";
-            let source = io::Error::new(io::ErrorKind::Unsupported, message);
-            return Err(LockError::io(Arc::from(name), "could not create the lock", source).into());
+    /// For one that is created: its permits are locks that come back from the dead.
+    fn check_lock_kind(&self, name: &str) -> Result<(), Error> {
+        if self.settings.lock_kind() != LockKind::OsMutex {
+            return Ok(());
         }
-        Ok(self.clone().lock_kind(LockKind::Futex))
+        let message = "the permits of a semaphore come back from whoever dies, of which nobody is told with \
+                       LockKind::OsMutex: they need LockKind::Futex or LockKind::File";
+        let source = io::Error::new(io::ErrorKind::Unsupported, message);
+        Err(LockError::io(Arc::from(name), "could not create the lock", source).into())
     }
 }

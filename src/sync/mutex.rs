@@ -45,8 +45,8 @@ pub(crate) use super::waiting::Wait;
 pub(crate) use event::Event;
 pub(crate) use held::{End, Held, Line, Owed, ReadersAfter, Section};
 pub(crate) use outside::{
-    LockState, after_all_users_left, check_available, further_after_all_users_left, is_free, is_left_by_a_dead, names,
-    new, says_set, word_in,
+    LockState, after_all_users_left, check_available, further_after_all_users_left, is_free, names, new, says_set,
+    word_in,
 };
 pub(crate) use permits::{Permits, Taken};
 pub(crate) use readers::{Readers, Reading};
@@ -175,12 +175,17 @@ impl Mutex {
 
     /// In a forked child, for the first time: it has a slot of its own.
     fn settle(&self) {
-        self.settled.store(self.users.settled(), Ordering::Relaxed);
+        let settled = if let Kind::File(settled) = &self.kind { settled } else { &self.settled };
+        settled.store(self.users.settled(), Ordering::Relaxed);
     }
 
-    /// The calling thread, as one that can hold robust futexes.
-    fn this_thread(&self) -> Result<Thread, LockError> {
-        os::thread::current().map_err(|error| self.os_error("could not prepare this thread for the lock", error))
+    /// The calling thread, as one that can hold locks of this kind.
+    fn this_thread(&self, failure: &'static str) -> Result<Thread, LockError> {
+        let me = match self.kind {
+            Kind::Futex | Kind::OsMutex(_) => os::thread::current(),
+            Kind::File(_) => os::thread::without_list(),
+        };
+        me.map_err(|error| self.os_error(failure, error))
     }
 
     /// The thread as it stands in the word.

@@ -30,6 +30,13 @@
 //! # Deaths that the kernel does not report
 //!
 //! As in `waiting.rs`, with each permit's holder: whenever [`HEARTBEAT`] has passed, and before it is said that the time is up.
+//!
+//! # Where it reports none
+//!
+//! With [`LockKind::File`](crate::LockKind::File) no permit is in a list, nothing is named as pending, and a holder's death
+//! is that of his process. Who finds no permit free looks at the holders of all of them, by their presence bytes: a try at
+//! once, all others before they sleep for the first time, and then as often as `watch.rs` says. A watcher who leaves wakes his successor as the
+//! bell does. What is lost with one who dies behind his wake-up, the watcher finds when he looks the next time.
 
 use super::atomic::Ordering;
 use super::habits::Homes;
@@ -38,7 +45,9 @@ use super::poison::Poison;
 use super::robust_futex::{self, Linked};
 use super::users::Users;
 use super::waiting::{self, DOUBT, Failure, HEARTBEAT, Wait};
-use super::word::{ANY, TID, WAITERS, high, is_owned, low, pair, says_owner_died};
+use super::watch::Watch;
+use super::watched;
+use super::word::{LOCKER, TID, WAITERS, high, is_owned, low, pair, says_owner_died};
 use crate::fault::point;
 use crate::layout::{BellLine, LockLine, MAX_PERMITS};
 use crate::os::robust_list::{Interrupted, Node, RobustList};
@@ -73,11 +82,17 @@ impl Places<'_> {
         robust_futex::unlock_with(line, owner, list, linked, || self.wake_for(line, owner));
     }
 
+    /// [`release`](Self::release) of one that is in no list.
+    pub(super) fn release_watched(self, line: &LockLine, owner: u64) {
+        watched::unlock_with(line, owner, || self.wake_for(line, owner));
+    }
+
     /// Releases a permit on which somebody may sleep, and wakes one.
     #[cold]
     pub(super) fn wake_for(self, line: &LockLine, owner: u64) {
         let Some((free, _)) = robust_futex::release_to_sleepers(line, owner) else { return };
-        if !matches!(futex::wake_one(&line.word, ANY), Ok(false)) || self.ring() {
+        // Who sleeps on many words is in every class.
+        if !matches!(futex::wake_one(&line.word, LOCKER), Ok(false)) || self.ring() {
             return;
         }
         robust_futex::clear_waiters(line, free);
@@ -105,6 +120,11 @@ pub(super) fn is_free(seen: u64, users: &Users) -> bool {
     !is_owned(seen) && !users.may_live(seen)
 }
 
+/// As [`is_free`]; or has he died, of whom nobody has said so yet?
+pub(super) fn has_no_holder(seen: u64, users: &Users) -> bool {
+    is_free(seen, users) || users.has_lost_its_holder(seen)
+}
+
 /// One who wants a permit.
 struct Seeker<'a> {
     places: Places<'a>,
@@ -115,9 +135,13 @@ struct Seeker<'a> {
     wait: Wait,
     /// A wake-up may have come to this thread, which it must act on or pass on.
     may_owe: bool,
+    /// Has the last sleep been ended by a wake-up?
+    was_woken: bool,
     time_is_up: bool,
     heartbeat: Option<Deadline>,
     looks_up: bool,
+    /// In the place of the heartbeat where nobody is told of deaths.
+    watch: Watch,
 }
 
 impl<'a> Seeker<'a> {
@@ -130,14 +154,19 @@ impl<'a> Seeker<'a> {
             homes,
             wait,
             may_owe: false,
+            was_woken: false,
             time_is_up: false,
             heartbeat: None,
-            looks_up: false,
+            looks_up: users.are_watched(),
+            watch: Watch::new(),
         }
     }
 
     fn acquire(mut self) -> Result<(usize, Linked), Failure> {
         let list = self.me.list;
+        if self.users.are_watched() {
+            return self.acquire_watched().map(|index| (index, Linked::AmongOthers));
+        }
         if list.is_full() {
             return Err(robust_futex::too_many());
         }
@@ -152,6 +181,19 @@ impl<'a> Seeker<'a> {
                 Err(failure)
             }
         }
+    }
+
+    fn acquire_watched(&mut self) -> Result<usize, Failure> {
+        self.users.enter();
+        let result = self.seek();
+        // In the child, the watch is the parent's.
+        if !matches!(result, Err(Failure::Forked)) {
+            let was_watcher = self.watch.end(self.users);
+            if was_watcher || self.was_woken && result.is_err() {
+                self.places.ring_the_bell();
+            }
+        }
+        result
     }
 
     fn link(&self, index: usize, interrupted: Interrupted) -> Linked {
@@ -171,7 +213,7 @@ impl<'a> Seeker<'a> {
             let ring = self.places.bell.ring.load(Ordering::Acquire); // before the look at the permits
             if let Some((index, seen)) = self.first_free() {
                 self.check_process()?;
-                self.me.list.begin(self.node(index), high(self.owner));
+                self.name(self.node(index));
                 if waiting::take(&self.places.lines[index], seen, self.owner, Poison::Never) {
                     return Ok(index);
                 }
@@ -179,6 +221,9 @@ impl<'a> Seeker<'a> {
                 continue;
             }
             if matches!(self.wait, Wait::No) {
+                if self.users.are_watched() && self.marks_dead(&self.words()) {
+                    continue;
+                }
                 return Err(Failure::WouldBlock);
             }
             let mut words = [0; MAX_PERMITS];
@@ -229,6 +274,12 @@ impl<'a> Seeker<'a> {
         Some(doubted)
     }
 
+    /// What each says.
+    fn words(&self) -> [u64; MAX_PERMITS] {
+        let word = |index| self.places.lines.get(index).map_or(0, |line: &LockLine| line.word.load(Ordering::Relaxed));
+        std::array::from_fn(word)
+    }
+
     /// Looks whether the holders are there, if it is time for that, and frees the permits of those who are not.
     fn marks_dead(&mut self, words: &[u64]) -> bool {
         let looks_up = std::mem::take(&mut self.looks_up) || self.time_is_up;
@@ -240,18 +291,25 @@ impl<'a> Seeker<'a> {
                 any = true;
             }
         }
+        self.may_owe |= any; // more than one may be free by that, and nobody else is told
         any
     }
 
-    /// Are all permits in this thread's list?
+    /// Are all permits this thread's?
     fn holds_all(&self, words: &[u64]) -> bool {
-        let held =
-            |(index, seen): (usize, &u64)| low(*seen) & TID == self.me.tid && self.me.list.contains(self.node(index));
+        let is_own = |index, seen| {
+            if self.users.are_watched() { self.users.is_own(seen) } else { self.me.list.contains(self.node(index)) }
+        };
+        let held = |(index, seen): (usize, &u64)| low(*seen) & TID == self.me.tid && is_own(index, *seen);
         words.iter().take(self.places.lines.len()).enumerate().all(held)
     }
 
     fn sleep(&mut self, words: &[u64; MAX_PERMITS], ring: u32, doubted: bool) -> Result<(), Failure> {
-        let beat = *self.heartbeat.get_or_insert_with(|| Deadline::soon(HEARTBEAT));
+        let beat = if self.users.are_watched() {
+            self.watch.next_look(self.users)
+        } else {
+            *self.heartbeat.get_or_insert_with(|| Deadline::soon(HEARTBEAT))
+        };
         let mut until = self.wait.deadline().map_or(beat, |deadline| deadline.min(beat));
         if doubted {
             until = until.min(Deadline::soon(*DOUBT.end()));
@@ -259,17 +317,18 @@ impl<'a> Seeker<'a> {
         self.name_bell();
         self.may_owe = true;
         point!("permit: about to sleep");
-        let all = futex::can_wait_for_many();
-        if all {
+        let slept = if futex::can_wait_for_many() {
             let words = self.places.lines.iter().map(|line| &line.word).zip(words.iter().map(|word| low(*word)));
-            futex::wait_for_any(&self.places.bell.zero, words, until).map_err(Failure::Os)?;
+            futex::wait_for_any(&self.places.bell.zero, words, until)
         } else {
-            futex::wait_on(&self.places.bell.ring, ring, until.min(Deadline::soon(BEAT))).map_err(Failure::Os)?;
-        }
+            futex::wait_on(&self.places.bell.ring, ring, until.min(Deadline::soon(BEAT)))
+        };
+        self.was_woken = slept.map_err(Failure::Os)?;
         self.check_process()?;
         self.name_bell(); // again: a signal handler that used a robust mutex of libc's has overwritten it
         point!("permit: awake");
         let now = Deadline::now();
+        self.watch.has_slept(now);
         if beat <= now {
             (self.heartbeat, self.looks_up) = (None, true);
         }
@@ -282,7 +341,14 @@ impl<'a> Seeker<'a> {
     }
 
     fn name_bell(&self) {
-        self.me.list.begin(RobustList::node_of(self.places.bell.word_address()), high(self.owner));
+        self.name(RobustList::node_of(self.places.bell.word_address()));
+    }
+
+    /// As pending, where there is a list.
+    fn name(&self, node: Node) {
+        if self.me.list.is_known() {
+            self.me.list.begin(node, high(self.owner));
+        }
     }
 
     fn node(&self, index: usize) -> Node {

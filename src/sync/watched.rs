@@ -39,10 +39,16 @@ pub(super) fn lock_slow(lock: Lock<'_>, me: &Thread, wait: Wait) -> Result<(), F
 /// Releases the lock, which `owner` holds, who is this thread.
 #[inline(always)]
 pub(super) fn unlock(line: &LockLine, waits: &WaitLine, owner: u64, owed: Owed) {
+    unlock_with(line, owner, || robust_futex::unlock_and_wake(line, waits, owner, owed));
+}
+
+/// [`unlock`], which releases by `wake` a line on which somebody may sleep.
+#[inline(always)]
+pub(super) fn unlock_with(line: &LockLine, owner: u64, wake: impl FnOnce()) {
     // Release pairs with the Acquire of `lock_fast` and of `acquire`.
     if line.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
         point!("watched unlock: released");
     } else {
-        robust_futex::unlock_and_wake(line, waits, owner, owed);
+        wake();
     }
 }

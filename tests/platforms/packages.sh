@@ -24,14 +24,13 @@ within() { # SECONDS COMMAND...
     return $status
 }
 
-# Gets something by apt. What the network does not give is skipped; all else is a failure.
+# Gets something by apt, or skips: what a mirror does not give says nothing about the crate.
 fetched() { # COMMAND...
-    local log=$result/fetched
+    local log=$result/fetched said
     ! within 600 "$@" >"$log" 2>&1 || return 0
     [ ! -e "$cache/no-answer" ] || skip "$(<"$cache/no-answer")"
-    ! grep -q "Failed to fetch" "$log" || skip "$(grep -m 1 "Failed to fetch" "$log")"
-    tail -20 "$log"
-    return 1
+    said=$(grep -m 1 "Failed to fetch" "$log" || grep -m 1 '^E: ' "$log" || tail -1 "$log")
+    skip "'${*: -3}' failed; it says: $said"
 }
 
 # A linker and a C library for 64-bit ARM.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::super::event;
-use super::{Kind, Mutex, Wait};
+use super::{Mutex, Wait};
 use crate::error::{Awaited, LockError};
-use crate::os::thread::{self, Thread};
+use crate::os::thread::Thread;
 use crate::sync::waiting::Failure;
 
 /// The event in a mapping of that kind.
@@ -67,11 +67,7 @@ impl Event<'_> {
         steps: impl Fn(&Thread, u32) -> Result<(), Failure>,
     ) -> Result<(), LockError> {
         loop {
-            let me = match self.0.kind {
-                Kind::Futex | Kind::OsMutex(_) => thread::current(),
-                Kind::File(_) => thread::without_list(),
-            };
-            let me = me.map_err(|error| self.0.os_error("could not prepare this thread for the event", error))?;
+            let me = self.0.this_thread("could not prepare this thread for the event")?;
             let failure = match steps(&me, self.0.users.slot()) {
                 Ok(()) => return Ok(()),
                 Err(Failure::Forked) => continue,

@@ -1,6 +1,6 @@
 //! Taking the lock, by its kind.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::super::robust_futex::{self, Linked};
 use super::super::waiting::{Failure, Wait};
@@ -47,7 +47,7 @@ impl Mutex {
     fn lock_slow(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         match &self.kind {
             Kind::Futex => self.lock_futex_slow(wait),
-            Kind::File(settled) => self.lock_watched_slow(settled, wait),
+            Kind::File(_) => self.lock_watched_slow(wait),
             Kind::OsMutex(mutex) => {
                 mutex.lock(self.line(), wait).map_err(|failure| self.explain(failure))?;
                 Ok(Held::in_no_list(self, 0, os::generation::generation_if_numbered() as usize))
@@ -57,7 +57,7 @@ impl Mutex {
 
     fn lock_futex_slow(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         loop {
-            let me = self.this_thread()?;
+            let me = self.this_thread("could not prepare this thread for the lock")?;
             match robust_futex::lock_slow(self.word(), &me, wait) {
                 Ok(linked) => {
                     self.settle();
@@ -69,13 +69,12 @@ impl Mutex {
         }
     }
 
-    fn lock_watched_slow(&self, settled: &AtomicU64, wait: Wait) -> Result<Held<'_>, LockError> {
+    fn lock_watched_slow(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         loop {
-            let me = os::thread::without_list()
-                .map_err(|error| self.os_error("could not prepare this thread for the lock", error))?;
+            let me = self.this_thread("could not prepare this thread for the lock")?;
             match watched::lock_slow(self.word(), &me, wait) {
                 Ok(()) => {
-                    settled.store(self.users.settled(), Ordering::Relaxed);
+                    self.settle();
                     return Ok(Held::in_no_list(self, self.owner(&me), me.generation as usize));
                 }
                 Err(Failure::Forked) => {} // as another process

@@ -81,14 +81,17 @@ pub(crate) fn further_after_all_users_left(line: &LockBytes) -> LockBytes {
 }
 
 /// Is nobody in the line of a permit, or of a reader, whose word this is? As [`LockState::of`].
-pub(crate) fn is_free(seen: u64, used_in: u64, is_present: impl FnOnce(u32) -> bool) -> bool {
-    let may_live = || used_in == SEVERAL_NAMESPACES && word::says_owner_died(seen) && is_present(word::high(seen));
-    word::holder_in(seen).is_none() && !may_live()
-}
-
-/// Does the word name a holder whose process is gone? Of a lock of whose deaths nobody else tells.
-pub(crate) fn is_left_by_a_dead(seen: u64, is_present: impl FnOnce(u32) -> bool) -> bool {
-    word::holder_in(seen).is_some() && !is_present(word::high(seen))
+pub(crate) fn is_free(kind: LockKind, seen: u64, used_in: u64, is_present: impl FnOnce(u32) -> bool) -> bool {
+    let is_owned = word::holder_in(seen).is_some();
+    match kind {
+        // Nobody else may have asked.
+        LockKind::File => !is_owned || !is_present(word::high(seen)),
+        LockKind::Futex | LockKind::OsMutex => {
+            let may_live =
+                || used_in == SEVERAL_NAMESPACES && word::says_owner_died(seen) && is_present(word::high(seen));
+            !is_owned && !may_live()
+        }
+    }
 }
 
 /// What a lock line says to somebody who looks at the segment from outside.

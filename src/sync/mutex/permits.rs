@@ -66,7 +66,7 @@ impl<'a> Permits<'a> {
         self.places
             .lines
             .iter()
-            .filter(|line| permits::is_free(line.word.load(Ordering::Relaxed), &self.mutex.users))
+            .filter(|line| permits::has_no_holder(line.word.load(Ordering::Relaxed), &self.mutex.users))
             .count()
     }
 
@@ -98,7 +98,7 @@ impl<'a> Permits<'a> {
     #[inline(never)]
     fn acquire_slow(&self, homes: &Homes, wait: Wait) -> Result<Taken, LockError> {
         loop {
-            let me = self.mutex.this_thread()?;
+            let me = self.mutex.this_thread("could not prepare this thread for the semaphore")?;
             match self.places.acquire(&me, &self.mutex.users, homes, wait) {
                 Ok((index, linked)) => {
                     self.mutex.settle();
@@ -142,6 +142,15 @@ impl<'a> Permits<'a> {
     #[cold]
     fn release_slow(&self, taken: &Taken) {
         let line = &self.places.lines[taken.index];
+        if self.mutex.users.are_watched() {
+            // A permit stays on its thread: so in this generation, the owner is this thread.
+            if taken.generation == os::generation::generation_if_numbered() as usize
+                && robust_futex::is_held_by(line, taken.owner)
+            {
+                self.places.release_watched(line, taken.owner);
+            }
+            return;
+        }
         let Some(me) = os::thread::cached().filter(|me| me.generation as usize == taken.generation) else { return };
         if !robust_futex::is_held_by(line, taken.owner) {
             return;

@@ -212,9 +212,7 @@ impl<'a> Readers<'a> {
     /// The calling thread. Where there can be no readers side by side, an error.
     fn this_thread(self) -> Result<Thread, LockError> {
         match self.mutex.kind {
-            Kind::Futex => self.mutex.this_thread(),
-            Kind::File(_) => os::thread::without_list()
-                .map_err(|error| self.mutex.os_error("could not prepare this thread for the lock", error)),
+            Kind::Futex | Kind::File(_) => self.mutex.this_thread("could not prepare this thread for the lock"),
             Kind::OsMutex(_) => {
                 let message = "there are no readers side by side with LockKind::OsMutex, because what is the C library's is a mutex and nothing else; take the lock, or create with another kind";
                 let source = io::Error::new(io::ErrorKind::Unsupported, message);

@@ -11,7 +11,7 @@ use super::super::{changes, condition};
 use super::held::Held;
 use super::{Kind, Mutex};
 use crate::error::{Awaited, LockError};
-use crate::os::thread::{self, Thread};
+use crate::os::thread::Thread;
 
 pub(crate) use super::super::credit::Whom;
 
@@ -38,9 +38,7 @@ impl Mutex {
     /// The calling thread, as one that can wait for what a holder does.
     fn as_waiter(&self, action: &'static str) -> Result<Thread, LockError> {
         match self.kind {
-            Kind::Futex => self.this_thread(),
-            Kind::File(_) => thread::without_list()
-                .map_err(|error| self.os_error("could not prepare this thread for the lock", error)),
+            Kind::Futex | Kind::File(_) => self.this_thread("could not prepare this thread for the lock"),
             Kind::OsMutex(_) => {
                 let message = "its lock is of the kind OsMutex, for which nobody can sleep but for the lock itself; make the segment with LockKind::Futex or LockKind::File";
                 Err(self.os_error(action, io::Error::new(io::ErrorKind::Unsupported, message)))
@@ -51,8 +49,7 @@ impl Mutex {
     /// This process has come to the lock.
     fn settle_anyhow(&self) {
         match &self.kind {
-            Kind::Futex => self.settle(),
-            Kind::File(settled) => settled.store(self.users.settled(), Ordering::Relaxed),
+            Kind::Futex | Kind::File(_) => self.settle(),
             Kind::OsMutex(_) => {}
         }
     }
