@@ -7,7 +7,7 @@ last=(fork leaked_guards identity scale signal_handlers stress_lock storm hostil
 cargo_for() { # TARGET ARGUMENTS...
     local triple=$1 command=$2
     shift 2
-    env CARGO_TARGET_DIR="$cache/build" CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 \
+    env CARGO_TARGET_DIR="$cache/build" CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL="${optimised:-0}" \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc ROBUST_SHM_TEST_LIMIT_SECONDS=600 \
         timeout 1200 cargo "$command" --target "$triple" "$@"
 }
