@@ -131,7 +131,6 @@ pub(super) fn sweep() {
     /// Where it goes on; [`NOWHERE`] before the first.
     static POSITION: AtomicI64 = AtomicI64::new(NOWHERE);
     const NOWHERE: i64 = -1;
-    const REST: u64 = 10;
     let start = os::monotonic_nanos();
     let due = DUE.load(Ordering::Relaxed);
     // Whoever moves the date on does the work.
@@ -145,7 +144,13 @@ pub(super) fn sweep() {
     }
     POSITION.store(position.unwrap_or(NOWHERE), Ordering::Relaxed);
     let end = os::monotonic_nanos();
-    DUE.store(end + REST * (end - start), Ordering::Relaxed);
+    DUE.store(end + rest_after(end - start), Ordering::Relaxed);
+}
+
+/// How long to rest after a sweep that took so long, in nanoseconds. What took more than a second was stopped in the middle
+/// of it, or the machine was: that was no work.
+fn rest_after(took: u64) -> u64 {
+    10 * took.min(1_000_000_000)
 }
 
 /// `None`: something went wrong, or the file is gone.
@@ -189,4 +194,15 @@ fn is_in_use(name: &Name) -> Option<bool> {
     let Found { open, contents } = found::open_validated(name, false).ok()??;
     let is_persistent = contents.is_some_and(|valid| valid.header.persistent());
     Some(is_persistent || file_lock::is_anyone_present(&open.file).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rest_after;
+
+    #[test]
+    fn a_sweep_that_was_stopped_for_an_hour_is_not_the_last_one_of_the_day() {
+        assert_eq!([0, 200_000, 1_000_000_000].map(rest_after), [0, 2_000_000, 10_000_000_000]);
+        assert_eq!(rest_after(3_600_000_000_000), rest_after(1_000_000_000));
+    }
 }
