@@ -75,6 +75,13 @@ pub(crate) fn cached_without_list() -> Option<Thread> {
     CACHE.with(|cache| (generation == cache.has_id.get()).then(|| cache.without_list(generation)))
 }
 
+/// [`cached_without_list`] where that is known without a system call.
+#[inline(always)]
+pub(crate) fn cached_id() -> Option<Thread> {
+    let generation = generation::known_generation();
+    CACHE.with(|cache| (generation == cache.has_id.get() && generation != 0).then(|| cache.without_list(generation)))
+}
+
 /// The calling thread without its list, of which there need be none.
 ///
 /// # Errors

@@ -32,11 +32,15 @@ pub(crate) struct Held<'a> {
     // Whole words: narrow fields, stored one by one and moved at once, stall the processor longer than the lock takes.
     /// What the word says: this thread, and the handle's slot.
     owner: u64,
-    /// The fork generation in which the lock was taken.
+    /// The fork generation in which the lock was taken; [`WATCHED`] is set if it is of that kind.
     pub(super) generation: usize,
     /// 1 if the thread was panicking already when it took the lock.
     was_panicking: usize,
 }
+
+/// In [`Held::generation`], above the fork generation: the lock is in no list by its kind, so that another fast path releases
+/// it. Who asks for the generation of a lock that is in one, as all locks are where it must be fast, need not ask for that.
+const WATCHED: usize = 1 << 32;
 
 /// What a guard is, as the compiler puts it when somebody moves one to another thread: the kernel's list of held locks
 /// belongs to the thread that took them. References may go: what they give access to is the mutex and atomics.
@@ -122,6 +126,12 @@ impl<'a> Held<'a> {
         }
     }
 
+    /// Of a lock that is in no list by its kind.
+    #[inline(always)]
+    pub(super) fn watched(mutex: &'a Mutex, owner: u64, generation: u32) -> Self {
+        Self::in_no_list(mutex, owner, generation as usize | WATCHED)
+    }
+
     /// So that every release goes the slow way.
     #[inline(always)]
     pub(super) fn in_no_list(mutex: &'a Mutex, owner: u64, generation: usize) -> Self {
@@ -186,7 +196,7 @@ impl<'a> Held<'a> {
 
     /// The line, whether it is linked alone, the owner, and the fork generation: to be released by these.
     pub(super) fn into_parts(self) -> (Own<NonNull<LockLine>>, Own<RobustList>, u64, usize) {
-        (self.line, self.alone_in, self.owner, self.generation)
+        (self.line, self.alone_in, self.owner, self.generation & !WATCHED)
     }
 
     /// Runs `before`, then releases the lock, and tells those to whom something is owed then. Does nothing at all unless this
@@ -204,7 +214,14 @@ impl<'a> Held<'a> {
         }
         // One call for both exits, because the compiler inlines a guard's drop only while it is small; and no reference
         // to `self` or `before`, because a guard whose address is taken cannot stay in registers.
-        self.mutex.release_slow(self.alone_in.0, self.owner, self.generation, self.was_panicking, is_simple, before);
+        self.mutex.release_rest::<true>(
+            self.alone_in.0,
+            self.owner,
+            self.generation,
+            self.was_panicking,
+            is_simple,
+            before,
+        );
     }
 
     /// [`release`](Self::release), for what is changed in place: poisons the lock if `section` was broken off, or if a
@@ -226,10 +243,10 @@ impl<'a> Held<'a> {
             }
         }
         let mutex = self.mutex;
-        mutex.release_slow(
+        mutex.release_rest::<false>(
             self.alone_in.0,
             self.owner,
-            self.generation,
+            if section.was_broken_off { self.generation & !WATCHED } else { self.generation },
             self.was_panicking,
             is_simple,
             move |line, end| {
@@ -266,7 +283,7 @@ impl Mutex {
     /// Does this thread hold the lock, and has this been the process since it was taken, in this generation?
     #[cold]
     pub(super) fn is_held_since(&self, generation: usize) -> bool {
-        generation == os::generation::generation_if_numbered() as usize
+        generation & !WATCHED == os::generation::generation_if_numbered() as usize
             && match self.kind {
                 Kind::Futex => {
                     os::thread::cached().is_some_and(|me| robust_futex::is_held_by(self.line(), self.owner(&me)))
@@ -277,7 +294,31 @@ impl Mutex {
             }
     }
 
-    /// The end of [`Held::release`] in all but the simplest case. `unlocked_alone`: [`robust_futex::unlock_fast`] was at
+    /// The end of [`Held::release`] in all but the simplest case; at once if it is the simplest of a lock that is in no list by
+    /// its kind. `LOOKS`: at the word before anything is done, as the simple cases of both do or not.
+    #[inline(never)]
+    fn release_rest<'a, const LOOKS: bool>(
+        &'a self,
+        alone_in: RobustList,
+        owner: u64,
+        generation: usize,
+        was_panicking: usize,
+        unlocked_alone: bool,
+        before: impl FnOnce(Line<'a>, End) -> Owed,
+    ) {
+        // A guard stays on its thread: so in this generation, the owner is this thread. (A look at the word right behind the step
+        // that took the lock holds up the processor as long as a quarter of both takes.)
+        if generation == os::generation::known_generation() as usize | WATCHED
+            && (!LOOKS || self.line().word.load(Ordering::Relaxed) == owner)
+            && !panicking()
+        {
+            let owed = before(Line(self.line, PhantomData), End::Regular);
+            return watched::unlock(self.line(), self.waits(), owner, owed);
+        }
+        self.release_slow(alone_in, owner, generation & !WATCHED, was_panicking, unlocked_alone, before);
+    }
+
+    /// The end of [`Held::release`] in all cases that are not simple. `unlocked_alone`: [`robust_futex::unlock_fast`] was at
     /// it and found that somebody waits, and all that is left is to wake him.
     #[cold]
     #[inline(never)]

@@ -27,19 +27,19 @@ impl Mutex {
             // Two words, which pass through registers.
             _ => match self.lock_watched_fast() {
                 (0, _) => self.lock_slow(wait),
-                (owner, generation) => Ok(Held::in_no_list(self, owner, generation)),
+                (owner, generation) => Ok(Held::watched(self, owner, generation)),
             },
         }
     }
 
     /// Takes a lock that is in no list, if nobody has it or has slept on it: the owner, or 0, and the fork generation.
-    #[inline(never)]
-    fn lock_watched_fast(&self) -> (u64, usize) {
-        let (Kind::File(settled), Some(me)) = (&self.kind, os::thread::cached_without_list()) else { return (0, 0) };
+    #[inline(always)]
+    fn lock_watched_fast(&self) -> (u64, u32) {
+        let (Kind::File(settled), Some(me)) = (&self.kind, os::thread::cached_id()) else { return (0, 0) };
         let settled = settled.load(Ordering::Relaxed);
         let owner = pair(me.tid, high(settled));
         let taken = low(settled) == me.generation && watched::lock_fast(self.line(), owner);
-        (if taken { owner } else { 0 }, me.generation as usize)
+        (if taken { owner } else { 0 }, me.generation)
     }
 
     #[cold]
@@ -75,7 +75,7 @@ impl Mutex {
             match watched::lock_slow(self.word(), &me, wait) {
                 Ok(()) => {
                     self.settle();
-                    return Ok(Held::in_no_list(self, self.owner(&me), me.generation as usize));
+                    return Ok(Held::watched(self, self.owner(&me), me.generation));
                 }
                 Err(Failure::Forked) => {} // as another process
                 Err(failure) => return Err(self.explain(failure)),
