@@ -13,9 +13,9 @@
 //! # Why nobody sleeps through a commit
 //!
 //! Who waits arms himself under the lock and leaves `W`, so the next writer moves him before it commits, and finds him in
-//! step 6. A writer killed between 4 and 5 has the kernel write `D` and wake one: a locker takes the lock and tells all; one
-//! who waits for a commit sees it, and passes the wake-up on. Killed between 5 and 6, the word was pending without an
-//! owner, and the kernel wakes one: a locker finds the note, and tells all; one who waits passes on.
+//! step 6. A writer killed between 4 and 5 has the kernel write `D` and wake one: a locker takes the lock, finds the note, and
+//! tells all; one who waits for a commit sees it, and passes the wake-up on. Killed between 5 and 6, the word was pending
+//! without an owner, and the kernel wakes one: the same.
 //!
 //! **Waking late**, when the lock is free, and not before: on one core the woken would run into the lock that is still held.
 //! But nothing is pending any more once the release is over; hence the note, made *before* the commit, so that whoever sees

@@ -68,7 +68,7 @@ pub(super) fn admit(line: &LockLine, waits: &WaitLine, taken_from: u64) {
         pay(line, waits);
     }
     if low(taken_from) & OWNER_DIED != 0 {
-        tell_of_a_death(line, waits);
+        tell_of_a_death(waits);
     }
 }
 
@@ -94,13 +94,10 @@ fn pay(line: &LockLine, waits: &WaitLine) {
     point!("owed: nothing any more");
 }
 
-/// The kernel has told one, who may be this thread, and may have been asleep for the lock only.
+/// The kernel has told one, who may be this thread. (To those who wait for a commit, a dead writer owes nothing, or has noted
+/// it.)
 #[cold]
-fn tell_of_a_death(line: &LockLine, waits: &WaitLine) {
-    if waits.watchers.load(Ordering::Relaxed) != 0 {
-        let _ = futex::wake_all_of(&line.word, WATCHER);
-        point!("gate: watchers told of a death");
-    }
+fn tell_of_a_death(waits: &WaitLine) {
     for condition in &waits.conditions {
         credit::notify(condition, Whom::Everybody);
     }

@@ -26,6 +26,7 @@ mod seccomp;
 mod step;
 #[path = "../support/mod.rs"]
 mod support;
+mod waits;
 mod walk;
 
 use std::collections::BTreeSet;
@@ -46,6 +47,7 @@ fn child() {
             permits::ROLES,
             readers::ROLES,
             events::ROLES,
+            waits::ROLES,
         ]
         .concat(),
     );
@@ -65,7 +67,8 @@ fn every_point_in_the_source_is_reached() {
         .chain(fairness::ALL)
         .chain(permits::ALL)
         .chain(events::ALL)
-        .chain(readers::ALL);
+        .chain(readers::ALL)
+        .chain(waits::ALL);
     let passed: Vec<_> = scenarios.flat_map(record).map(|step| step.point).chain(handlers::points()).collect();
     let needless = |point: &str| of_root.is_empty() && point.starts_with("reuse: ");
     let unreached: Vec<_> =
@@ -253,6 +256,16 @@ walks! {
     killed_while_setting_what_a_dead_has_set: events::SET_AFTER_DEATH;
     killed_while_waiting_for_what_a_dead_has_set: events::WAIT_AFTER_DEATH;
     killed_while_clearing_what_a_dead_has_set: events::CLEAR_AFTER_DEATH;
+    killed_while_committing_to_watchers: waits::COMMIT;
+    killed_while_looking_beside_watchers: waits::LOOK;
+    killed_while_looking_at_what_a_dead_has_committed: waits::LOOK_AFTER_DEATH;
+    killed_while_watching: waits::WATCH;
+    killed_while_watching_what_a_dead_has_committed: waits::WATCH_A_DEATH;
+    killed_while_watching_for_a_moment: waits::WATCH_FOR_A_MOMENT;
+    killed_while_notifying: waits::NOTIFY;
+    killed_while_waiting_for_a_condition: waits::WAIT;
+    killed_while_waiting_beside_the_credit_of_a_dead: waits::WAIT_BESIDE_CREDIT;
+    killed_while_asking_whether_anybody_sleeps: waits::PROBE;
     killed_before_a_lock_that_is_kept: fairness::KEPT;
     killed_while_standing_back_for_another: fairness::STAND_BACK;
     killed_while_inheriting: fairness::INHERIT;

@@ -14,8 +14,13 @@ const OCCURRENCES: usize = 6;
 /// Other programs sweep an orphan away before the victim comes to it, and leave some that it sweeps away: a step may need
 /// more than one attempt.
 const ATTEMPTS: usize = 20;
-const ABOUT_TO_SLEEP: [&str; 4] =
-    ["wait: about to sleep", "event: about to sleep", "permit: about to sleep", "drain: about to sleep"];
+const ABOUT_TO_SLEEP: [&str; 5] = [
+    "wait: about to sleep",
+    "event: about to sleep",
+    "permit: about to sleep",
+    "drain: about to sleep",
+    "sleep: about to sleep",
+];
 
 /// Something that a process does, and what must be true when it died anywhere in it.
 pub struct Scenario {

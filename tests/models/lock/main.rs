@@ -212,13 +212,11 @@ fn worlds() -> Vec<World> {
         watch("watch_rounds", 1, 1, 2, Budget { deaths: 1, ..few(2) }),
         watch("watch_writers", 1, 2, 1, Budget { deaths: 1, ..few(2) }),
         watch("watch_watchers", 2, 1, 1, Budget { deaths: 1, ..few(1) }),
-        watch("watch_forgets", 1, 3, 1, Budget { deaths: 1, ..few(2) }),
+        World { discards: true, ..watch("watch_discards", 1, 2, 1, few(2)) },
         watch("watch_deaths", 2, 2, 1, Budget { deaths: 2, ..few(2) }),
-        World {
-            discards: true,
-            all_forms: true,
-            ..watch("watch_timed", 1, 2, 1, Budget { deaths: 1, timeouts: 1, ..few(1) })
-        },
+        World { gives_up: true, ..watch("watch_gives_up", 1, 2, 1, Budget { deaths: 1, timeouts: 1, ..few(1) }) },
+        World { all_forms: true, ..watch("watch_timed", 1, 1, 1, Budget { deaths: 1, timeouts: 1, ..few(2) }) },
+        World { discards: true, ..watch("watch_debts", 1, 2, 1, Budget { deaths: 1, ..few(1) }) },
         watch("watch_beats", 1, 2, 1, Budget { timeouts: 1, signals: 1, ..few(1) }),
         watch("watch_stale", 1, 2, 1, Budget { deaths: 1, stale: 1, ..few(1) }),
         World { libc: true, ..watch("watch_libc", 1, 2, 1, Budget { deaths: 1, signals: 1, ..few(0) }) },
@@ -322,7 +320,9 @@ holds! {
     commits_of_two_and_a_death: "watch_writers";
     commits_and_two_who_wait: "watch_watchers";
     commits_and_deadlines: "watch_timed";
-    commits_of_three_and_a_death: "watch_forgets";
+    commits_of_the_dead_and_what_is_discarded: "watch_debts";
+    commits_and_what_is_discarded: "watch_discards";
+    deadlines_and_nothing_that_is_committed: "watch_gives_up";
     commits_and_sleeps_that_end_by_themselves: "watch_beats";
     commits_and_loads_that_are_late: "watch_stale";
     commits_and_handlers_that_empty_the_slot: "watch_libc";

@@ -318,7 +318,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     nobody_is_moved in watch: "LOST" {
         Gate: "    let _ = futex::move_all(&waits.gate, count, &line.word);\n" => "    let _ = count;\n";
     }
-    bit_is_cleared_although_some_wait in watch: "LOST" {
+    bit_is_cleared_although_some_wait in watch_discards: "LOST" {
         Gate: "self.are_lockers || self.probes && matches!(futex::wake_one(&line.word, ANY), Ok(false))" => "true";
     }
     lockers_are_looked_at_before_the_release in watch_writers: "LOST" {
@@ -332,26 +332,19 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Waiting: "        if self.me.is_current() {\n            gate::one_less" =>
             "        self.waits.lockers.fetch_add(1, Ordering::SeqCst);\n        if self.me.is_current() {\n            gate::one_less";
     }
-    nobody_tells_watchers_of_a_death in watch_writers: "LOST CHANGE" {
-        Gate: "        let _ = futex::wake_all_of(&line.word, WATCHER);\n        point!(\"gate: watchers told of a death\");" => "";
-    }
     watchers_do_not_pass_on in watch_writers: "LOST" {
         Changes: "            self.pass_on();\n" => "";
     }
     watchers_do_not_look_at_the_note in watch_writers: "LOST" {
         Changes: "says_owner_died(seen) || waits.owed.load(Ordering::Relaxed) != 0" => "says_owner_died(seen)";
     }
-    watchers_keep_the_wake_up_that_comes_with_the_deadline in watch_timed: "LOST" {
+    watchers_keep_the_wake_up_that_comes_with_the_deadline in watch_gives_up: "LOST" {
         Changes: "(self.was_woken || is_due())" => "is_due()";
     }
     commit_is_owed_without_a_note in watch_writers: "LOST" {
         Gate: "        waits.owed.store(mark, Ordering::Relaxed); // published by the Release of the commit\n" => "";
     }
-    debt_is_forgotten_whosever_it_is in watch_forgets: "LOST" {
-        Gate: "        let _ = waits.owed.compare_exchange(self.0, 0, Ordering::Relaxed, Ordering::Relaxed);\n" =>
-            "        waits.owed.store(0, Ordering::Relaxed);\n";
-    }
-    debt_is_not_paid_by_the_next_holder in watch_writers: "LOST CHANGE" {
+    debt_is_not_paid_by_the_next_holder in watch_debts: "LOST CHANGE" {
         Gate: "    if waits.owed.load(Ordering::Relaxed) != 0 {\n" => "    if false {\n";
     }
     nobody_is_told_of_a_commit in watch: "LOST CHANGE" {
@@ -359,12 +352,6 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     }
     one_who_watches_does_not_look_again_with_the_lock in watch: "LOST CHANGE" {
         Changes: "            if is_changed() {\n                self.sleep.unlock();\n                return Ok(true);\n            }\n" => "";
-    }
-    nothing_is_pending_while_one_waits in watch_libc: "LOST" {
-        Sleep: "        if self.me.list.is_known() {\n            self.me.list.begin(self.node(), self.lock.users.slot());\n        }\n" => "";
-    }
-    nothing_is_pending_after_one_has_waited in watch_libc: "LOST" {
-        Sleep: "        self.name(); // again" => "        // again";
     }
     who_watches_leaves_the_slot_as_it_is in watch: "left" {
         Sleep: "            self.me.list.resume(self.interrupted);\n" => "";
@@ -399,10 +386,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Credit: "    let is_nobody = matches!(futex::wake_one(&line.word, condition_class(which)), Ok(false));\n" =>
             "    let is_nobody = true;\n";
     }
-    who_was_not_notified_uses_the_credit_up in condition_producers: "LOST NOTIFICATION" {
+    who_was_not_notified_uses_the_credit_up in condition_walks: "LOST NOTIFICATION" {
         Credit: "    if futex::wake_all_of(&line.word, condition_class(which)).is_ok() {\n" => "    let _ = which;\n    if true {\n";
     }
-    who_was_not_notified_wakes_one in condition_all: "circles" {
+    who_was_not_notified_wakes_one in condition_consumers: "circles" {
         Condition: "            credit::wake_all(lock.line, condition, which);\n" =>
             "            credit::drop_if_nobody_sleeps(lock.line, condition, which);\n";
     }

@@ -67,7 +67,7 @@ pub(crate) fn body(thread: usize) {
         with(|run| run.me().seeks = false);
         let is_waiter = thread < world.watchers + world.consumers;
         let how = with(|run| {
-            let timed = world.all_forms && is_waiter && run.choose(2) == 1;
+            let timed = is_waiter && (world.gives_up || world.all_forms && run.choose(2) == 1);
             if timed { How::Until(run.clock + 1_000_000) } else { How::Forever }
         });
         // Who waits for a condition must have the lock again, however long that takes.
@@ -147,7 +147,7 @@ fn write() {
     let (subject, me) = who();
     let alone = lock();
     private_step();
-    let commits_it = with(|run| !run.world.discards || run.choose(2) == 0);
+    let commits_it = with(|run| !run.world.gives_up && (!run.world.discards || run.choose(2) == 0));
     let commit = || {
         let next = commits().load(Ordering::Relaxed) + 1;
         commits().store(next, Ordering::Release);

@@ -79,7 +79,7 @@ pub(crate) struct World {
     pub(crate) budget: Budget,
     /// Timed locks and `try_lock` as well.
     pub(crate) all_forms: bool,
-    /// The second thread waits for a millisecond at most.
+    /// The second thread waits for a millisecond at most; or all who watch, and nothing is committed.
     pub(crate) gives_up: bool,
     /// Not all ways, but so many by chance.
     pub(crate) walks: usize,
