@@ -88,9 +88,7 @@ impl<'a> Sleep<'a> {
     pub(super) fn unlock(&self) {
         let Lock { line, waits, .. } = self.lock;
         // Release: as in `unlock_fast`.
-        if line.word.compare_exchange(self.owner, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
-            point!("sleep: released");
-        } else {
+        if line.word.compare_exchange(self.owner, 0, Ordering::Release, Ordering::Relaxed).is_err() {
             robust_futex::unlock_and_wake(line, waits, self.owner, Owed::NOTHING);
         }
     }

@@ -245,6 +245,13 @@ fn orphan(world: &mut World) {
 }
 
 /// A persistent segment whose only user was killed while it held the lock, in another PID namespace.
+/// And one who was killed waited for a commit.
+fn held_by_a_dead_and_watched(world: &mut World) {
+    held_by_a_dead(world);
+    let file = std::fs::File::options().write(true).open(crate::support::path(&world.family.member(0))).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &1u32.to_ne_bytes(), 584).unwrap();
+}
+
 fn held_by_a_dead(world: &mut World) {
     world.kill("die persistent, holding");
     let file = std::fs::File::options().write(true).open(path(&world.family.member(0))).unwrap();
@@ -310,6 +317,7 @@ pub const OPEN_ORPHAN: Scenario = of_orphan("open an orphan", can_be_made_anew, 
 pub const OPEN_OR_CREATE_OVER_ORPHAN: Scenario =
     of_orphan("open or create", can_be_made_anew, "open: orphan dealt with");
 pub const TAKE_OVER: Scenario = scenario("open", held_by_a_dead, has_persisted);
+pub const TAKE_OVER_WHAT_WAS_WATCHED: Scenario = scenario("open", held_by_a_dead_and_watched, has_persisted);
 pub const REFUSE: Scenario = scenario("refuse", held_by_a_dead, has_persisted);
 pub const CLOSE_LAST: Scenario = scenario("close", nothing, can_be_made_anew);
 pub const CLOSE_WITHOUT_DESCRIPTORS: Scenario = scenario("close without descriptors", nothing, can_be_made_anew);
@@ -353,6 +361,7 @@ pub const ALL: &[Scenario] = &[
     OPEN_ORPHAN,
     OPEN_OR_CREATE_OVER_ORPHAN,
     TAKE_OVER,
+    TAKE_OVER_WHAT_WAS_WATCHED,
     REFUSE,
     CLOSE_LAST,
     CLOSE_WITHOUT_DESCRIPTORS,

@@ -190,6 +190,7 @@ walks! {
     killed_while_opening_an_orphan: life::OPEN_ORPHAN;
     killed_while_opening_or_creating_over_an_orphan: life::OPEN_OR_CREATE_OVER_ORPHAN;
     killed_while_taking_over: life::TAKE_OVER;
+    killed_while_taking_over_what_was_watched: life::TAKE_OVER_WHAT_WAS_WATCHED;
     killed_while_refusing_another_type: life::REFUSE;
     killed_while_closing_as_the_last: life::CLOSE_LAST;
     killed_while_closing_as_the_last_and_being_replaced: life::CLOSE_LAST_AND_BE_REPLACED;
