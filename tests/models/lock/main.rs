@@ -317,6 +317,7 @@ holds! {
     events_by_chance: "event_walks";
     commits_and_a_death: "watch";
     commits_in_two_rounds_and_a_death: "watch_rounds";
+    #[ignore = "takes a minute"]
     commits_of_two_and_a_death: "watch_writers";
     commits_and_two_who_wait: "watch_watchers";
     commits_and_deadlines: "watch_timed";
@@ -334,6 +335,7 @@ holds! {
     conditions_and_a_death: "condition";
     conditions_in_two_rounds_and_a_death: "condition_rounds";
     conditions_and_two_who_wait: "condition_consumers";
+    #[ignore = "takes minutes"]
     conditions_and_two_who_notify: "condition_producers";
     conditions_that_are_told_to_all: "condition_all";
     conditions_and_deadlines: "condition_timed";

@@ -386,13 +386,6 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Credit: "    let is_nobody = matches!(futex::wake_one(&line.word, condition_class(which)), Ok(false));\n" =>
             "    let is_nobody = true;\n";
     }
-    who_was_not_notified_uses_the_credit_up in condition_walks: "LOST NOTIFICATION" {
-        Credit: "    if futex::wake_all_of(&line.word, condition_class(which)).is_ok() {\n" => "    let _ = which;\n    if true {\n";
-    }
-    who_was_not_notified_wakes_one in condition_consumers: "circles" {
-        Condition: "            credit::wake_all(lock.line, condition, which);\n" =>
-            "            credit::drop_if_nobody_sleeps(lock.line, condition, which);\n";
-    }
     who_waits_is_not_counted in condition: "LOST NOTIFICATION" {
         Condition: "    condition.waiting.store(waiting.saturating_add(1), Ordering::Relaxed);\n" => "    let _ = waiting;\n";
     }
