@@ -38,7 +38,7 @@ while read -r test; do
     esac
     echo "RESULT $test $status $took $passed $failed $ignored $skipped"
     grep -a 'SKIPPED, needs' "$log" | sed "s/.*SKIPPED/SKIPPED $test/" | sort | uniq -c
-    if [ $code != 0 ] && [ "$status" != unfinished ]; then
+    if [ $code != 0 ] && { [ "$status" != unfinished ] || [ "${failed:-0}" != 0 ]; }; then
         grep -av '\.\.\. ok$\|^ *[0-9]*: \|^ *at \|^$' "$log" | tail -n 40 | sed "s/^/FAILURE $test: /"
     fi
 done <"$folder/order"
