@@ -291,6 +291,7 @@ fn kills() -> usize {
 
 /// Whoever is killed while it waits is counted for ever: but the kernel is asked, now and then, whether anybody sleeps.
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "no kernel knows there who sleeps")]
 fn once_nobody_waits_any_more_the_lock_is_as_if_nobody_had() {
     let name = Scratch::new("killed");
     let value = create(&name, LockKind::default());

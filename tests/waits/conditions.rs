@@ -336,6 +336,7 @@ fn a_copy_in_a_forked_child_is_no_guard() {
 }
 
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "no kernel knows there who sleeps")]
 fn once_nobody_waits_any_more_the_lock_is_as_if_nobody_had() {
     let name = Scratch::new("quiet");
     let cells = create(&name, LockKind::default());
