@@ -9,6 +9,7 @@
 //! | [`limits`] | what can it not do, and whom does it trust? |
 //! | [`performance`] | what does it cost? |
 //! | [`python`] | I know `multiprocessing`: what is what? |
+//! | [`porting`] | I know POSIX threads, Boost.Interprocess or `raw_sync`: what is what? |
 //! | [`errors`] | what does this message mean? |
 //! | [`format`](mod@format) | which byte is where, for a program in another language? |
 //! | [`internals`] | how does it work, and where do I change it? |
@@ -31,6 +32,7 @@ page!(recipes, "guide/recipes.md");
 page!(limits, "guide/limits.md");
 page!(performance, "guide/performance.md");
 page!(python, "guide/python.md");
+page!(porting, "guide/porting.md");
 page!(errors, "guide/errors.md");
 page!(format, "guide/format.md");
 page!(internals, "guide/internals.md");
