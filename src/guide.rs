@@ -6,6 +6,7 @@
 //! | [`recovery`] | what happens when a process dies, and how is it repaired? |
 //! | [`structs`] | how do I share a struct, and how do programs agree on it? |
 //! | [`recipes`] | how do I run one instance only, elect a leader, count, cross users and containers? |
+//! | [`async_code`] | how do tokio tasks, or an event loop, wait for shared memory? |
 //! | [`limits`] | what can it not do, and whom does it trust? |
 //! | [`performance`] | what does it cost? |
 //! | [`python`] | I know `multiprocessing`: what is what? |
@@ -29,6 +30,7 @@ page!(choosing, "guide/choosing.md");
 page!(recovery, "guide/recovery.md");
 page!(structs, "guide/structs.md");
 page!(recipes, "guide/recipes.md");
+page!(async_code, "guide/async_code.md");
 page!(limits, "guide/limits.md");
 page!(performance, "guide/performance.md");
 page!(python, "guide/python.md");
