@@ -135,7 +135,7 @@ fn a_file_that_shrinks_while_it_is_open_is_a_sigbus_for_who_touches_it_and_no_ha
     children.iter().for_each(|child| child.expect("opened"));
     writable(&name).set_len(4096).unwrap();
     let error = SharedArray::<u8, 8192>::open(&name).unwrap_err();
-    assert!(matches!(error, Error::Truncated { expected: 8896, found: 4096, .. }), "{error:?}");
+    assert!(matches!(error, Error::Truncated { expected: 10_944, found: 4096, .. }), "{error:?}");
     for child in &mut children {
         child.go_on();
         let status = child.wait_for_end();

@@ -105,7 +105,7 @@ pub(crate) fn judge(bytes: &[u8], len: u64) -> Verdict {
     if ours.into_iter().any(|(field, expected)| number(bytes, field) != expected) {
         return Verdict::Damaged;
     }
-    if !agrees_with_itself(bytes) || len < number(bytes, TOTAL_LEN) || has_what_nobody_fills(bytes) {
+    if !agrees_with_itself(bytes) || len < number(bytes, TOTAL_LEN) || has_what_nobody_fills(bytes, len) {
         return Verdict::Damaged;
     }
     Verdict::Segment { persistent: number(bytes, FLAGS) & PERSISTENT != 0 }
@@ -140,7 +140,8 @@ fn has_readers(kind: u64) -> bool {
 }
 
 /// Is the wait line of an event in use, which is kept for what is to come, or does the reader line name slots that there are not?
-fn has_what_nobody_fills(bytes: &[u8]) -> bool {
+/// What `bytes` does not have of the file is zero.
+fn has_what_nobody_fills(bytes: &[u8], len: u64) -> bool {
     let wait = HEADER + LOCK_LINE as usize;
     let readers = wait + WAIT_LINE as usize;
     let may_be_set = |at: usize| at < 16 && at % 8 * 8 < number(bytes, READERS) as usize;
@@ -152,7 +153,7 @@ fn has_what_nobody_fills(bytes: &[u8]) -> bool {
     let line = bytes.iter().take(readers + READER_LINE as usize).skip(readers).enumerate();
     number(bytes, KIND) == EVENT && bytes.iter().take(readers).skip(wait).any(|byte| *byte != 0)
         || has_readers(number(bytes, KIND))
-            && bytes.len() >= readers + READER_LINE as usize
+            && len >= readers as u64 + READER_LINE
             && line.map(strange_bits).any(|byte| byte != 0)
 }
 
