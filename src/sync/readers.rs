@@ -372,8 +372,7 @@ impl<'a> Drainer<'a> {
             has_slept: false,
             time_is_up: false,
             heartbeat: None,
-            // Where nobody is told of deaths, they are looked for at once.
-            looks_up: users.are_watched(),
+            looks_up: false,
         }
     }
 
@@ -412,7 +411,8 @@ impl<'a> Drainer<'a> {
         self.is_another = true;
         if is_owned(seen) {
             let is_namesake = reader == self.me.tid && self.me.list.is_known() && self.users.are_in_one_namespace();
-            let asks = std::mem::take(&mut self.looks_up) || self.time_is_up;
+            // Where nobody is told of deaths, each of those who are in its way may be dead.
+            let asks = self.users.are_watched() || std::mem::take(&mut self.looks_up) || self.time_is_up;
             let is_gone = is_namesake || asks && self.users.is_gone(seen, true);
             self.check_process()?; // the look may have taken time
             if is_gone {
