@@ -61,6 +61,14 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn the_guide_shows_this_very_function() {
+        let source = include_str!("lib.rs");
+        let start = source.find("pub fn changes_of").expect("the function");
+        let len = source[start..].find("\n}\n").expect("its end") + 3;
+        assert!(include_str!("../../../src/guide/async_code.md").contains(&source[start..start + len]));
+    }
+
     const SOON: Duration = Duration::from_secs(20);
 
     #[tokio::test]
