@@ -36,6 +36,8 @@ pub(crate) use wait_line::{Condition, WaitBytes, WaitLine};
 pub(crate) const PAGE: usize = 4096;
 pub(crate) const HEADER_LEN: usize = 512;
 pub(crate) const LOCK_OFFSET: usize = HEADER_LEN;
+/// In the header: the line of whoever comes next to the lock. See `sync/successor.rs`.
+pub(crate) const SUCCESSOR_OFFSET: usize = HEADER_LEN - CACHE_LINE;
 const CACHE_LINE: usize = 64;
 
 /// The cache line of the lock, as the lock word sees it. The kernel and both C libraries know parts of it: see

@@ -6,7 +6,7 @@ use std::mem::{offset_of, size_of};
 use bytemuck::{Pod, Zeroable};
 
 use super::body::{BODY_OFFSET, FRONT, MAX_READERS, extent, is_damaged, unfilled};
-use super::{HEADER_LEN, LOCK_OFFSET, LockBytes, LockLine, PAGE};
+use super::{HEADER_LEN, LOCK_OFFSET, LockBytes, LockLine, PAGE, SUCCESSOR_OFFSET};
 use crate::error::Error;
 use crate::identity::{Identity, TYPE_NAME_LEN, TypeName};
 use crate::kind::{self, Body, Kind, Poison, Shape};
@@ -30,12 +30,12 @@ const PERSISTENT: u32 = 1;
 const TAGGED: u32 = 2;
 const POISON_OFF: u32 = 4;
 
-const RESERVED: usize = 248;
+const RESERVED: usize = 184;
 
 /// In the place of a PID namespace: the segment has, or has had, users in several.
 pub(crate) const SEVERAL_NAMESPACES: u64 = u64::MAX;
 
-/// What a segment is. Only `pid_namespace` ever changes: a user in another one writes [`SEVERAL_NAMESPACES`], for good.
+/// What a segment is. Only `pid_namespace` and `successor` ever change: a user in another one writes [`SEVERAL_NAMESPACES`], for good.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
@@ -75,12 +75,15 @@ pub(crate) struct Header {
     pub(crate) c_library: u32,
     /// Zero, and checked to be zero, so that a later version can give them a meaning that this one refuses.
     pub(crate) reserved: [u8; RESERVED],
+    /// A [`LockLine`] in the mapping, of which the word and the links are used: see `sync/successor.rs`. Whatever stands here.
+    pub(crate) successor: LockBytes,
 }
 
 const _: () = {
     assert!(size_of::<Header>() == HEADER_LEN);
     // No padding: the fields add up.
-    assert!(offset_of!(Header, reserved) + RESERVED == HEADER_LEN);
+    assert!(offset_of!(Header, reserved) + RESERVED == SUCCESSOR_OFFSET);
+    assert!(offset_of!(Header, successor) == SUCCESSOR_OFFSET);
     assert!(offset_of!(Header, type_name) == 120);
     assert!(offset_of!(Header, id) == 32);
     assert!(offset_of!(Header, pid_namespace) == 96);
@@ -159,6 +162,7 @@ impl Header {
             schema_len: 0,
             c_library: if creation.lock_kind.is_the_c_librarys() { C_LIBRARY } else { 0 },
             reserved: [0; RESERVED],
+            successor: [0; size_of::<LockBytes>()],
         })
     }
 
@@ -182,7 +186,7 @@ impl Header {
 
     /// Is this the header of the same segment? What may change while it lives is not compared.
     pub(crate) fn is_same_segment(&self, other: &Self) -> bool {
-        let comparable = |header: &Self| Self { pid_namespace: 0, ..*header };
+        let comparable = |header: &Self| Self { pid_namespace: 0, successor: [0; size_of::<LockBytes>()], ..*header };
         bytemuck::bytes_of(&comparable(self)) == bytemuck::bytes_of(&comparable(other))
     }
 
@@ -411,7 +415,7 @@ mod tests {
         let fields = fields!(Header:
             magic version byte_order pointer_width header_len total_len id kind lock_kind flags type_name_len elem_size
             elem_align len data_offset pid_namespace created creator_pid creator_uid type_name readers permits schema_len
-            c_library reserved);
+            c_library reserved successor);
         assert_describes("Header", HEADER_LEN, " at 0", &fields);
     }
 

@@ -46,7 +46,7 @@
 use std::time::Duration;
 
 use super::atomic::Ordering;
-use super::node;
+use super::robust_futex;
 use super::waiting::{Failure, HEARTBEAT};
 use super::word::{LOCKER, OWNER_DIED, WAITERS, high, low, pair};
 use crate::fault::point;
@@ -220,7 +220,7 @@ fn named(line: &LockLine, me: &Thread, slot: u32, steps: impl FnOnce() -> Result
     if !me.list.is_known() {
         return steps();
     }
-    let interrupted = me.list.interrupt(me.tid, node::is_in_segment);
+    let interrupted = robust_futex::interrupt(me);
     name(line, me, slot);
     let result = steps();
     // Else this is a child that was forked meanwhile, and the fork has emptied the list.

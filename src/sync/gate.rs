@@ -132,6 +132,11 @@ pub(super) fn look(line: &LockLine, waits: &WaitLine) -> Sleepers {
 }
 
 impl Sleepers {
+    /// Is it enough if one comes who sleeps for the lock?
+    pub(super) fn may_all_sleep_on(self) -> bool {
+        self.classes == LOCKER
+    }
+
     /// Wakes one, after the release, and after a full fence. Was there certainly nobody?
     pub(super) fn wake_one(self, line: &LockLine, waits: &WaitLine) -> bool {
         if self.classes == LOCKER && waits.lockers.load(Ordering::Relaxed) == 0 {

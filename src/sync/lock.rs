@@ -10,6 +10,8 @@ use crate::layout::{LockLine, WaitLine};
 pub(super) struct Lock<'a> {
     pub(super) line: &'a LockLine,
     pub(super) waits: &'a WaitLine,
+    /// Whom nobody need wake: see `successor.rs`.
+    pub(super) successor: &'a LockLine,
     pub(super) users: &'a Users,
     pub(super) spin: &'a SpinPolicy,
     pub(super) poison: Poison,

@@ -4,7 +4,8 @@
 //!   whether a holder is dead; [`node`]: whose node is whose;
 //! * [`watched`]: the same word where nobody is told of deaths, and [`watch`], who looks for them;
 //! * [`waiting`]: how a thread comes to the lock when it is not free for all; with [`spin`], how it waits before it
-//!   sleeps, and [`reservation`], for whom a free lock is kept; [`leaked`]: whether a mapping may go;
+//!   sleeps, [`successor`], whom nobody need wake, and [`reservation`], for whom a free lock is kept;
+//!   [`leaked`]: whether a mapping may go;
 //! * [`gate`]: how those are found who wait for what a holder does, [`sleep`]: their way, [`changes`]: waiting for a commit,
 //!   [`condition`]: waiting for what another one says, with [`credit`], how many may go on;
 //! * [`permits`]: many lock lines, of which one will do; [`readers`]: many lock lines, of which a writer must see all empty;
@@ -37,6 +38,7 @@ mod reservation;
 mod robust_futex;
 mod sleep;
 mod spin;
+mod successor;
 pub(crate) mod users;
 mod waiting;
 mod watch;

@@ -153,6 +153,13 @@ impl Mutex {
         unsafe { waits_of(self.line) }
     }
 
+    fn successor(&self) -> &LockLine {
+        // SAFETY: in the header, by the contract of `new`.
+        let line = unsafe { self.line.byte_sub(layout::LOCK_OFFSET - layout::SUCCESSOR_OFFSET) };
+        // SAFETY: aligned to lines, alive by the contract of `new`, and nothing but atomics and links to those who use it.
+        unsafe { line.as_ref() }
+    }
+
     /// The id of the segment, as its header says.
     fn segment(&self) -> [u64; 2] {
         const TO_ID: usize = layout::LOCK_OFFSET - std::mem::offset_of!(Header, id);
@@ -164,7 +171,14 @@ impl Mutex {
 
     /// As its word's protocol needs it.
     fn word(&self) -> Lock<'_> {
-        Lock { line: self.line(), waits: self.waits(), users: &self.users, spin: &self.spin, poison: self.poison }
+        Lock {
+            line: self.line(),
+            waits: self.waits(),
+            successor: self.successor(),
+            users: &self.users,
+            spin: &self.spin,
+            poison: self.poison,
+        }
     }
 
     /// See [`Users::settled`].

@@ -6,8 +6,9 @@
 
 use std::mem::offset_of;
 use std::ptr;
+use std::sync::atomic::AtomicU64;
 
-use crate::layout::{Header, LOCK_OFFSET, LockLine, MAGIC, PAGE, PERMIT_MARK, READER_MARK, READERS_OFFSET};
+use crate::layout::{Header, LOCK_OFFSET, LockLine, MAGIC, PAGE, PERMIT_MARK, READER_MARK, READERS_OFFSET, SUCCESSOR_OFFSET};
 use crate::os::robust_list::{Node, RobustList};
 
 /// Where the node of a lock line is in its page.
@@ -22,6 +23,16 @@ const _: () = assert!(IN_PAGE + size_of::<usize>() <= PAGE);
 /// The id of the segment in whose lock line this node lies; `None` if it lies elsewhere. The node must be in mapped memory.
 pub(super) fn segment_of(node: Node) -> Option<[u64; 2]> {
     segment_in(node.checked_sub(IN_PAGE)?)
+}
+
+/// The word to which this node belongs, if it lies in the line of whoever comes next to the lock of a segment. The node must be
+/// in mapped memory.
+pub(super) fn word_of_successor<'a>(node: Node) -> Option<&'a AtomicU64> {
+    let page = node.checked_sub(SUCCESSOR_OFFSET + IN_LINE)?;
+    segment_in(page)?;
+    let word = ptr::with_exposed_provenance_mut::<u64>(page + SUCCESSOR_OFFSET + offset_of!(LockLine, word));
+    // SAFETY: in the page of the node, aligned, and changed by atomic operations only.
+    Some(unsafe { AtomicU64::from_ptr(word) })
 }
 
 /// The id of the segment whose header this is.

@@ -40,7 +40,6 @@
 
 use super::atomic::Ordering;
 use super::habits::Homes;
-use super::node;
 use super::poison::Poison;
 use super::robust_futex::{self, Linked};
 use super::users::Users;
@@ -170,7 +169,7 @@ impl<'a> Seeker<'a> {
         if list.is_full() {
             return Err(robust_futex::too_many());
         }
-        let interrupted = list.interrupt(self.me.tid, node::is_in_segment);
+        let interrupted = robust_futex::interrupt(self.me);
         self.users.enter();
         match self.seek() {
             Ok(index) => Ok((index, self.link(index, interrupted))),

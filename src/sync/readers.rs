@@ -302,7 +302,7 @@ impl<'a> Linking<'a> {
         if list.is_known() && list.is_full() {
             return Err(robust_futex::too_many());
         }
-        let interrupted = list.is_known().then(|| list.interrupt(me.tid, node::is_in_segment));
+        let interrupted = list.is_known().then(|| robust_futex::interrupt(me));
         users.enter();
         Ok(Self { me, interrupted })
     }

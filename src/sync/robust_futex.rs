@@ -48,6 +48,7 @@ use super::gate::{self, Owed, Sleepers};
 use super::lock::Lock;
 use super::node;
 use super::reservation;
+use super::successor::{self, Candidate};
 use super::waiting::{self, Failure, Wait};
 use super::word::{HEIR, OWNER_DIED, WAITERS, high, is_owned, low, names, pair};
 use crate::fault::point;
@@ -97,22 +98,39 @@ pub(super) fn lock_slow(lock: Lock<'_>, me: &Thread, wait: Wait) -> Result<Linke
         return Err(too_many());
     }
     let node = RobustList::node(&lock.line.word);
-    let interrupted = me.list.interrupt(me.tid, node::is_in_segment);
+    let interrupted = interrupt(me);
     lock.users.enter();
     me.list.begin(node, lock.users.slot());
-    match waiting::acquire(lock, me, wait, interrupted.is_of(node), false) {
+    let mut candidate = if lock.users.are_in_one_namespace() {
+        Candidate::new(lock.successor)
+    } else {
+        Candidate::never(lock.successor)
+    };
+    match waiting::acquire(lock, me, wait, interrupted.is_of(node), false, &mut candidate) {
         Ok(taken_from) => {
-            let linked = link(me.list, node, interrupted);
+            let linked = if candidate.is_named() {
+                candidate.end_holding(node, me.list, interrupted);
+                Linked::AmongOthers
+            } else {
+                link(me.list, node, interrupted)
+            };
             gate::admit(lock.line, lock.waits, taken_from);
             Ok(linked)
         }
         // The list is the child's now, and the fork has emptied it.
         Err(Failure::Forked) => Err(Failure::Forked),
         Err(failure) => {
+            candidate.end(lock.line, me.list);
             me.list.resume(interrupted);
             Err(failure)
         }
     }
+}
+
+/// Before an operation that may interrupt another one of this thread.
+pub(super) fn interrupt(me: &Thread) -> Interrupted {
+    successor::step_aside(me);
+    me.list.interrupt(me.tid, node::is_in_segment)
 }
 
 /// Links the lock, which the thread has and names as pending.
@@ -169,15 +187,23 @@ pub(super) fn unlock_fast(line: &LockLine, owner: u64, list: RobustList) -> bool
 
 /// The end of an [`unlock_fast`] that did not find the word as it is when nobody waits.
 #[cold]
-pub(super) fn wake_after(line: &LockLine, waits: &WaitLine, owner: u64, list: RobustList) {
+pub(super) fn wake_after(line: &LockLine, waits: &WaitLine, successor: &LockLine, owner: u64, list: RobustList) {
     // Nobody waited for a commit when it was made, or the fast path would not have been taken.
-    unlock_and_wake(line, waits, owner, Owed::NOTHING);
+    unlock_and_wake(line, waits, successor, owner, Owed::NOTHING);
     list.end();
 }
 
 /// Releases the lock, which `owner` holds, who is this thread.
-pub(super) fn unlock_slow(line: &LockLine, waits: &WaitLine, owner: u64, list: RobustList, linked: Linked, owed: Owed) {
-    unlock_with(line, owner, list, linked, || unlock_and_wake(line, waits, owner, owed));
+pub(super) fn unlock_slow(
+    line: &LockLine,
+    waits: &WaitLine,
+    successor: &LockLine,
+    owner: u64,
+    list: RobustList,
+    linked: Linked,
+    owed: Owed,
+) {
+    unlock_with(line, owner, list, linked, || unlock_and_wake(line, waits, successor, owner, owed));
 }
 
 /// [`unlock_slow`], which releases by `wake` a line on which somebody may sleep.
@@ -201,17 +227,17 @@ pub(super) fn unlock_with(line: &LockLine, owner: u64, list: RobustList, linked:
 
 #[cold]
 #[inline(never)]
-pub(super) fn unlock_and_wake(line: &LockLine, waits: &WaitLine, owner: u64, owed: Owed) {
+pub(super) fn unlock_and_wake(line: &LockLine, waits: &WaitLine, successor: &LockLine, owner: u64, owed: Owed) {
     let sleepers = gate::look(line, waits);
     let Some((free, _)) = release_to_sleepers(line, owner) else { return };
     owed.pay(line, waits);
-    if !wake_next(line, waits, sleepers) && sleepers.are_none(line) {
+    if !wake_next(line, waits, successor, sleepers) && sleepers.are_none(line) {
         clear_waiters(line, free);
     }
 }
 
 /// Wakes the one whose turn it is, after the release. `false`: there certainly was nobody.
-pub(super) fn wake_next(line: &LockLine, waits: &WaitLine, sleepers: Sleepers) -> bool {
+pub(super) fn wake_next(line: &LockLine, waits: &WaitLine, successor: &LockLine, sleepers: Sleepers) -> bool {
     if let Some(reserved) = reservation::after_release(line) {
         if matches!(futex::wake_one(&line.word, HEIR), Ok(true)) {
             point!("wake: woke the heir");
@@ -220,6 +246,10 @@ pub(super) fn wake_next(line: &LockLine, waits: &WaitLine, sleepers: Sleepers) -
         // It is dead or stopped; or awake, and will see the word.
         reservation::end(line, reserved);
         point!("wake: no heir asleep");
+    }
+    if sleepers.may_all_sleep_on() && successor::is_relied_on(successor) {
+        point!("wake: left to the successor");
+        return true;
     }
     let is_nobody = sleepers.wake_one(line, waits);
     if is_nobody {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::atomic::Ordering;
 use super::gate::{self, Owed};
 use super::lock::Lock;
-use super::node;
 use super::robust_futex::{self, Linked};
+use super::successor::Candidate;
 use super::waiting::{self, Failure, HEARTBEAT, Wait};
 use super::word::pair;
 use crate::fault::point;
@@ -57,7 +57,7 @@ impl<'a> Sleep<'a> {
 
     fn begin(lock: Lock<'a>, me: &'a Thread, linked: Linked) -> Self {
         let interrupted = match linked {
-            Linked::AmongOthers if me.list.is_known() => me.list.interrupt(me.tid, node::is_in_segment),
+            Linked::AmongOthers if me.list.is_known() => robust_futex::interrupt(me),
             _ => Interrupted::NOTHING,
         };
         let sleep = Self { lock, me, owner: pair(me.tid, lock.users.slot()), interrupted };
@@ -79,23 +79,25 @@ impl<'a> Sleep<'a> {
     /// Takes the lock, which is not linked. `comes_back`: from a sleep.
     pub(super) fn lock(&self, wait: Wait, comes_back: bool) -> Result<(), Failure> {
         let has_interrupted = self.interrupted.is_of(self.node());
-        let taken_from = waiting::acquire(self.lock, self.me, wait, has_interrupted, comes_back)?;
+        // It is not in the list while it has the lock, so that nothing else can go out of that.
+        let mut candidate = Candidate::never(self.lock.successor);
+        let taken_from = waiting::acquire(self.lock, self.me, wait, has_interrupted, comes_back, &mut candidate)?;
         gate::admit(self.lock.line, self.lock.waits, taken_from);
         Ok(())
     }
 
     /// Releases the lock.
     pub(super) fn unlock(&self) {
-        let Lock { line, waits, .. } = self.lock;
+        let Lock { line, waits, successor, .. } = self.lock;
         // Release: as in `unlock_fast`.
         if line.word.compare_exchange(self.owner, 0, Ordering::Release, Ordering::Relaxed).is_err() {
-            robust_futex::unlock_and_wake(line, waits, self.owner, Owed::NOTHING);
+            robust_futex::unlock_and_wake(line, waits, successor, self.owner, Owed::NOTHING);
         }
     }
 
     /// Releases the lock and sleeps as one of this class, until woken, or until then, or for a while.
     pub(super) fn unlock_and_sleep(&self, class: u32, deadline: Option<Deadline>) -> Result<Slept, Failure> {
-        let Lock { line, waits, .. } = self.lock;
+        let Lock { line, waits, successor, .. } = self.lock;
         let noted = gate::come_to(waits);
         let sleepers = gate::look(line, waits);
         let Some((free, had_sleepers)) = robust_futex::release_to_sleepers(line, self.owner) else {
@@ -103,7 +105,7 @@ impl<'a> Sleep<'a> {
         };
         let _ = free; // it stays so: this one sleeps
         if had_sleepers {
-            robust_futex::wake_next(line, waits, sleepers);
+            robust_futex::wake_next(line, waits, successor, sleepers);
         }
         let beat = Deadline::soon(if self.me.list.is_known() { HEARTBEAT } else { BEAT });
         let until = deadline.map_or(beat, |deadline| deadline.min(beat));

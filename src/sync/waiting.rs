@@ -31,6 +31,7 @@ use super::node::segment_of;
 use super::poison::Poison;
 use super::reservation::{self, Free, Token};
 use super::spin::SpinPolicy;
+use super::successor::Candidate;
 use super::users::Users;
 use super::watch::Watch;
 use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS, high, is_owned, low, pair, says_owner_died};
@@ -87,8 +88,9 @@ pub(super) fn acquire(
     wait: Wait,
     has_interrupted: bool,
     comes_back: bool,
+    candidate: &mut Candidate<'_>,
 ) -> Result<u64, Failure> {
-    let Lock { line, waits, users, spin, poison } = lock;
+    let Lock { line, waits, users, spin, poison, .. } = lock;
     let owner = pair(me.tid, users.slot());
     let token = Token::of(owner);
     let mut waiter = Waiter {
@@ -101,6 +103,7 @@ pub(super) fn acquire(
         spin,
         poison,
         has_interrupted,
+        candidate,
         token,
         has_slept: comes_back,
         was_woken: comes_back,
@@ -120,7 +123,7 @@ pub(super) fn acquire(
     result
 }
 
-struct Waiter<'a> {
+struct Waiter<'a, 'b> {
     line: &'a LockLine,
     waits: &'a WaitLine,
     me: &'a Thread,
@@ -131,6 +134,7 @@ struct Waiter<'a> {
     spin: &'a SpinPolicy,
     poison: Poison,
     has_interrupted: bool,
+    candidate: &'a mut Candidate<'b>,
     token: Token,
     has_slept: bool,
     /// Has the last sleep been ended by a wake-up? Then this thread must act on it, or pass it on.
@@ -148,7 +152,7 @@ struct Waiter<'a> {
     doubt: Duration,
 }
 
-impl Waiter<'_> {
+impl Waiter<'_, '_> {
     fn acquire(&mut self) -> Result<u64, Failure> {
         loop {
             let seen = self.look()?;
@@ -240,7 +244,8 @@ impl Waiter<'_> {
             return Ok(());
         }
         let starved_at = *self.starved_at.get_or_insert_with(|| Deadline::soon(reservation::STARVED));
-        let is_heir = self.has_slept && starved_at.has_passed() && reservation::claim(self.line, self.token);
+        let nap = if self.has_slept { self.candidate.doze(self.line, self.me, high(self.owner)) } else { None };
+        let is_heir = nap.is_none() && self.has_slept && starved_at.has_passed() && reservation::claim(self.line, self.token);
         let classes = if is_heir { LOCKER | HEIR } else { LOCKER };
         let next_beat = if self.users.are_watched() {
             self.watch.next_look(self.users)
@@ -248,7 +253,8 @@ impl Waiter<'_> {
             *self.heartbeat.get_or_insert_with(|| Deadline::soon(HEARTBEAT))
         };
         point!("wait: about to sleep");
-        let now = self.sleep(low(seen) | WAITERS, classes, next_beat)?;
+        let until = nap.map_or(next_beat, |nap| nap.min(next_beat));
+        let now = self.sleep(low(seen) | WAITERS, classes, until)?;
         point!("wait: awake");
         self.watch.has_slept(now);
         // By the clock, and not by what ended the sleep: signals that come again and again must not put it off.

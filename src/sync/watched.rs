@@ -11,6 +11,7 @@ use super::atomic::Ordering;
 use super::gate::{self, Owed};
 use super::lock::Lock;
 use super::robust_futex;
+use super::successor::Candidate;
 use super::waiting::{self, Failure, Wait};
 use crate::fault::point;
 use crate::layout::{LockLine, WaitLine};
@@ -31,15 +32,15 @@ pub(super) fn lock_fast(line: &LockLine, owner: u64) -> bool {
 #[cold]
 pub(super) fn lock_slow(lock: Lock<'_>, me: &Thread, wait: Wait) -> Result<(), Failure> {
     lock.users.enter();
-    let taken_from = waiting::acquire(lock, me, wait, false, false)?;
+    let taken_from = waiting::acquire(lock, me, wait, false, false, &mut Candidate::never(lock.successor))?;
     gate::admit(lock.line, lock.waits, taken_from);
     Ok(())
 }
 
 /// Releases the lock, which `owner` holds, who is this thread.
 #[inline(always)]
-pub(super) fn unlock(line: &LockLine, waits: &WaitLine, owner: u64, owed: Owed) {
-    unlock_with(line, owner, || robust_futex::unlock_and_wake(line, waits, owner, owed));
+pub(super) fn unlock(line: &LockLine, waits: &WaitLine, successor: &LockLine, owner: u64, owed: Owed) {
+    unlock_with(line, owner, || robust_futex::unlock_and_wake(line, waits, successor, owner, owed));
 }
 
 /// [`unlock`], which releases by `wake` a line on which somebody may sleep.

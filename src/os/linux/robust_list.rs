@@ -230,6 +230,11 @@ impl RobustList {
         self.nodes().any(such)
     }
 
+    /// The first of these of the nodes in the list. Listed nodes are in mapped memory.
+    pub(crate) fn find_map<T>(self, of: impl Fn(Node) -> Option<T>) -> Option<T> {
+        self.nodes().find_map(of)
+    }
+
     /// Are there so many nodes in the list that the kernel might not come to the end of it?
     pub(crate) fn is_full(self) -> bool {
         self.nodes().nth(MAX_HELD - 1).is_some()

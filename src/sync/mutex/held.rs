@@ -313,7 +313,7 @@ impl Mutex {
             && !panicking()
         {
             let owed = before(Line(self.line, PhantomData), End::Regular);
-            return watched::unlock(self.line(), self.waits(), owner, owed);
+            return watched::unlock(self.line(), self.waits(), self.successor(), owner, owed);
         }
         self.release_slow(alone_in, owner, generation & !WATCHED, was_panicking, unlocked_alone, before);
     }
@@ -342,20 +342,20 @@ impl Mutex {
                     return;
                 }
                 let owed = before(line, end());
-                watched::unlock(self.line(), self.waits(), owner, owed);
+                watched::unlock(self.line(), self.waits(), self.successor(), owner, owed);
             }
             Kind::Futex => {
                 let Some(me) = os::thread::cached() else { return };
                 let owner = self.owner(&me);
                 if unlocked_alone {
-                    return robust_futex::wake_after(self.line(), self.waits(), owner, me.list);
+                    return robust_futex::wake_after(self.line(), self.waits(), self.successor(), owner, me.list);
                 }
                 if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), owner) {
                     return;
                 }
                 let owed = before(line, end());
                 let linked = if alone_in.is_known() { Linked::Alone } else { Linked::AmongOthers };
-                robust_futex::unlock_slow(self.line(), self.waits(), owner, me.list, linked, owed);
+                robust_futex::unlock_slow(self.line(), self.waits(), self.successor(), owner, me.list, linked, owed);
             }
             Kind::OsMutex(mutex) => {
                 if generation != os::generation::generation_if_numbered() as usize
