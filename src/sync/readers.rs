@@ -385,7 +385,7 @@ impl<'a> Drainer<'a> {
                 return Ok(());
             }
             if is_owned(seen) && !self.time_is_up && !matches!(self.wait, Wait::No) {
-                seen = self.spin.watch(&slot.word, self.wait.deadline(), self.has_slept);
+                seen = self.spin.watch(slot, self.wait.deadline(), self.has_slept);
                 self.check_process()?;
             }
             if is_owned(seen) || self.users.may_live(seen) {

@@ -25,7 +25,8 @@
 use std::time::Duration;
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
-use super::word::is_owned;
+use super::word::{TID, high, is_owned, low};
+use crate::layout::LockLine;
 use crate::os::Deadline;
 
 /// From the look that found the word owned to the next.
@@ -55,17 +56,21 @@ impl SpinPolicy {
     /// Waits awake, for some 10 µs and whatever a yield takes, until nobody owns the lock or the end has come. Returns the
     /// word as last seen. `has_slept`: it was woken, and found the lock taken again.
     #[cold]
-    pub(super) fn watch(&self, word: &AtomicU64, end: Option<Deadline>, has_slept: bool) -> u64 {
+    pub(super) fn watch(&self, line: &LockLine, end: Option<Deadline>, has_slept: bool) -> u64 {
+        let begun = line.epoch.load(Ordering::Relaxed);
         let spins = self.budget.may_spin_now();
-        let mut seen =
-            if spins { probe(word, PROBES_BEFORE_YIELD, FIRST_PROBE, end) } else { word.load(Ordering::Relaxed) };
+        let mut seen = line.word.load(Ordering::Relaxed);
+        let mut looks = Looks { line, holder: seen, begun, end };
+        if spins {
+            seen = looks.probe(PROBES_BEFORE_YIELD, FIRST_PROBE);
+        }
         let mut spinning_helped = !is_owned(seen);
         if !spinning_helped && !has_slept && may_yield(end) {
             std::thread::yield_now();
-            seen = word.load(Ordering::Relaxed);
+            seen = line.word.load(Ordering::Relaxed);
         }
         if spins && is_owned(seen) {
-            seen = probe(word, PROBES_AFTER_YIELD, PROBE_EVERY, end);
+            seen = looks.probe(PROBES_AFTER_YIELD, PROBE_EVERY);
             spinning_helped = !is_owned(seen);
         }
         // What had no time to help proves nothing. What came free during the yield is no merit of spinning.
@@ -85,18 +90,36 @@ impl SpinPolicy {
     }
 }
 
-/// Looks at the word so many times, or until nobody owns it, or until the end.
-fn probe(word: &AtomicU64, most: u32, mut gap: Duration, end: Option<Deadline>) -> u64 {
-    let mut seen = word.load(Ordering::Relaxed);
-    for _ in 0..most {
-        if !is_owned(seen) || end.is_some_and(Deadline::has_passed) {
-            break;
+/// What one who waits awake looks at.
+struct Looks<'a> {
+    line: &'a LockLine,
+    /// Who held it at first, and how often it had been released to sleepers.
+    holder: u64,
+    begun: u32,
+    end: Option<Deadline>,
+}
+
+impl Looks<'_> {
+    /// Looks at the word so many times, or until nobody owns it, or until the end, or until it is in vain.
+    fn probe(&mut self, most: u32, mut gap: Duration) -> u64 {
+        let mut seen = self.line.word.load(Ordering::Relaxed);
+        for _ in 0..most {
+            if !is_owned(seen) || self.is_taken_again(seen) || self.end.is_some_and(Deadline::has_passed) {
+                break;
+            }
+            pause(gap);
+            gap = PROBE_EVERY;
+            seen = self.line.word.load(Ordering::Relaxed);
         }
-        pause(gap);
-        gap = PROBE_EVERY;
-        seen = word.load(Ordering::Relaxed);
+        seen
     }
-    seen
+
+    /// Has the holder released it to those who sleep, and taken it again?
+    fn is_taken_again(&self, seen: u64) -> bool {
+        low(seen ^ self.holder) & TID == 0
+            && high(seen) == high(self.holder)
+            && self.line.epoch.load(Ordering::Relaxed) != self.begun
+    }
 }
 
 /// Is the end so far away that others may have the processor until they give it back?

@@ -189,7 +189,7 @@ impl Waiter<'_, '_> {
             if matches!(self.wait, Wait::No) {
                 seen = self.look_for_a_death(seen)?;
             } else if !self.time_is_up && low(seen) & TID != self.me.tid {
-                seen = self.spin.watch(&self.line.word, self.wait.deadline(), self.has_slept);
+                seen = self.spin.watch(self.line, self.wait.deadline(), self.has_slept);
             }
         }
         if !self.me.is_current() {
