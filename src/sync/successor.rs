@@ -54,7 +54,7 @@ use crate::os::thread::Thread;
 use crate::os::{Deadline, futex, monotonic_nanos};
 
 /// How long it dozes in all.
-const DOZE: Duration = Duration::from_micros(800);
+const DOZE: Duration = Duration::from_micros(400);
 /// How long it sleeps at once.
 const NAP: Duration = Duration::from_micros(200);
 /// So long after it was there last it is relied on, in the units of the stamp: 2 ms.
