@@ -8,7 +8,9 @@ use std::mem::offset_of;
 use std::ptr;
 use std::sync::atomic::AtomicU64;
 
-use crate::layout::{Header, LOCK_OFFSET, LockLine, MAGIC, PAGE, PERMIT_MARK, READER_MARK, READERS_OFFSET, SUCCESSOR_OFFSET};
+use crate::layout::{
+    Header, LOCK_OFFSET, LockLine, MAGIC, PAGE, PERMIT_MARK, READER_MARK, READERS_OFFSET, SUCCESSOR_OFFSET,
+};
 use crate::os::robust_list::{Node, RobustList};
 
 /// Where the node of a lock line is in its page.

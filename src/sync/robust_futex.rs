@@ -99,13 +99,9 @@ pub(super) fn lock_slow(lock: Lock<'_>, me: &Thread, wait: Wait) -> Result<Linke
     }
     let node = RobustList::node(&lock.line.word);
     let interrupted = interrupt(me);
-    lock.users.enter();
+    let mut candidate =
+        if lock.users.enter() { Candidate::new(lock.successor) } else { Candidate::never(lock.successor) };
     me.list.begin(node, lock.users.slot());
-    let mut candidate = if lock.users.are_in_one_namespace() {
-        Candidate::new(lock.successor)
-    } else {
-        Candidate::never(lock.successor)
-    };
     match waiting::acquire(lock, me, wait, interrupted.is_of(node), false, &mut candidate) {
         Ok(taken_from) => {
             let linked = if candidate.is_named() {

@@ -99,7 +99,9 @@ impl<'a> Candidate<'a> {
                 }
                 self.state = State::Dozes(Deadline::soon(DOZE), released);
             }
-            State::Dozes(end, seen) if !end.has_passed() && seen != released => self.state = State::Dozes(end, released),
+            State::Dozes(end, seen) if !end.has_passed() && seen != released => {
+                self.state = State::Dozes(end, released)
+            }
             State::Dozes(..) | State::Comes => {
                 if self.is_passed_by(lock) {
                     self.unname(me.list);

@@ -107,16 +107,17 @@ impl Users {
     }
 
     /// To be called before the lock is named as pending, by a process that has opened the segment, or may be in another
-    /// namespace than it was.
-    pub(super) fn enter(&self) {
+    /// namespace than it was. Is it that of all users so far?
+    pub(super) fn enter(&self) -> bool {
         let here = namespace::pid_namespace();
         match self.namespace().load(Ordering::Relaxed) {
-            found if found == here => return,
+            found if found == here => return true,
             SEVERAL_NAMESPACES => {}
             _ => self.namespace().store(SEVERAL_NAMESPACES, Ordering::Relaxed),
         }
         // Before this thread's changes of the word, and the kernel's in its name; pairs with the fence in `are_in_one_namespace`.
         fence(Ordering::SeqCst);
+        false
     }
 
     /// To be asked after the look at a word that is judged by the answer.

@@ -245,7 +245,8 @@ impl Waiter<'_, '_> {
         }
         let starved_at = *self.starved_at.get_or_insert_with(|| Deadline::soon(reservation::STARVED));
         let nap = if self.has_slept { self.candidate.doze(self.line, self.me, high(self.owner)) } else { None };
-        let is_heir = nap.is_none() && self.has_slept && starved_at.has_passed() && reservation::claim(self.line, self.token);
+        let is_heir =
+            nap.is_none() && self.has_slept && starved_at.has_passed() && reservation::claim(self.line, self.token);
         let classes = if is_heir { LOCKER | HEIR } else { LOCKER };
         let next_beat = if self.users.are_watched() {
             self.watch.next_look(self.users)

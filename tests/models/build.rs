@@ -15,7 +15,7 @@ mod mutants;
 
 use mutants::{EQUIVALENT, File, MUTANTS};
 
-const FILES: [File; 20] = [
+const FILES: [File; 21] = [
     File::Kind,
     File::Lock,
     File::Gate,
@@ -29,6 +29,7 @@ const FILES: [File; 20] = [
     File::Watch,
     File::Watched,
     File::Reservation,
+    File::Successor,
     File::Event,
     File::Poison,
     File::Users,
@@ -54,6 +55,7 @@ fn source(file: File) -> &'static str {
         File::Watched => "sync/watched.rs",
         File::Users => "sync/users.rs",
         File::Reservation => "sync/reservation.rs",
+        File::Successor => "sync/successor.rs",
         File::Event => "sync/event.rs",
         File::Poison => "sync/poison.rs",
         File::RobustList => "os/linux/robust_list.rs",
@@ -150,10 +152,62 @@ fn adapted(file: File, text: &str, root: &str) -> String {
         assert_eq!(text.matches(by_epoch).count(), 1, "the probe");
         text = text.replace(by_epoch, "crate::world::probes()");
     }
+    if file == File::Waiting {
+        // Some begin as if they had slept before.
+        let has_slept = "has_slept: comes_back,";
+        assert_eq!(text.matches(has_slept).count(), 1, "who has slept");
+        text = text.replace(has_slept, "has_slept: comes_back || crate::successor::has_slept_before(),");
+    }
+    if file == File::Successor {
+        text = of_successor(text);
+    }
     if file == File::Reservation {
         text += "impl Token { pub(crate) fn bits(self) -> u32 { self.0 } }";
     }
     text
+}
+
+/// There is a successor only where the world has one; and what a candidate remembers from one look at the lock to the next, the
+/// checker knows.
+fn of_successor(mut text: String) -> String {
+    for (from, to) in [
+        (
+            "Self { line, state: State::Waits }",
+            "Self { line, state: if crate::successor::are_named() { State::Waits } else { State::Past } }",
+        ),
+        (
+            "pub(super) fn doze(&mut self,",
+            "pub(super) fn doze(&mut self, lock: &LockLine, me: &Thread, slot: u32) -> Option<Deadline> {
+                crate::successor::begin();
+                let nap = self.really_doze(lock, me, slot);
+                crate::successor::end(self.remembered());
+                nap
+            }
+            fn really_doze(&mut self,",
+        ),
+        (
+            "pub(super) fn end(mut self,",
+            "pub(super) fn end(self, lock: &LockLine, list: RobustList) {
+                crate::successor::begin();
+                self.really_end(lock, list);
+                crate::successor::end(0);
+            }
+            fn really_end(mut self,",
+        ),
+    ] {
+        assert_eq!(text.matches(from).count(), 1, "the successor: {from}");
+        text = text.replace(from, to);
+    }
+    text + "impl Candidate<'_> {
+        fn remembered(&self) -> u64 {
+            match self.state {
+                State::Waits => 1,
+                State::Dozes(end, seen) => crate::run::mixed(end.0, seen.into()),
+                State::Comes => 2,
+                State::Past => 3,
+            }
+        }
+    }"
 }
 
 /// The definition of the lock line.
@@ -217,6 +271,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
                 {condition} pub(crate) mod condition;
                 {robust_futex} pub(crate) mod robust_futex;
                 {reservation} pub(crate) mod reservation;
+                {successor} pub(crate) mod successor;
                 {waiting} pub(crate) mod waiting;
                 {watch} pub(crate) mod watch;
                 {watched} pub(crate) mod watched;
@@ -234,6 +289,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         condition = at(File::Condition),
         robust_futex = at(File::RobustFutex),
         reservation = at(File::Reservation),
+        successor = at(File::Successor),
         waiting = at(File::Waiting),
         watch = at(File::Watch),
         watched = at(File::Watched),

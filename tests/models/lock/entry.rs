@@ -48,7 +48,7 @@ fn enter(me: Who, namespace: &AtomicU64) {
 }
 
 fn lock(place: Place<'_>, me: Who, how: How) -> Outcome {
-    let Place { line, waits, namespace } = place;
+    let Place { line, waits, successor, namespace } = place;
     let (thread, owner) = (thread(me), pair(me.tid, me.slot));
     let is_fast = if is_file() {
         watched::lock_fast(line, owner)
@@ -60,7 +60,7 @@ fn lock(place: Place<'_>, me: Who, how: How) -> Outcome {
     }
     let wait = wait_of(how);
     let users = users(me, namespace);
-    let place = Lock { line, waits, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
+    let place = Lock { line, waits, successor, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
     let locked = if is_file() {
         watched::lock_slow(place, &thread, wait).map(|()| Linked::Alone)
     } else {
@@ -93,7 +93,7 @@ fn outcome_of(failure: Failure) -> Outcome {
 
 /// The two ways in which guards release: `looks`: the word is looked at before the release itself, as by who may commit.
 fn unlock(place: Place<'_>, me: Who, alone: bool, looks: bool, commit: Option<&dyn Fn()>) {
-    let Place { line, waits, .. } = place;
+    let Place { line, waits, successor, .. } = place;
     let (list, owner) = (thread(me).list, pair(me.tid, me.slot));
     let commit_slowly = || {
         let owed = if commit.is_some() { Owed::for_the_next_commit(line, waits) } else { Owed::NOTHING };
@@ -103,7 +103,7 @@ fn unlock(place: Place<'_>, me: Who, alone: bool, looks: bool, commit: Option<&d
     if is_file() {
         if robust_futex::is_held_by(line, owner) {
             let owed = commit_slowly();
-            watched::unlock(line, waits, owner, owed);
+            watched::unlock(line, waits, successor, owner, owed);
         }
         return;
     }
@@ -112,20 +112,20 @@ fn unlock(place: Place<'_>, me: Who, alone: bool, looks: bool, commit: Option<&d
     if is_simple {
         commit.into_iter().for_each(|commit| commit());
         if !robust_futex::unlock_fast(line, owner, list) {
-            robust_futex::wake_after(line, waits, owner, list);
+            robust_futex::wake_after(line, waits, successor, owner, list);
         }
     } else if robust_futex::is_held_by(line, owner) {
         let owed = commit_slowly();
         let linked = if alone { Linked::Alone } else { Linked::AmongOthers };
-        robust_futex::unlock_slow(line, waits, owner, list, linked, owed);
+        robust_futex::unlock_slow(line, waits, successor, owner, list, linked, owed);
     }
 }
 
 /// As `sync/mutex/waits.rs` waits.
 fn watch(place: Place<'_>, me: Who, how: How, is_changed: &dyn Fn() -> bool) -> Outcome {
-    let Place { line, waits, namespace } = place;
+    let Place { line, waits, successor, namespace } = place;
     let users = users(me, namespace);
-    let lock = Lock { line, waits, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
+    let lock = Lock { line, waits, successor, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
     match changes::wait(lock, &thread(me), wait_of(how), is_changed) {
         Ok(true) => Outcome::Locked { alone: false },
         Ok(false) => Outcome::TimedOut,
@@ -135,9 +135,9 @@ fn watch(place: Place<'_>, me: Who, how: How, is_changed: &dyn Fn() -> bool) -> 
 
 /// The same: is the lock linked alone, and was the time up?
 fn wait(place: Place<'_>, me: Who, alone: bool, how: How) -> (bool, Outcome) {
-    let Place { line, waits, namespace } = place;
+    let Place { line, waits, successor, namespace } = place;
     let users = users(me, namespace);
-    let lock = Lock { line, waits, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
+    let lock = Lock { line, waits, successor, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
     let linked = if alone { Linked::Alone } else { Linked::AmongOthers };
     let deadline = match how {
         How::Until(deadline) => Some(Deadline(deadline)),

@@ -11,6 +11,7 @@ use crate::event;
 use crate::memory::View;
 use crate::run::{Run, State, block, mixed, step, with};
 use crate::stubs::Lines;
+use crate::successor;
 use crate::waits;
 use crate::world::{self, HEIR, LOCKER, OWNER_DIED, TID, WAITERS};
 
@@ -29,6 +30,8 @@ pub(crate) struct Sleeper {
 
 /// The longest that a free lock is kept.
 const KEPT: u64 = 1_000_000;
+/// The longest that a successor sleeps at once.
+const NAP: u64 = 200_000;
 /// The longest that a waiter waits before it looks at a death again.
 const DOUBT: u64 = 2_000_000;
 /// The longest that passes before somebody looks for a death, of which nobody is told: while nothing is lost, and else.
@@ -49,6 +52,20 @@ impl Sleeper {
     fn is_kept_away(&self) -> bool {
         let most = if self.expected & OWNER_DIED == 0 { KEPT } else { DOUBT };
         self.is_locker() && self.expected & TID == 0 && self.until <= self.since + most
+    }
+
+    /// Does it sleep for a moment only, whatever the word says?
+    pub(crate) fn naps(&self) -> bool {
+        self.is_locker() && self.until <= self.since + NAP
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.until
+    }
+
+    /// Does it look again soon?
+    pub(crate) fn ends_soon(&self, clock: u64) -> bool {
+        self.until <= clock.saturating_add(DOUBT)
     }
 
     /// Does it sleep for the lock?
@@ -138,6 +155,7 @@ pub(crate) fn wake(word: usize, classes: u32) -> bool {
         run.threads[woken].view.join(&view);
         run.threads[woken].state = State::Ready;
         run.threads[woken].was_woken = true;
+        run.ghost.is_lossy |= run.threads[woken].is_stopped;
         true
     })
 }
@@ -212,9 +230,12 @@ pub(crate) fn kill_sleeper(run: &mut Run, sleeper: usize) {
 pub(crate) fn stop_sleeper(run: &mut Run, sleeper: usize) {
     let sleeper = &mut run.sleepers[sleeper];
     sleeper.until = u64::MAX;
-    let thread = sleeper.thread;
+    let Sleeper { thread, line, .. } = *sleeper;
     run.threads[thread].is_stopped = true;
-    run.ghost.is_lossy = true;
+    run.ghost.is_lossy |= run.world.file || run.last(line * Run::PLACES).value as u32 & TID == 0;
+    if run.world.stops {
+        run.clock += successor::RELIED_ON;
+    }
     run.say(|_| format!("-- T{}: is STOPPED asleep", thread + 1));
 }
 
@@ -263,11 +284,15 @@ fn nobody_can_lock(run: &mut Run) -> bool {
             return false;
         }
     }
+    if let Some(sleeper) = successor::first_who_naps(run) {
+        time_out(run, sleeper);
+        return true;
+    }
     // Where deaths go unnoticed, there is the heartbeat.
     let all = if run.ghost.is_lossy { 0 } else { run.sleepers.len() };
     for i in 0..all {
         let sleeper = run.sleepers[i];
-        if !sleeper.is_locker() {
+        if !sleeper.is_locker() || run.threads[sleeper.thread].is_stopped {
             continue;
         }
         let word = run.last(sleeper.line * Run::PLACES).value;
@@ -291,7 +316,10 @@ fn nobody_can_lock(run: &mut Run) -> bool {
             return true;
         }
     }
-    let first = (0..run.sleepers.len()).min_by_key(|i| run.sleepers[*i].until).expect("somebody sleeps");
+    let can_wake = |i: &usize| !run.threads[run.sleepers[*i].thread].is_stopped;
+    let Some(first) = (0..run.sleepers.len()).filter(can_wake).min_by_key(|i| run.sleepers[*i].until) else {
+        return false;
+    };
     if run.world.waits() && run.ghost.beats == 0 {
         return false;
     }
@@ -421,6 +449,7 @@ pub(crate) fn exit_walk(thread: usize) {
                 run.fail("a death was not handed over".to_owned());
             }
         }
+        successor::check_gone(run, thread);
     });
 }
 
@@ -428,7 +457,8 @@ fn handle_death(node: usize, pending: bool) {
     let word = node.wrapping_add_signed(Lines::FUTEX_OFFSET);
     step();
     let wakes = with(|run| {
-        let Some(place) = run.place(word).filter(|place| run.is_word(*place)) else {
+        let is_futex = |place: &usize| run.is_word(*place) || run.is_successor(*place);
+        let Some(place) = run.place(word).filter(is_futex) else {
             run.fail("the kernel finds no lock behind a link".to_owned());
             return false;
         };
@@ -438,7 +468,14 @@ fn handle_death(node: usize, pending: bool) {
             (low & TID == tid).then_some(high | u64::from(low & WAITERS | OWNER_DIED))
         };
         match run.modify(place, mark, Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(before) => before as u32 & WAITERS != 0,
+            Ok(before) => {
+                if run.is_successor(place) {
+                    // The kernel's compare-exchange of a futex is a full barrier: what is pending is looked at behind it. Where it
+                    // makes no difference, none is believed in.
+                    run.fence(Ordering::SeqCst);
+                }
+                before as u32 & WAITERS != 0
+            }
             Err(found) => pending && found as u32 & TID == 0,
         }
     });

@@ -7,6 +7,7 @@
 //! * `memory`: loads that need not see the last store, and who must know of what;
 //! * `kernel`: futexes, timers, and what happens to a thread's list at its death;
 //! * `event`: worlds in which the first line is an event;
+//! * `successor`: worlds in which a waiter may be the successor;
 //! * `waits`: worlds in which some wait for a commit or a condition;
 //! * `world`: what the threads do, and what must be true: one holder; what holders write is seen by the next and poisons
 //!   if it is torn; nobody sleeps without a timer on a free lock, or until after its own deadline; no heir who sleeps is
@@ -29,6 +30,7 @@ mod memory;
 mod mutants;
 mod run;
 mod stubs;
+mod successor;
 mod waits;
 mod world;
 
@@ -97,6 +99,11 @@ fn worlds() -> Vec<World> {
     let condition = |name, consumers, producers, rounds, budget| World {
         consumers,
         ..world(name, consumers + producers, rounds, budget)
+    };
+    let successor = |name, threads, rounds, budget| World {
+        successors: true,
+        is_hasty: true,
+        ..world(name, threads, rounds, budget)
     };
     let many = Budget { deaths: 3, timeouts: 3, signals: 1, jumps: 2, stale: 2, ..budget };
     vec![
@@ -233,6 +240,33 @@ fn worlds() -> Vec<World> {
         World { libc: true, ..condition("condition_libc", 1, 1, 1, Budget { deaths: 1, signals: 1, ..few(1) }) },
         World { walks: 60_000, all_forms: true, ..condition("condition_walks", 2, 3, 3, many) },
         World { walks: 1_000_000, all_forms: true, ..condition("condition_long_walks", 2, 3, 3, many) },
+        successor("successor", 2, 2, Budget { deaths: 1, ..few(3) }),
+        successor("successor_three", 3, 1, Budget { deaths: 1, timeouts: 1, ..few(2) }),
+        successor("successor_many", 3, 1, Budget { deaths: 2, timeouts: 1, ..few(3) }),
+        World {
+            gives_up: true,
+            ..successor("successor_timed", 3, 1, Budget { deaths: 1, timeouts: 1, jumps: 1, ..few(2) })
+        },
+        World { is_hasty: false, ..successor("successor_rounds", 3, 2, Budget { timeouts: 1, ..few(3) }) },
+        World {
+            gives_up: true,
+            ..successor("successor_stale", 3, 1, Budget { stale: 2, timeouts: 1, jumps: 1, ..few(2) })
+        },
+        World { stops: true, ..successor("successor_stops", 3, 2, Budget { deaths: 1, ..few(2) }) },
+        World { lines: 2, is_nesting: true, ..successor("successor_handler", 3, 1, Budget { handlers: 1, ..few(3) }) },
+        World {
+            lines: 2,
+            is_nesting: true,
+            ..successor("successor_handler_dies", 3, 1, Budget { deaths: 1, handlers: 1, ..few(1) })
+        },
+        World {
+            lines: 2,
+            is_nesting: true,
+            ..successor("successor_handlers", 3, 1, Budget { deaths: 1, handlers: 2, ..few(2) })
+        },
+        World { consumers: 1, ..successor("successor_condition", 3, 1, Budget { deaths: 1, ..few(1) }) },
+        World { walks: 60_000, all_forms: true, is_hasty: false, ..successor("successor_walks", 5, 3, many) },
+        World { walks: 1_000_000, all_forms: true, is_hasty: false, ..successor("successor_long_walks", 5, 3, many) },
         world("stale", 2, 2, Budget { stale: 2, ..budget }),
         world("stale_fair", 3, 2, Budget { jumps: 1, stale: 1, ..few(2) }),
     ]
@@ -347,6 +381,22 @@ holds! {
     conditions_and_two_deaths: "condition_deaths";
     #[ignore = "takes minutes"]
     very_many_conditions_by_chance: "condition_long_walks";
+    successors_and_a_death: "successor";
+    successors_of_three_and_a_death: "successor_three";
+    successors_and_one_who_gives_up: "successor_timed";
+    successors_in_two_rounds: "successor_rounds";
+    successors_and_loads_that_are_late: "successor_stale";
+    successors_that_are_stopped: "successor_stops";
+    successors_and_a_handler: "successor_handler";
+    successors_and_a_handler_and_a_death: "successor_handler_dies";
+    #[ignore = "takes minutes"]
+    successors_and_handlers_and_a_death: "successor_handlers";
+    successors_and_conditions: "successor_condition";
+    successors_by_chance: "successor_walks";
+    #[ignore = "takes minutes"]
+    successors_of_three_and_two_deaths: "successor_many";
+    #[ignore = "takes minutes"]
+    very_many_successors_by_chance: "successor_long_walks";
     loads_that_are_late: "stale";
     loads_that_are_late_and_heirs: "stale_fair";
     loads_that_are_late_and_many_heirs_by_chance: "stale_walks";

@@ -93,7 +93,7 @@ impl Run {
         let is_unnoticed = self.world.unnoticed;
         let is_word = self.is_word(place);
         let me = self.me();
-        if me.seeks && is_word && !is_unnoticed {
+        if me.seeks && !me.is_amid && is_word && !is_unnoticed {
             me.looks_again(deadline);
         }
         me.reads(place, index, &message.view, order);
@@ -228,11 +228,13 @@ pub(crate) unsafe fn write(link: *mut usize, value: usize) {
     });
     // SAFETY: by this function's contract.
     unsafe { link.write_unaligned(value) };
+    with(crate::successor::check_lists);
 }
 
 impl Run {
     fn list_access(&mut self, address: usize, writes: bool) {
-        match self.line_of(address) {
+        let successor = || self.successor_of(address).map(|(line, offset)| (self.world.lines + line, offset));
+        match self.line_of(address).or_else(successor) {
             Some((line, offset)) if Lines::LINKS.contains(&offset) => {
                 self.access(line, writes);
             }
@@ -292,7 +294,7 @@ pub(crate) mod atomic {
                     match place {
                         Some(place) if with(|run| run.is_contended(place)) => step(),
                         Some(_) => private_step(),
-                        None => assert!(with(|run| run.is_in_waits(address)), "an atomic of a lock line"),
+                        None => assert!(with(|run| run.is_unknown(address)), "an atomic of a lock line"),
                     }
                     place
                 }

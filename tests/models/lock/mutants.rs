@@ -16,6 +16,7 @@ pub(crate) enum File {
     Watch,
     Watched,
     Reservation,
+    Successor,
     Event,
     Poison,
     Users,
@@ -26,8 +27,8 @@ pub(crate) enum File {
 }
 
 use File::{
-    Changes, Condition, Credit, Event, Gate, Nested, Reservation, RobustFutex, RobustList, Sleep, Users, Waiting,
-    Watch, Watched,
+    Changes, Condition, Credit, Event, Gate, Nested, Reservation, RobustFutex, RobustList, Sleep, Successor, Users,
+    Waiting, Watch, Watched,
 };
 
 #[derive(Debug)]
@@ -123,7 +124,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         RobustFutex: "    list.unlink(node);\n" => "    list.unlink(node);\n    list.end();\n";
     }
     pending_is_cleared_before_the_wake_up in three: "LOST" {
-        RobustFutex: "    unlock_and_wake(line, waits, owner, Owed::NOTHING);\n    list.end();" => "    list.end();\n    unlock_and_wake(line, waits, owner, Owed::NOTHING);";
+        RobustFutex: "    unlock_and_wake(line, waits, successor, owner, Owed::NOTHING);\n    list.end();" => "    list.end();\n    unlock_and_wake(line, waits, successor, owner, Owed::NOTHING);";
     }
     pending_is_left_by_who_fails in timed: "left" {
         RobustFutex: "            me.list.resume(interrupted);\n" => "";
@@ -324,8 +325,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     lockers_are_looked_at_before_the_release in watch_writers: "LOST" {
         RobustFutex: "    let sleepers = gate::look(line, waits);\n    let Some((free, _))" =>
             "    let sleepers = gate::look(line, waits);\n    let early = waits.lockers.load(Ordering::Relaxed);\n    let Some((free, _))";
-        RobustFutex: "if !wake_next(line, waits, sleepers) && " =>
-            "if !(early > 0 && wake_next(line, waits, sleepers)) && ";
+        RobustFutex: "if !wake_next(line, waits, successor, sleepers) && " =>
+            "if !(early > 0 && wake_next(line, waits, successor, sleepers)) && ";
     }
     lockers_are_counted_when_they_wake in watch_writers: "LOST" {
         Waiting: "        self.waits.lockers.fetch_add(1, Ordering::SeqCst);\n" => "";
@@ -393,6 +394,62 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Condition: "let is_notified = condition.notified.load(Ordering::Relaxed) != noted;" => "let is_notified = noted == u32::MAX;";
     }
 
+    // The successor.
+    dead_successor_is_relied_on in successor_three: "LOST" {
+        Successor: "high(seen) != 0 && low(seen) & OWNER_DIED == 0 && low(seen) != 0 &&" => "high(seen) != 0 &&";
+    }
+    successor_is_relied_on_for_ever in successor_stops: "LOST" {
+        Successor: " && stamp().wrapping_sub(high(seen)) < RELIED_ON" => "";
+    }
+    successor_is_named_in_the_place_of_another in successor_three: "" {
+        Successor: "low(seen) & !OWNER_DIED != 0 || " => "";
+    }
+    successor_is_named_without_pending in successor: "still named" {
+        Successor: "        me.list.begin(node, 0);\n        // Acquire" => "        // Acquire";
+    }
+    successor_is_relied_on_when_it_is_named in successor_three: "LOST" {
+        Successor: "pair(me.tid, 0), Ordering::Acquire" => "pair(me.tid, stamp()), Ordering::Acquire";
+    }
+    successor_dozes_with_its_line_pending in successor_three: "LOST" {
+        Successor: "        me.list.begin(RobustList::node(&lock.word), slot);\n        is_named" => "        is_named";
+    }
+    successor_goes_on_with_its_line_pending in successor_three: "LOST" {
+        Successor: "                    me.list.begin(RobustList::node(&lock.word), slot);\n" => "";
+    }
+    successor_is_unnamed_with_its_node_in_the_list in successor_three: "" {
+        Successor: "        list.unlink(node);\n" => "";
+        Successor: "        point!(\"successor: nobody\");\n" => "        list.unlink(node);\n";
+    }
+    successor_is_unnamed_without_pending in successor: "still named" {
+        Successor: "        list.begin(node, 0);\n        list.unlink(node);" => "        list.unlink(node);";
+    }
+    successor_is_unnamed_before_its_lock_is_in_the_list in successor: "handed over" {
+        Successor: "        list.link(node);\n        self.unname(list);" => "        self.unname(list);\n        list.link(node);";
+    }
+    successor_stays_named_with_the_lock in successor: "left" {
+        Successor: "        self.unname(list);\n        list.resume(interrupted);" => "        list.resume(interrupted);";
+    }
+    successor_gives_up_without_a_look in successor_timed: "LOST" {
+        Successor: "        if !self.is_passed_by(lock) {\n            // Whoever" =>
+            "        self.is_passed_by(lock);\n        if false {\n            // Whoever";
+    }
+    successor_gives_up_while_it_is_relied_on in successor_timed: "LOST" {
+        Successor: "        self.line.word.store(u64::from(low(relied_on)), Ordering::SeqCst);\n" => "        let _ = relied_on;\n";
+    }
+    successor_looks_before_it_is_not_relied_on in successor_timed: "LOST" {
+        Successor: "        let relied_on = self.line" => "        let early = is_owned(lock.word.load(Ordering::Relaxed));\n        let relied_on = self.line";
+        Successor: "        is_owned(lock.word.load(Ordering::Relaxed))\n" => "        early\n";
+    }
+    successor_looks_without_the_fence in successor_stale: "LOST" {
+        Successor: "        fence(Ordering::SeqCst);\n" => "";
+    }
+    successor_does_not_step_aside_for_a_handler in successor_handler: "LOST" {
+        RobustFutex: "    successor::step_aside(me);\n" => "";
+    }
+    successor_is_relied_on_although_a_condition_is_due in successor_condition: "LOST NOTIFICATION" {
+        RobustFutex: "sleepers.may_all_sleep_on() && " => "";
+    }
+
     // Time.
     no_try_after_the_time_is_up in timed: "LOST" {
         Waiting: "        self.time_is_up = deadline.is_some_and(|deadline| deadline <= now);\n" =>
@@ -435,8 +492,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     reservation_is_read_before_the_release in fair: "" {
         RobustFutex: "    let Some((free, _)) = release_to_sleepers(line, owner) else { return };\n" =>
             "    let early = line.reservation.load(Ordering::Relaxed);\n    let Some((free, _)) = release_to_sleepers(line, owner) else { return };\n";
-        RobustFutex: "if !wake_next(line, waits, sleepers) && " =>
-            "if !(if early == 0 { !sleepers.wake_one(line, waits) } else { wake_next(line, waits, sleepers) }) && ";
+        RobustFutex: "if !wake_next(line, waits, successor, sleepers) && " =>
+            "if !(if early == 0 { !sleepers.wake_one(line, waits) } else { wake_next(line, waits, successor, sleepers) }) && ";
     }
     who_is_kept_out_does_not_pass_on in fair_walks: "STALL" {
         Waiting: "let _ = futex::wake_one(&self.line.word, HEIR);" => "";

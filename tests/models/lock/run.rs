@@ -16,6 +16,7 @@ use corosensei::{Coroutine, Yielder};
 use crate::kernel::{self, Sleeper};
 use crate::memory::{Message, VIEW, View};
 use crate::stubs::Lines;
+use crate::successor;
 use crate::world::{self, Ghost, Subject, World};
 
 /// No execution takes so many decisions, unless somebody runs in circles.
@@ -57,6 +58,9 @@ pub(crate) struct Thread {
     pub(crate) remembered_slot: u32,
     /// Which of its operations it is in.
     pub(crate) round: usize,
+    /// In the middle of what a candidate for the successor does; and what that one has remembered.
+    pub(crate) is_amid: bool,
+    pub(crate) candidate: u64,
     /// It is on its way to the lock, and so is in a loop that begins with a look at the word.
     pub(crate) seeks: bool,
     pub(crate) has_slept: bool,
@@ -295,7 +299,7 @@ impl Run {
             world,
             subject,
             memory,
-            places: vec![Vec::new(); Self::PLACES * world.lines + world.wait_places()],
+            places: vec![Vec::new(); Self::PLACES * world.lines + world.wait_places() + world.successor_places()],
             changes: Default::default(),
             fences: View::default(),
             threads: Vec::new(),
@@ -443,7 +447,8 @@ impl Run {
             }
             let sleepers = self.sleepers.len();
             let may_die = self.budget.deaths > 0;
-            let rare = [self.budget.timeouts > 0, self.budget.signals > 0, may_die, may_die && self.world.file];
+            let may_stop = may_die && (self.world.file || self.world.stops);
+            let rare = [self.budget.timeouts > 0, self.budget.signals > 0, may_die, may_stop];
             let events = rare.iter().filter(|may| **may).count() * sleepers;
             let choice = self.choose_in_secret(count + events);
             if choice < count {
@@ -457,6 +462,9 @@ impl Run {
                 continue;
             }
             let kind = (0..rare.len()).filter(|kind| rare[*kind]).nth(kind).expect("one of those");
+            if self.world.successors && !successor::may_end(self, kind, sleeper) {
+                continue;
+            }
             match kind {
                 0 => {
                     self.budget.timeouts -= 1;
@@ -652,6 +660,8 @@ impl Run {
                 released: View::default(),
                 last_seen_alive: 0,
                 round: 0,
+                is_amid: false,
+                candidate: 0,
                 seeks: false,
                 has_slept: false,
                 was_woken: false,
@@ -692,7 +702,7 @@ impl Run {
             }
         }
         let bases = &bases[..self.places.len()];
-        let changes = &self.changes[..self.world.lines];
+        let changes = &self.changes[..self.world.lines + self.world.successor_places()];
         let hash_view = |mut hash: u64, view: &View| {
             let essence = view.essence(bases, changes, self.world.setters > 0);
             for chunk in essence.chunks_exact(8) {
@@ -724,6 +734,9 @@ impl Run {
             }
             hash = mixed(hash, thread.history);
             hash = thread.timers.into_iter().fold(hash, mixed);
+            if self.world.successors {
+                hash = mixed(hash, thread.candidate << 1 | u64::from(thread.is_amid));
+            }
             hash = mixed(
                 hash,
                 thread.awake_at.unwrap_or_default() << 2

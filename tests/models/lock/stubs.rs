@@ -9,6 +9,8 @@ use crate::memory::atomic::AtomicU64;
 #[repr(C, align(64))]
 pub(crate) struct Lines {
     pub(crate) lines: [MaybeUninit<LockLine>; Self::MOST],
+    /// The line in each one's header.
+    pub(crate) successors: [MaybeUninit<LockLine>; Self::MOST],
     /// `struct robust_list_head` of each thread.
     pub(crate) heads: [[usize; 3]; Self::THREADS],
     /// The field of each line's header.
@@ -52,6 +54,7 @@ pub(crate) mod came_by {
 
 /// As `sync/node.rs`: here every node is a segment's.
 pub(crate) mod node {
+    use crate::memory::atomic::AtomicU64;
     use crate::run::with;
 
     pub(crate) fn segment_of(node: usize) -> Option<[u64; 2]> {
@@ -60,6 +63,11 @@ pub(crate) mod node {
 
     pub(crate) fn is_in_segment(node: usize) -> bool {
         segment_of(node).is_some()
+    }
+
+    pub(crate) fn word_of_successor<'a>(node: usize) -> Option<&'a AtomicU64> {
+        let line = with(|run| run.successor_of(node))?.0;
+        Some(&crate::successor::line(line).word)
     }
 }
 
@@ -74,6 +82,11 @@ impl Lines {
     pub(crate) fn line(&self, which: usize) -> &LockLine {
         // SAFETY: zeroed when a run begins; all bytes zero are a lock line.
         unsafe { self.lines[which].assume_init_ref() }
+    }
+
+    pub(crate) fn successor(&self, which: usize) -> &LockLine {
+        // SAFETY: as above.
+        unsafe { self.successors[which].assume_init_ref() }
     }
 
     pub(crate) fn waits(&self, which: usize) -> &WaitLine {
@@ -259,7 +272,8 @@ pub(crate) mod os {
 }
 
 pub(crate) mod spin {
-    use crate::memory::atomic::{AtomicU64, Ordering};
+    use crate::layout::LockLine;
+    use crate::memory::atomic::Ordering;
     use crate::run::with;
     use crate::stubs::os::Deadline;
 
@@ -267,9 +281,9 @@ pub(crate) mod spin {
     pub(crate) struct SpinPolicy;
 
     impl SpinPolicy {
-        pub(crate) fn watch(&self, word: &AtomicU64, _end: Option<Deadline>, _has_slept: bool) -> u64 {
+        pub(crate) fn watch(&self, line: &LockLine, _end: Option<Deadline>, _has_slept: bool) -> u64 {
             // Between this look and the one before, others may do what they may also do before that one.
-            word.look_again(Ordering::Relaxed)
+            line.word.look_again(Ordering::Relaxed)
         }
 
         /// Looking holders up shows nothing where the kernel reports every death.

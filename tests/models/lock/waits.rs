@@ -43,7 +43,8 @@ pub(crate) fn note_death(run: &mut Run, thread: usize) {
 
 /// All who are alive sleep. Does anybody who should not?
 pub(crate) fn wrong_sleeper(run: &Run) -> Option<String> {
-    let commits = if run.world.watchers > 0 { run.last(run.places.len() - 1).value } else { 0 };
+    let commits =
+        if run.world.watchers > 0 { run.last(run.places.len() - 1 - run.world.successor_places()).value } else { 0 };
     let ghost = &run.ghost.waits;
     for sleeper in run.sleepers.iter().filter(|sleeper| !sleeper.is_locker()) {
         let thread = sleeper.thread();

@@ -6,6 +6,7 @@ use crate::layout::{LockLine, WaitLine};
 use crate::memory::atomic::{AtomicU64, Ordering};
 use crate::run::{Budget, Run, State, mixed, private_step, with};
 use crate::stubs::Lines;
+use crate::successor;
 use crate::waits;
 
 pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
@@ -50,6 +51,7 @@ pub(crate) struct Who {
 pub(crate) struct Place<'a> {
     pub(crate) line: &'a LockLine,
     pub(crate) waits: &'a WaitLine,
+    pub(crate) successor: &'a LockLine,
     pub(crate) namespace: &'a AtomicU64,
 }
 
@@ -116,6 +118,12 @@ pub(crate) struct World {
     pub(crate) notifies_all: bool,
     /// Who commits may choose not to.
     pub(crate) discards: bool,
+    /// There can be a successor.
+    pub(crate) successors: bool,
+    /// All come as if they had slept before, and so may name themselves at once.
+    pub(crate) is_hasty: bool,
+    /// A successor may be stopped for good while it dozes.
+    pub(crate) stops: bool,
 }
 
 impl World {
@@ -244,6 +252,9 @@ impl Run {
 
     /// Do others come to this location now? What only the holder touches belongs to the step before.
     pub(crate) fn is_contended(&mut self, place: usize) -> bool {
+        if self.is_successor(place) {
+            return true;
+        }
         if let Some(field) = self.wait_field(place) {
             // Those who hold the lock only come to the others.
             let is_for_all = matches!(field, 0 | 1 | 3 | 4 | 11);
@@ -270,6 +281,9 @@ impl Run {
             let field = Self::WAIT_FIELDS.iter().position(|(at, _)| *at == offset)?;
             return (field < self.world.wait_places()).then_some(behind + field);
         }
+        if let Some((line, offset)) = self.successor_of(address) {
+            return (offset == 8).then_some(behind + self.world.wait_places() + line);
+        }
         let (line, offset) = self.line_of(address)?;
         let field = match offset {
             8 => 0,
@@ -283,6 +297,10 @@ impl Run {
     }
 
     fn address(&self, place: usize) -> usize {
+        if self.is_successor(place) {
+            let line = place - Self::PLACES * self.world.lines - self.world.wait_places();
+            return self.memory.successors.as_ptr().addr() + line * size_of::<LockLine>() + 8;
+        }
         if let Some(field) = self.wait_field(place) {
             return match Self::WAIT_FIELDS.get(field) {
                 Some((offset, _)) => self.memory.waits.as_ptr().addr() + offset,
@@ -298,6 +316,10 @@ impl Run {
 
     pub(crate) fn write_real(&mut self, place: usize, value: u64) {
         let address = self.address(place);
+        if self.is_successor(place) {
+            // SAFETY: the word of a line, which is only changed through an `UnsafeCell`.
+            return unsafe { std::ptr::with_exposed_provenance_mut::<u64>(address).write(value) };
+        }
         if let Some(field) = self.wait_field(place) {
             if field == Self::WAIT_FIELDS.len() {
                 // SAFETY: the number of commits, which is only changed through an `UnsafeCell`.
@@ -318,7 +340,7 @@ impl Run {
 
     /// A word of the robust list, as the kernel reads it.
     pub(crate) fn word_at(&mut self, address: usize) -> usize {
-        if self.line_of(address).is_none() && !self.is_in_heads(address) {
+        if self.line_of(address).is_none() && self.successor_of(address).is_none() && !self.is_in_heads(address) {
             self.fail("the kernel follows a link to nowhere".to_owned());
             return 0;
         }
@@ -340,11 +362,15 @@ impl Run {
                 hash = (links..links + 4).fold(hash, |hash, word| mixed(hash, read(word)));
             }
         }
+        hash = self.hash_successors(hash);
         let heads = std::mem::offset_of!(Lines, heads) / 8;
         (heads..heads + 3 * self.threads.len()).fold(hash, |hash, word| mixed(hash, read(word)))
     }
 
     pub(crate) fn place_name(&self, place: usize) -> String {
+        if self.is_successor(place) {
+            return "successor".to_owned();
+        }
         if let Some(field) = self.wait_field(place) {
             return Self::WAIT_FIELDS.get(field).map_or("commits", |(_, name)| name).to_owned();
         }
@@ -371,6 +397,9 @@ impl Run {
     pub(crate) fn address_name(&self, address: usize) -> String {
         if let Some((line, offset)) = self.line_of(address) {
             return format!("line {line} + {offset}");
+        }
+        if let Some((line, offset)) = self.successor_of(address) {
+            return format!("successor {line} + {offset}");
         }
         if self.is_in_heads(address) {
             let offset = (address - self.memory.heads.as_ptr().addr()) % 24;
@@ -466,7 +495,7 @@ impl Run {
         }
     }
 
-    fn in_list(&mut self, thread: usize) -> Vec<usize> {
+    pub(crate) fn in_list(&mut self, thread: usize) -> Vec<usize> {
         let head = self.memory.heads[thread].as_ptr().addr();
         let mut nodes = Vec::new();
         let mut node = self.word_at(head) & !1;
@@ -498,6 +527,7 @@ pub(crate) fn die(run: &mut Run, thread: usize, noticed: bool) {
 
 /// All have come to their end.
 pub(crate) fn check_end(run: &mut Run) {
+    successor::check_end(run);
     for line in usize::from(run.world.setters > 0)..run.world.lines {
         let word = run.last(line * Run::PLACES).value as u32;
         let poison = run.last(line * Run::PLACES + 3).value;
@@ -533,7 +563,12 @@ fn enter() {
 pub(crate) fn place(which: usize) -> Place<'static> {
     let waits: *const WaitLine = with(|run| std::ptr::from_ref(run.memory.waits(which)));
     // SAFETY: in a box that lives as long as the search.
-    Place { line: line(which), waits: unsafe { &*waits }, namespace: namespace(which) }
+    Place {
+        line: line(which),
+        waits: unsafe { &*waits },
+        successor: successor::line(which),
+        namespace: namespace(which),
+    }
 }
 
 /// Of a mutant.
@@ -559,7 +594,9 @@ pub(crate) fn body(thread: usize) {
     if world.several && !world.is_late {
         enter();
     }
-    if world.setters > 0 {
+    if world.successors && world.is_nesting {
+        successor::body(thread);
+    } else if world.setters > 0 {
         event::body(thread);
     } else if world.waits() {
         waits::body(thread);
@@ -595,6 +632,7 @@ pub(crate) fn begin_round(thread: usize, round: usize) {
         me.history = round as u64;
         me.timers = [0; 3];
         (me.seeks, me.has_slept, me.was_woken, me.awake_at) = (true, false, false, None);
+        me.candidate = 0;
     });
 }
 
@@ -619,6 +657,8 @@ pub(crate) fn handle_signal() {
     let (one, other) = (Lines::MOST - 2, Lines::MOST - 1);
     if with(|run| run.world.setters > 0) {
         event::handle();
+    } else if with(|run| run.world.successors) {
+        successor::handle();
     } else if depth == 1 {
         let both = with(|run| run.choose(3));
         let first = take(one);
@@ -709,6 +749,7 @@ fn operation(which: usize, how: How) -> Outcome {
         }
         me.timers = [0; 3];
         (me.seeks, me.has_slept, me.was_woken, me.awake_at) = (false, false, false, None);
+        me.candidate = 0;
     });
     match outcome {
         Outcome::Locked { alone } => {
