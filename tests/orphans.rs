@@ -196,3 +196,40 @@ fn a_take_over_keeps_the_lock_for_nobody() {
     assert_eq!(u32::from_ne_bytes(found), 0);
     assert_eq!(*value.try_lock().unwrap(), 7);
 }
+
+/// Who waited when the machine lost its power would be named for good. But one whose program has closed its descriptors waits
+/// still, and has the line in its list.
+#[test]
+fn a_take_over_forgets_who_comes_next_unless_he_is_there() {
+    use std::os::unix::fs::FileExt;
+    const SUCCESSOR: u64 = 448;
+    const WORD: u64 = SUCCESSOR + 8;
+    const NOBODY: u32 = 0x3fff_fff0;
+
+    let _alone = alone();
+    let name = Scratch::new("successor");
+    drop(SharedValue::options().persistent(true).create(&name, 7u64).unwrap());
+    let file = std::fs::File::options().read(true).write(true).open(support::path(&name)).unwrap();
+    // SAFETY: to the end of the test, and nobody reads it.
+    #[allow(unsafe_code)]
+    let map = || unsafe {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+        libc::mmap(std::ptr::null_mut(), 4096, access, libc::MAP_SHARED, fd, 0)
+    };
+    for (tid, is_mapped, stays) in
+        [(NOBODY, false, false), (support::own_tid() as u32, false, false), (support::own_tid() as u32, true, true)]
+    {
+        let line = [0x11; 64];
+        file.write_all_at(&line, SUCCESSOR).unwrap();
+        file.write_all_at(&tid.to_ne_bytes(), WORD).unwrap();
+        if is_mapped {
+            assert_ne!(map(), libc::MAP_FAILED);
+        }
+        drop(SharedValue::<u64>::open(&name).unwrap());
+        let mut found = [0; 64];
+        file.read_exact_at(&mut found, SUCCESSOR).unwrap();
+        assert_eq!(found == [0; 64], !stays, "{tid}");
+        assert_eq!(found[8..12] == tid.to_ne_bytes(), stays, "{tid}");
+    }
+}

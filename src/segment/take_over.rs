@@ -7,9 +7,11 @@ use super::found::ValidHeader;
 use super::further_lines::FurtherLines;
 use crate::fault::point;
 use crate::kind::Word;
-use crate::layout::{BODY_OFFSET, LOCK_OFFSET, LockLine, WAIT_OFFSET, WaitBytes, WaitLine};
+use crate::layout::{
+    BODY_OFFSET, LOCK_OFFSET, LockBytes, LockLine, SUCCESSOR_OFFSET, WAIT_OFFSET, WaitBytes, WaitLine,
+};
 use crate::os::file::{self, Status};
-use crate::os::process;
+use crate::os::{namespace, process};
 use crate::sync::mutex::{self, LockState};
 use crate::sync::poison::Poison;
 
@@ -38,11 +40,30 @@ pub(super) fn take_over(file: &File, status: &Status, valid: &ValidHeader) -> io
     FurtherLines::read(file, &valid.header)?.free_all(file)?;
     if valid.identity.shape.kind.word() == Word::Holder {
         forget_who_waits(file)?;
+        if valid.header.pid_namespace == namespace::pid_namespace() {
+            forget_who_comes_next(file, status)?;
+        }
     }
     let next = mutex::after_all_users_left(valid.lock_kind, &line, rule)?;
     if next != line {
         file::write_at(file, &next, LOCK_OFFSET as u64)?;
         point!("take over: lock written");
+    }
+    Ok(())
+}
+
+/// Nobody comes next to the lock: else one of whose death nobody was told would be named there for good. (Where there are, or
+/// have been, several namespaces, nobody will name himself any more.)
+fn forget_who_comes_next(file: &File, status: &Status) -> io::Result<()> {
+    let mut line = [0; size_of::<LockBytes>()];
+    if file::read_at(file, &mut line, SUCCESSOR_OFFSET as u64)? < line.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into()); // as above
+    }
+    // As of a holder: if its program has closed its descriptors, it has the line in its list, and nobody else may.
+    let lives = |tid| process::maps(tid, status) == Some(true);
+    if line != [0; size_of::<LockBytes>()] && !mutex::holder_in(&line).is_some_and(lives) {
+        file::write_at(file, &[0; size_of::<LockBytes>()], SUCCESSOR_OFFSET as u64)?;
+        point!("take over: successor's line written");
     }
     Ok(())
 }

@@ -264,6 +264,14 @@ fn held_by_a_dead(world: &mut World) {
     file.write_all_at(&u32::MAX.to_ne_bytes(), RESERVATION).unwrap();
 }
 
+/// Nobody has been told of the death of one who waited.
+fn waited_for_by_a_dead(world: &mut World) {
+    world.kill("die persistent, holding");
+    let file = std::fs::File::options().write(true).open(path(&world.family.member(0))).unwrap();
+    const SUCCESSOR: u64 = 456;
+    std::os::unix::fs::FileExt::write_all_at(&file, &0x3fff_fff0u32.to_ne_bytes(), SUCCESSOR).unwrap();
+}
+
 fn orphan_for_all(world: &mut World) {
     world.leaves_orphans = true;
     world.kill("die");
@@ -318,6 +326,7 @@ pub const OPEN_OR_CREATE_OVER_ORPHAN: Scenario =
     of_orphan("open or create", can_be_made_anew, "open: orphan dealt with");
 pub const TAKE_OVER: Scenario = scenario("open", held_by_a_dead, has_persisted);
 pub const TAKE_OVER_WHAT_WAS_WATCHED: Scenario = scenario("open", held_by_a_dead_and_watched, has_persisted);
+pub const TAKE_OVER_WHAT_WAS_WAITED_FOR: Scenario = scenario("open", waited_for_by_a_dead, has_persisted);
 pub const REFUSE: Scenario = scenario("refuse", held_by_a_dead, has_persisted);
 pub const CLOSE_LAST: Scenario = scenario("close", nothing, can_be_made_anew);
 pub const CLOSE_WITHOUT_DESCRIPTORS: Scenario = scenario("close without descriptors", nothing, can_be_made_anew);
@@ -362,6 +371,7 @@ pub const ALL: &[Scenario] = &[
     OPEN_OR_CREATE_OVER_ORPHAN,
     TAKE_OVER,
     TAKE_OVER_WHAT_WAS_WATCHED,
+    TAKE_OVER_WHAT_WAS_WAITED_FOR,
     REFUSE,
     CLOSE_LAST,
     CLOSE_WITHOUT_DESCRIPTORS,

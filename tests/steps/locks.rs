@@ -10,11 +10,11 @@ use crate::support::{Body, member, path, pause, ready_to_die, say};
 use crate::walk::{BOUND, Case, Scenario, World, arrive, has_stopped, release};
 
 /// Rounds of 64 bytes, single words and a part of one.
-type Content = [u32; 23];
+pub type Content = [u32; 23];
 pub type Value = SharedValue<Content>;
 type Array = SharedArray<u64, 8>;
 const OLD: u64 = 1;
-const NEW: u64 = 2;
+pub const NEW: u64 = 2;
 
 fn value(family: &str) -> Value {
     Value::open_or_create(&member(family, 0), [OLD as u32; 23]).unwrap()
@@ -289,7 +289,7 @@ fn kept_locks(world: &mut World) {
 }
 
 /// Another comes to wait behind the victim; then the holder leaves.
-fn value_waiter_behind(world: &mut World) {
+pub fn value_waiter_behind(world: &mut World) {
     value_waiter_comes(world);
     release(world);
 }

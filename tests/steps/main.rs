@@ -191,6 +191,7 @@ walks! {
     killed_while_opening_or_creating_over_an_orphan: life::OPEN_OR_CREATE_OVER_ORPHAN;
     killed_while_taking_over: life::TAKE_OVER;
     killed_while_taking_over_what_was_watched: life::TAKE_OVER_WHAT_WAS_WATCHED;
+    killed_while_taking_over_what_was_waited_for: life::TAKE_OVER_WHAT_WAS_WAITED_FOR;
     killed_while_refusing_another_type: life::REFUSE;
     killed_while_closing_as_the_last: life::CLOSE_LAST;
     killed_while_closing_as_the_last_and_being_replaced: life::CLOSE_LAST_AND_BE_REPLACED;
@@ -272,4 +273,8 @@ walks! {
     killed_while_inheriting: fairness::INHERIT;
     killed_while_an_heir_waits: fairness::BEQUEATH;
     killed_while_the_heir_is_dead: fairness::BEQUEATH_TO_A_DEAD;
+    killed_while_succeeding: fairness::SUCCEED;
+    killed_while_leaving_it_to_the_successor: fairness::LEAVE_TO_THE_SUCCESSOR;
+    killed_while_giving_up_as_the_successor: fairness::GIVE_UP_AS_THE_SUCCESSOR;
+    killed_in_a_handler_of_the_successor: fairness::STEP_ASIDE;
 }

@@ -45,6 +45,13 @@ pub fn nudged_at(point: &'static str) {
     PAUSE_AT.set(point).unwrap();
 }
 
+/// What a signal handler does that comes when this point is passed for the first time.
+static HANDLER: OnceLock<(&str, fn())> = OnceLock::new();
+
+pub fn interrupted_at(point: &'static str, handler: fn()) {
+    HANDLER.set((point, handler)).unwrap();
+}
+
 /// Runs what is walked through step by step.
 pub fn armed<R>(action: impl FnOnce() -> R) -> R {
     arm();
@@ -85,5 +92,11 @@ fn passed(point: &'static str) {
     if PAUSE_AT.get() == Some(&point) && occurrence == 1 {
         say("nudge");
         pause();
+    }
+    if let Some((at, handler)) = HANDLER.get()
+        && *at == point
+        && occurrence == 1
+    {
+        handler();
     }
 }

@@ -109,6 +109,11 @@ pub(crate) fn word_in(line: &LockBytes) -> u64 {
     robust_futex::word_in(line)
 }
 
+/// Whom a line outside of any mapping names.
+pub(crate) fn holder_in(line: &LockBytes) -> Option<u32> {
+    word::holder_in(word_in(line))
+}
+
 /// Is the event set, whose word this is?
 pub(crate) fn says_set(seen: u64) -> bool {
     event::says_set(seen)
