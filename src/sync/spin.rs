@@ -176,7 +176,16 @@ impl SpinBudget {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::MaybeUninit;
+
     use super::*;
+
+    fn line(word: u64) -> LockLine {
+        // SAFETY: all-zero bytes are a lock line: integers, atomics and bytes.
+        let line: LockLine = unsafe { MaybeUninit::zeroed().assume_init() };
+        line.word.store(word, Ordering::Relaxed);
+        line
+    }
 
     #[test]
     fn what_keeps_failing_rests_for_longer_and_longer() {
@@ -206,7 +215,7 @@ mod tests {
     #[test]
     fn an_end_that_has_come_proves_nothing() {
         let spin = SpinPolicy::default();
-        assert_eq!(spin.watch(&AtomicU64::new(7), Some(Deadline::now()), false), 7);
+        assert_eq!(spin.watch(&line(7), Some(Deadline::now()), false), 7);
         assert_eq!(spin.budget.futile.load(Ordering::Relaxed), 0);
         assert!(!may_yield(Some(Deadline::now())));
         assert!(may_yield(Deadline::after(Duration::from_secs(60))) && may_yield(None));
@@ -215,14 +224,25 @@ mod tests {
     #[test]
     fn a_free_word_is_not_waited_for() {
         let spin = SpinPolicy::default();
-        assert_eq!(spin.watch(&AtomicU64::new(0), None, false), 0);
+        assert_eq!(spin.watch(&line(0), None, false), 0);
         assert_eq!(spin.budget.futile.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn a_word_that_stays_owned_is_given_up() {
         let spin = SpinPolicy::default();
-        assert_eq!(spin.watch(&AtomicU64::new(7), None, false), 7);
+        assert_eq!(spin.watch(&line(7), None, false), 7);
         assert_eq!(spin.budget.futile.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_holder_that_gives_it_back_and_takes_it_again_is_not_waited_for() {
+        const W: u64 = 1 << 31;
+        let line = line(7 | W);
+        let looks = Looks { line: &line, holder: 7, begun: 0, end: None };
+        assert!(!looks.is_taken_again(7 | W), "it has not been released");
+        line.epoch.store(1, Ordering::Relaxed);
+        assert!(looks.is_taken_again(7 | W));
+        assert!(!looks.is_taken_again(8 | W) && !looks.is_taken_again(7 | 1 << 32), "by another");
     }
 }

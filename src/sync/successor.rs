@@ -37,8 +37,14 @@
 //!
 //! * A successor that is stopped leaves a free lock with sleepers, as whoever is stopped after its wake-up does
 //!   (`robust_futex.rs`), and so do those who unlock within 2 ms from then.
-//! * The kernel marks a namesake's line in another PID namespace as well. So there is no successor in a segment that several
-//!   have opened.
+//! * There is no successor in a segment that several PID namespaces have opened: the kernel would mark a namesake's line, and
+//!   nobody could tell whose list has it. (One who does not know yet that there are several may name himself. Those of the
+//!   other namespaces know, and never do.)
+//! * A signal handler that uses a robust mutex of libc's leaves nothing pending (`robust_list.rs`): what is left to a successor
+//!   that is killed right behind that, nobody hears of until a sleeper looks for itself.
+//! * Before Linux 6.2, and the stable kernels of that time, the kernel does not wake one for a pending lock that is free with
+//!   sleepers: so it is there with one that is killed while it dozes.
+//! * It comes with its own priority, before sleepers of a higher one.
 //! * One whose death the kernel does not report (`waiting.rs`) keeps the line until all users are gone: then there is no
 //!   successor any more, and each release wakes one.
 
