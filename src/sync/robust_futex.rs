@@ -125,8 +125,7 @@ pub(super) fn lock_slow(lock: Lock<'_>, me: &Thread, wait: Wait) -> Result<Linke
 
 /// Before an operation that may interrupt another one of this thread.
 pub(super) fn interrupt(me: &Thread) -> Interrupted {
-    successor::step_aside(me);
-    me.list.interrupt(me.tid, node::is_in_segment)
+    me.list.interrupt(me.tid, node::is_in_segment, || successor::step_aside(me))
 }
 
 /// Links the lock, which the thread has and names as pending.
@@ -208,7 +207,8 @@ pub(super) fn unlock_with(line: &LockLine, owner: u64, list: RobustList, linked:
     // Alone, what is pending is this very node, or what a libc has left there: nothing was when it was linked.
     let interrupted = match linked {
         Linked::Alone => Interrupted::NOTHING,
-        Linked::AmongOthers => list.interrupt(low(owner), node::is_in_segment),
+        // If this is in a handler, it has stepped aside when it took the lock.
+        Linked::AmongOthers => list.interrupt(low(owner), node::is_in_segment, || ()),
     };
     list.begin(node, high(owner));
     list.unlink(node);

@@ -197,7 +197,8 @@ pub(super) fn is_relied_on(line: &LockLine) -> bool {
 }
 
 /// Has this thread been interrupted by a signal handler while it was the successor somewhere? The handler may have to wait for
-/// others: so from here on nobody relies on it. To be called before what wakes one in its place (`robust_list/nested.rs`).
+/// others: so from here on nobody relies on it. To be called where an operation is interrupted (it is one: a successor that is
+/// relied on has its lock pending), before what wakes one in its place (`robust_list/nested.rs`).
 pub(super) fn step_aside(me: &Thread) {
     let Some(word) = me.list.find_map(node::word_of_successor) else { return };
     // SeqCst: before that wake-up, as in `is_passed_by`. Nobody else writes it.

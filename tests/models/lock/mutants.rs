@@ -444,7 +444,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Successor: "        fence(Ordering::SeqCst);\n" => "";
     }
     successor_does_not_step_aside_for_a_handler in successor_handler: "LOST" {
-        RobustFutex: "    successor::step_aside(me);\n" => "";
+        RobustFutex: "|| successor::step_aside(me)" => "|| ()";
     }
     successor_is_relied_on_although_a_condition_is_due in successor_condition: "LOST NOTIFICATION" {
         RobustFutex: "sleepers.may_all_sleep_on() && " => "";

@@ -49,11 +49,17 @@ impl Interrupted {
 impl RobustList {
     /// Before [`begin`](Self::begin), where the slot may be in use: by a lock that stands alone in the list, or by an
     /// operation that is interrupted. `has_slot`: is the node one of ours, with a slot beside the thread id in its word?
-    pub(crate) fn interrupt(self, tid: u32, has_slot: fn(Node) -> bool) -> Interrupted {
+    /// `before`: what is to be done if an operation is interrupted, before a sleeper is woken in its place.
+    pub(crate) fn interrupt(self, tid: u32, has_slot: fn(Node) -> bool, before: impl FnOnce()) -> Interrupted {
         let pending = load(self.pending().addr());
         let slot = came_by::remembered();
         let is_amid = pending != 0 && !self.contains(pending & !PI);
-        let links = if is_amid { self.lend_place(pending, tid, has_slot, slot) } else { None };
+        let links = if is_amid {
+            before();
+            self.lend_place(pending, tid, has_slot, slot)
+        } else {
+            None
+        };
         Interrupted { pending, slot, links }
     }
 
