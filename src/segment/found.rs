@@ -6,7 +6,7 @@ use std::io;
 use crate::error::Error;
 use crate::fault::point;
 use crate::identity::Identity;
-use crate::layout::{self, FRONT, HEADER_LEN, Header};
+use crate::layout::{self, FRONT, HEADER_LEN, Header, SUCCESSOR_OFFSET};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::file::{self, OpenError, Status};
@@ -146,9 +146,9 @@ fn read_start(file: &File) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
-/// The lines behind it change while a segment is used.
+/// The line of the successor, and those behind it, change while a segment is used.
 fn header_in(start: &[u8]) -> &[u8] {
-    start.get(..HEADER_LEN).unwrap_or(start)
+    start.get(..SUCCESSOR_OFFSET).unwrap_or(start)
 }
 
 /// What stands under the name, if it is a regular file; anything else is `NotASegment`.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use robust_shm::{Error, SegmentInfo, SharedLock, SharedValue, remove, remove_orphans};
 
@@ -41,6 +42,36 @@ fn damaged_commit_counters_do_not_keep_a_reader_for_ever() {
     assert_eq!((value.get()[8], value.commits()), (8, 1));
 }
 
+/// Noise that names somebody as the one who comes next, or nobody: he is not waited for.
+#[test]
+fn a_damaged_successor_costs_nobody_his_turn() {
+    const SUCCESSOR: u64 = 448;
+    const TURNS: usize = 100;
+    let name = Scratch::new("successor");
+    let lock = SharedLock::create(&name).unwrap();
+    let of_now = u64::from(std::process::id());
+    for word in [u64::MAX, 1, 1 << 32 | 1, of_now, 1 << 32 | of_now, 1 << 31, 1 << 30, 1 << 32] {
+        let mut line = [0xa5; 64];
+        line[8..16].copy_from_slice(&word.to_le_bytes());
+        writable(&name).write_all_at(&line, SUCCESSOR).unwrap();
+        let name = name.to_string();
+        within_limit("three who take turns", move || {
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        let lock = SharedLock::open(&name).unwrap();
+                        for _ in 0..TURNS {
+                            let _guard = lock.lock().unwrap();
+                            std::thread::sleep(Duration::from_micros(20));
+                        }
+                    });
+                }
+            });
+        });
+    }
+    drop(lock);
+}
+
 /// The first version printed what a stranger had put into a header as it was: a terminal would have obeyed it.
 #[test]
 fn nothing_in_a_message_controls_a_terminal() {
@@ -75,7 +106,7 @@ fn strangers_who_never_lock_lose_nothing() {
     let mut other_version = valid.clone();
     other_version[8] = 9;
     let mut damaged = valid.clone();
-    damaged[500] = 1;
+    damaged[440] = 1;
     for (which, bytes) in
         [b"notes".to_vec(), Vec::new(), other_version, damaged, valid[..600].to_vec()].iter().enumerate()
     {

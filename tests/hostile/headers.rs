@@ -50,7 +50,7 @@ fn every_damaged_header_field_has_its_own_message() {
         (256, vec![1, 2, 0, 0], "found 513 bytes of a schema behind the data, which need a version"),
         (260, vec![1, 0, 0, 0], &format!("C library 1 for lock kind {:?}", LockKind::default())),
         (264, vec![1], "reserved"),
-        (511, vec![0x80], "reserved"),
+        (447, vec![0x80], "reserved"),
     ] {
         let name = damaged(|file| file.write_all_at(&bytes, offset).unwrap());
         let error = SharedValue::<u64>::open(&name).unwrap_err();

@@ -563,12 +563,8 @@ fn enter() {
 pub(crate) fn place(which: usize) -> Place<'static> {
     let waits: *const WaitLine = with(|run| std::ptr::from_ref(run.memory.waits(which)));
     // SAFETY: in a box that lives as long as the search.
-    Place {
-        line: line(which),
-        waits: unsafe { &*waits },
-        successor: successor::line(which),
-        namespace: namespace(which),
-    }
+    let waits = unsafe { &*waits };
+    Place { line: line(which), waits, successor: successor::line(which), namespace: namespace(which) }
 }
 
 /// Of a mutant.
