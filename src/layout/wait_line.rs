@@ -1,7 +1,7 @@
 //! The line of those who wait for what a holder of the lock does: a commit, or a condition.
 
 use std::mem::{offset_of, size_of};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::AtomicU32;
 
 /// Behind the lock line, of all that has a lock. What it is for: `sync/gate.rs`.
 #[repr(C, align(64))]
@@ -15,7 +15,9 @@ pub(crate) struct WaitLine {
     pub(crate) watchers: AtomicU32,
     /// A mark of the commit of which they have still to be told, or 0.
     pub(crate) owed: AtomicU32,
-    _zero: AtomicU64,
+    /// When somebody last asked whether anybody sleeps at all: the monotonic clock in units of 2^28 ns.
+    pub(crate) probed: AtomicU32,
+    _zero: AtomicU32,
     /// How many sleep for the lock.
     pub(crate) lockers: AtomicU32,
     pub(crate) conditions: [Condition; 3],
@@ -38,6 +40,7 @@ const _: () = {
     assert!(offset_of!(WaitLine, at_gate) == 4);
     assert!(offset_of!(WaitLine, watchers) == 8);
     assert!(offset_of!(WaitLine, owed) == 12);
+    assert!(offset_of!(WaitLine, probed) == 16);
     assert!(offset_of!(WaitLine, lockers) == 24);
     assert!(offset_of!(WaitLine, conditions) == 28);
 };
@@ -72,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_documentation_describes_each_byte_of_the_wait_line() {
-        let fields = fields!(WaitLine: gate at_gate watchers owed _zero lockers conditions);
+        let fields = fields!(WaitLine: gate at_gate watchers owed probed _zero lockers conditions);
         assert_describes("WaitLine", size_of::<WaitLine>(), " at 576", &fields);
         let fields = fields!(Condition: notified credit waiting);
         assert_describes("Condition", size_of::<Condition>(), "", &fields);

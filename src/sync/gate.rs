@@ -21,9 +21,10 @@
 //! does it all again. Nobody comes to the gate meanwhile, because that takes the lock.
 //!
 //! **`W` does not go while somebody waits** for a commit or a condition; if it did, the next holder would take `0, 0` and
-//! move nobody. But those counts stay too high for ever when one who waits is killed. So every 64th unlock, by the epoch,
-//! asks the kernel whether anybody sleeps at all, and clears the bit if nobody does (the *probe*). It also drops the credit
-//! of a condition of which nobody sleeps, which would make every unlock look for one.
+//! move nobody. But those counts stay too high for ever when one who waits is killed. So four times a second, if there are
+//! so many unlocks, one of these asks the kernel whether anybody sleeps at all, and clears the bit if nobody does (the
+//! *probe*). It also drops the credit of a condition of which nobody sleeps, which would make every unlock look for one. To
+//! ask is to wake one, who looks and sleeps again: so not more often, or who waits beside a busy lock would never sleep.
 //!
 //! # Unlocking beside a sleeper costs no system call
 //!
@@ -42,10 +43,12 @@ use super::credit::{self, Whom};
 use super::word::{ANY, LOCKER, OWNER_DIED, WAITERS, WATCHER, condition_class, low};
 use crate::fault::point;
 use crate::layout::{LockLine, WaitLine};
-use crate::os::futex;
+use crate::os::{futex, monotonic_nanos};
 
-/// Every so many releases to sleepers, who releases asks whether there are any.
-const PROBE_EVERY: u32 = 64;
+/// Every so many releases to sleepers, who releases looks at the clock; and whenever that has gone on by 2^28 ns, which is
+/// 0.27 s, it asks whether there are any.
+const LOOK_AT_THE_CLOCK_EVERY: u32 = 64;
+const PROBE_EVERY_LOG2: u32 = 28;
 
 /// Says that somebody sleeps at the gate, and notes what it says. The caller holds the lock.
 pub(super) fn come_to(waits: &WaitLine) -> u32 {
@@ -120,7 +123,7 @@ pub(super) fn look(line: &LockLine, waits: &WaitLine) -> Sleepers {
     if waits.watchers.load(Ordering::Relaxed) == 0 && waiting == [false; 3] {
         return Sleepers { classes: LOCKER, are_lockers: true, probes: false };
     }
-    let probes = line.epoch.load(Ordering::Relaxed).wrapping_add(1).is_multiple_of(PROBE_EVERY);
+    let probes = is_time_to_probe(line, waits);
     let mut classes = LOCKER;
     for which in (0..3).filter(|which| waiting[*which]) {
         let condition = &waits.conditions[which];
@@ -131,15 +134,29 @@ pub(super) fn look(line: &LockLine, waits: &WaitLine) -> Sleepers {
     Sleepers { classes, are_lockers: false, probes }
 }
 
+/// Is this the release that asks whether anybody sleeps?
+fn is_time_to_probe(line: &LockLine, waits: &WaitLine) -> bool {
+    if !line.epoch.load(Ordering::Relaxed).wrapping_add(1).is_multiple_of(LOOK_AT_THE_CLOCK_EVERY) {
+        return false;
+    }
+    let now = (monotonic_nanos() >> PROBE_EVERY_LOG2) as u32;
+    let is_time = waits.probed.load(Ordering::Relaxed) != now;
+    if is_time {
+        waits.probed.store(now, Ordering::Relaxed); // written by holders only
+    }
+    is_time
+}
+
 impl Sleepers {
     /// Is it enough if one comes who sleeps for the lock?
     pub(super) fn may_all_sleep_on(self) -> bool {
         self.classes == LOCKER
     }
 
-    /// Wakes one, after the release, and after a full fence. Was there certainly nobody?
+    /// Wakes one, after the release. Was there certainly nobody?
     pub(super) fn wake_one(self, line: &LockLine, waits: &WaitLine) -> bool {
-        if self.classes == LOCKER && waits.lockers.load(Ordering::Relaxed) == 0 {
+        // SeqCst: after the release, as in `reservation::after_release`.
+        if self.classes == LOCKER && waits.lockers.load(Ordering::SeqCst) == 0 {
             point!("wake: nobody sleeps for the lock");
             return true;
         }

@@ -64,7 +64,7 @@
 
 use std::time::Duration;
 
-use super::atomic::{Ordering, fence};
+use super::atomic::Ordering;
 use crate::fault::point;
 use crate::layout::LockLine;
 use crate::os::{Deadline, monotonic_nanos};
@@ -109,7 +109,7 @@ pub(super) fn claim(line: &LockLine, token: Token) -> bool {
         if seen != 0 && !token.is_in(seen) {
             return false;
         }
-        // SeqCst, also if it stands there already: before the kernel's comparison of the word; pairs with the fence in
+        // SeqCst, also if it stands there already: before the kernel's comparison of the word; pairs with the look in
         // `after_release`. A stamp is that of an earlier turn.
         if line.reservation.compare_exchange(seen, token.0, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
             point!("reserve: claimed");
@@ -175,9 +175,8 @@ pub(super) fn withdraw(line: &LockLine, token: Token) {
 /// The reservation, after the caller has released the lock to sleepers.
 #[inline]
 pub(super) fn after_release(line: &LockLine) -> Option<u32> {
-    // Between the store to the word and the look: pairs with `claim`.
-    fence(Ordering::SeqCst);
-    Some(line.reservation.load(Ordering::Relaxed)).filter(|reservation| *reservation != 0)
+    // SeqCst: after the store to the word; pairs with `claim`.
+    Some(line.reservation.load(Ordering::SeqCst)).filter(|reservation| *reservation != 0)
 }
 
 /// Ends the heir's reservation, and also if others put a stamp to it in the meantime.

@@ -47,6 +47,7 @@ use super::atomic::Ordering;
 use super::gate::{self, Owed, Sleepers};
 use super::lock::Lock;
 use super::node;
+use super::poison::Poison;
 use super::reservation;
 use super::successor::{self, Candidate};
 use super::waiting::{self, Failure, Wait};
@@ -88,6 +89,25 @@ pub(super) fn lock_fast(line: &LockLine, owner: u64, list: RobustList) -> bool {
     }
     point!("lock: acquired");
     list.link_alone(node);
+    true
+}
+
+/// The same if somebody may sleep: for the lock, who is no heir, or for what its holders do.
+#[cold]
+#[inline(never)]
+pub(super) fn lock_beside(line: &LockLine, waits: &WaitLine, owner: u64, list: RobustList) -> bool {
+    let seen = line.word.load(Ordering::Relaxed);
+    if low(seen) != WAITERS || line.reservation.load(Ordering::Relaxed) != 0 || !list.is_idle() {
+        return false;
+    }
+    let node = RobustList::node(&line.word);
+    list.begin(node, high(owner));
+    if !waiting::take(line, seen, owner, Poison::Never) {
+        list.end();
+        return false;
+    }
+    list.link_alone(node);
+    gate::admit(line, waits, seen);
     true
 }
 
@@ -180,6 +200,25 @@ pub(super) fn unlock_fast(line: &LockLine, owner: u64, list: RobustList) -> bool
     released
 }
 
+/// [`is_held_alone`] of a lock that is linked so, and on which somebody may sleep. Then [`unlock_beside`] releases it.
+pub(super) fn is_held_beside(line: &LockLine, owner: u64) -> bool {
+    line.word.load(Ordering::Relaxed) == owner | u64::from(WAITERS)
+}
+
+/// [`unlock_slow`] of such a lock.
+pub(super) fn unlock_beside(
+    line: &LockLine,
+    waits: &WaitLine,
+    successor: &LockLine,
+    owner: u64,
+    list: RobustList,
+    owed: Owed,
+) {
+    list.unlink_alone();
+    unlock_and_wake(line, waits, successor, owner, owed);
+    list.end();
+}
+
 /// The end of an [`unlock_fast`] that did not find the word as it is when nobody waits.
 #[cold]
 pub(super) fn wake_after(line: &LockLine, waits: &WaitLine, successor: &LockLine, owner: u64, list: RobustList) {
@@ -269,8 +308,9 @@ pub(super) fn release_to_sleepers(line: &LockLine, owner: u64) -> Option<(u64, b
     line.epoch.store(epoch, Ordering::Relaxed);
     point!("wake: counted");
     let free = pair(WAITERS, epoch);
-    // Release: as in `unlock_slow`. Others set `W`, and the kernel sets `D`, once each.
-    while let Err(found) = line.word.compare_exchange(seen, free, Ordering::Release, Ordering::Relaxed) {
+    // Release: as in `unlock_slow`. SeqCst: before the looks at who sleeps, is preferred, or comes by himself. Others set `W`,
+    // and the kernel sets `D`, once each.
+    while let Err(found) = line.word.compare_exchange(seen, free, Ordering::SeqCst, Ordering::Relaxed) {
         if !names(found, owner) {
             return None;
         }

@@ -50,7 +50,7 @@
 
 use std::time::Duration;
 
-use super::atomic::{Ordering, fence};
+use super::atomic::Ordering;
 use super::node;
 use super::word::{LOCKER, OWNER_DIED, high, is_owned, low, pair};
 use crate::fault::point;
@@ -117,7 +117,7 @@ impl<'a> Candidate<'a> {
             }
             State::Past => return None,
         }
-        // SeqCst: before the kernel's comparison of the lock's word; pairs with the fence of `is_relied_on`'s callers.
+        // SeqCst: before the kernel's comparison of the lock's word; pairs with `is_relied_on`.
         self.line.word.store(pair(me.tid, stamp()), Ordering::SeqCst);
         point!("successor: relied on");
         Some(Deadline::soon(NAP))
@@ -150,11 +150,10 @@ impl<'a> Candidate<'a> {
     fn is_passed_by(&mut self, lock: &LockLine) -> bool {
         self.state = State::Comes;
         let relied_on = self.line.word.load(Ordering::Relaxed);
+        // SeqCst, and the look after it as well: pairs with the release and `is_relied_on`.
         self.line.word.store(u64::from(low(relied_on)), Ordering::SeqCst);
         point!("successor: not relied on");
-        // Between the store and the look: pairs with the fence of those who release.
-        fence(Ordering::SeqCst);
-        is_owned(lock.word.load(Ordering::Relaxed))
+        is_owned(lock.word.load(Ordering::SeqCst))
     }
 
     /// Takes the line out of the list, in which it is, and then gives it back. It is left pending.
@@ -190,9 +189,10 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Is there one who comes by himself for the lock that the caller has released, with a full fence behind that?
+/// Is there one who comes by himself for the lock that the caller has released?
 pub(super) fn is_relied_on(line: &LockLine) -> bool {
-    let seen = line.word.load(Ordering::Relaxed);
+    // SeqCst: after the release, as in `reservation::after_release`.
+    let seen = line.word.load(Ordering::SeqCst);
     high(seen) != 0 && low(seen) & OWNER_DIED == 0 && low(seen) != 0 && stamp().wrapping_sub(high(seen)) < RELIED_ON
 }
 

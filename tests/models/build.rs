@@ -148,9 +148,9 @@ fn adapted(file: File, text: &str, root: &str) -> String {
     }
     if file == File::Gate {
         // Whether it is time to ask is the checker's choice.
-        let by_epoch = "line.epoch.load(Ordering::Relaxed).wrapping_add(1).is_multiple_of(PROBE_EVERY)";
-        assert_eq!(text.matches(by_epoch).count(), 1, "the probe");
-        text = text.replace(by_epoch, "crate::world::probes()");
+        let is_time = "let probes = is_time_to_probe(line, waits);";
+        assert_eq!(text.matches(is_time).count(), 1, "the probe");
+        text = text.replace(is_time, "let probes = crate::world::probes();");
     }
     if file == File::Waiting {
         // Some begin as if they had slept before.

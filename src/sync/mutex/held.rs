@@ -295,9 +295,10 @@ impl Mutex {
     }
 
     /// The end of [`Held::release`] in all but the simplest case; at once if it is the simplest of a lock that is in no list by
-    /// its kind. `LOOKS`: at the word before anything is done, as the simple cases of both do or not.
+    /// its kind. `unlocked_alone`: [`robust_futex::unlock_fast`] was at it and found that somebody waits, and all that is left
+    /// is to wake him. `LOOKS`: at the word before anything is done, as the simple cases of both do or not.
     #[inline(never)]
-    fn release_rest<'a, const LOOKS: bool>(
+    pub(super) fn release_rest<'a, const LOOKS: bool>(
         &'a self,
         alone_in: RobustList,
         owner: u64,
@@ -315,11 +316,23 @@ impl Mutex {
             let owed = before(Line(self.line, PhantomData), End::Regular);
             return watched::unlock(self.line(), self.waits(), self.successor(), owner, owed);
         }
-        self.release_slow(alone_in, owner, generation & !WATCHED, was_panicking, unlocked_alone, before);
+        if unlocked_alone {
+            return robust_futex::wake_after(self.line(), self.waits(), self.successor(), owner, alone_in);
+        }
+        // So that who waits for what holders do costs those little who lock and unlock beside him.
+        if LOOKS
+            && generation == os::generation::known_generation() as usize
+            && robust_futex::is_linked_alone(self.line(), alone_in)
+            && !panicking()
+            && robust_futex::is_held_beside(self.line(), owner)
+        {
+            let owed = before(Line(self.line, PhantomData), End::Regular);
+            return robust_futex::unlock_beside(self.line(), self.waits(), self.successor(), owner, alone_in, owed);
+        }
+        self.release_slow(alone_in, owner, generation & !WATCHED, was_panicking, before);
     }
 
-    /// The end of [`Held::release`] in all cases that are not simple. `unlocked_alone`: [`robust_futex::unlock_fast`] was at
-    /// it and found that somebody waits, and all that is left is to wake him.
+    /// The end of [`Held::release`] in all cases that are not simple.
     #[cold]
     #[inline(never)]
     pub(super) fn release_slow<'a>(
@@ -328,7 +341,6 @@ impl Mutex {
         owner: u64,
         generation: usize,
         was_panicking: usize,
-        unlocked_alone: bool,
         before: impl FnOnce(Line<'a>, End) -> Owed,
     ) {
         let end = || if panicking() && was_panicking == 0 { End::Panic } else { End::Regular };
@@ -347,9 +359,6 @@ impl Mutex {
             Kind::Futex => {
                 let Some(me) = os::thread::cached() else { return };
                 let owner = self.owner(&me);
-                if unlocked_alone {
-                    return robust_futex::wake_after(self.line(), self.waits(), self.successor(), owner, me.list);
-                }
                 if generation != me.generation as usize || !robust_futex::is_held_by(self.line(), owner) {
                     return;
                 }

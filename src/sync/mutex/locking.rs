@@ -19,8 +19,11 @@ impl Mutex {
         let settled = self.settled();
         match os::thread::cached_at_home() {
             Some(me)
-                if low(settled) == me.generation
-                    && robust_futex::lock_fast(self.line(), pair(me.tid, high(settled)), me.list) =>
+                if low(settled) == me.generation && {
+                    let owner = pair(me.tid, high(settled));
+                    robust_futex::lock_fast(self.line(), owner, me.list)
+                        || robust_futex::lock_beside(self.line(), self.waits(), owner, me.list)
+                } =>
             {
                 Ok(Held::new(self, pair(me.tid, high(settled)), &me, Linked::Alone))
             }

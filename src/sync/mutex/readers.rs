@@ -266,7 +266,7 @@ impl Reading<'_> {
 }
 
 impl Mutex {
-    /// The end of [`Reading::release`] in all but the simplest case. `unlocked_alone`: as in `release_slow`.
+    /// The end of [`Reading::release`] in all but the simplest case. `unlocked_alone`: as in `release_rest`.
     #[cold]
     #[inline(never)]
     fn end_reading(
@@ -279,7 +279,7 @@ impl Mutex {
     ) {
         if ptr::eq(line.as_ptr(), self.line.as_ptr()) {
             // As one who was panicking before: who reads leaves nothing half-changed.
-            return self.release_slow(alone_in, owner, generation, 1, unlocked_alone, |_, _| Owed::NOTHING);
+            return self.release_rest::<true>(alone_in, owner, generation, 1, unlocked_alone, |_, _| Owed::NOTHING);
         }
         // SAFETY: a slot behind the lock line: mapped as long as this is used.
         let slot = unsafe { line.as_ref() };
