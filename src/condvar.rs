@@ -74,9 +74,6 @@ const CONDITIONS: usize = 3;
 /// * **For no reason.** A wait may end without a notification, as everywhere; and every death of a holder ends all waits.
 ///   [`wait_while`](Self::wait_while) looks again, and is the form to use.
 /// * **A deadline** ends the waiting; then the lock must be had again, which takes as long as its holder takes.
-/// * **Poison.** A [`SharedLock`](crate::SharedLock) is poisoned by the death of any holder, and who waits for its condition
-///   is one for a moment each time that it is woken, at least every three seconds. What arrays and slices hold is only
-///   poisoned by one who could change it.
 /// * With [`LockKind::File`](crate::LockKind::File) the kernel tells nobody of deaths: those who wait find what a killed one
 ///   has left undone by themselves, within some tenths of a second. With [`LockKind::OsMutex`](crate::LockKind::OsMutex) all
 ///   waits are errors, and notifying does nothing.

@@ -53,10 +53,9 @@ impl Body {
 pub(crate) enum Poison {
     /// Nobody's: what is in a commit cell is whole whoever dies, and some creators want none.
     Never,
-    /// That of a holder amid changes: what is changed in place; and of what a read-write lock guards, that of a writer.
+    /// That of a holder amid changes: of what is changed in place; and of what is out of our sight because a lock guards it,
+    /// amid the time in which a guard lets that be changed.
     OfWriters,
-    /// That of any holder: what a [`SharedLock`](crate::SharedLock) guards is out of our sight.
-    OfHolders,
 }
 
 struct Row {
@@ -108,7 +107,7 @@ const TABLE: [Row; 6] = [
         name: "SharedLock",
         word: Word::Holder,
         body: Body::Nothing,
-        poison: Poison::OfHolders,
+        poison: Poison::OfWriters,
         repair: "while it held it, so that what it guards may be half-changed; check and repair that under lock_recover, or under lock_ignoring_poison and recover of the guard; a lock that guards nothing is made with options().poison(false)",
         is_plausible: |shape| shape.len == Some(0) && shape.elem_size == 0,
         arguments: |_, _, _| Ok(()),

@@ -341,12 +341,12 @@ impl SharedLock {
 
     #[inline(always)]
     fn lock_either(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
-        Ok(LockGuard { locked: self.segment.lock(wait)?, nothing: () })
+        Ok(LockGuard { locked: self.segment.lock(wait)?.begun(), nothing: () })
     }
 
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
-        Ok(LockGuard { locked: self.lock_whole(wait)?, nothing: () })
+        Ok(LockGuard { locked: self.lock_whole(wait)?.begun(), nothing: () })
     }
 
     /// Takes the lock if it is not poisoned.

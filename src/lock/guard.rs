@@ -79,14 +79,14 @@ impl LockGuard<'_> {
 impl Drop for LockGuard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.locked.release_or_poison();
+        self.locked.release_begun();
     }
 }
 
 #[allow(private_interfaces, reason = "nobody else calls it")]
 impl Sealed for LockGuard<'_> {
     fn wait(&mut self, which: usize, wait: Wait) -> Result<bool, LockError> {
-        self.locked.wait(which, wait)
+        self.locked.wait_begun(which, wait)
     }
 
     fn notify(&self, which: usize, whom: Whom) {

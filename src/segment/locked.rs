@@ -132,14 +132,37 @@ pub(super) fn run<L, R>(locked: L, leave: impl Fn(&L, bool), action: impl FnOnce
 }
 
 impl Locked<'_, LockOnly> {
+    /// From here on what the lock guards may be half-changed, as far as we know.
+    #[inline(always)]
+    pub(crate) fn begun(mut self) -> Self {
+        self.held.begin_changes();
+        self
+    }
+
+    /// Releases the lock, of a section that has [begun](Self::begun), if this thread holds it; poisons first if a panic that
+    /// began under it is unwinding.
+    #[inline(always)]
+    pub(crate) fn release_begun(&self) {
+        self.leave(false);
+    }
+
+    #[inline(always)]
+    fn leave(&self, was_broken_off: bool) {
+        self.held.release_or_poison(Section { changes: true, was_broken_off, readers: ReadersAfter::AsBefore });
+    }
+
+    /// [`wait`](Self::wait) in a section that has [begun](Self::begun). A death meanwhile leaves nothing half-changed.
+    pub(crate) fn wait_begun(&mut self, which: usize, wait: Wait) -> Result<bool, LockError> {
+        self.held.end_changes(ReadersAfter::AsBefore);
+        let time_is_up = self.wait(which, wait)?;
+        self.held.begin_changes();
+        Ok(time_is_up)
+    }
+
     /// Runs the closure and releases the lock; poisons it first unless the closure returns.
     #[inline(always)]
     pub(crate) fn run<R>(self, action: impl FnOnce() -> R) -> R {
-        let leave = |this: &Self, was_broken_off| {
-            let readers = ReadersAfter::AsBefore;
-            this.held.release_or_poison(Section { changes: false, was_broken_off, readers });
-        };
-        run(self, leave, |_| action())
+        run(self.begun(), Self::leave, |_| action())
     }
 }
 

@@ -30,7 +30,6 @@ impl Poison {
         match self {
             Self::Never => false,
             Self::OfWriters => poison != 0 || owner_died && dirty != 0,
-            Self::OfHolders => poison != 0 || owner_died,
         }
     }
 

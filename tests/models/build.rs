@@ -131,6 +131,10 @@ fn adapted(file: File, text: &str, root: &str) -> String {
     }
     if file == File::Poison {
         text = text.replace("pub(super) fn inherit", "pub(crate) fn inherit");
+        // Whoever holds the lock is amid changes.
+        let amid = "owner_died && dirty != 0";
+        assert_eq!(text.matches(amid).count(), 1, "the dirt");
+        text = text.replace(amid, "owner_died && (dirty == 0 || dirty != 0)");
     }
     if file == File::RobustList {
         for (from, to) in [

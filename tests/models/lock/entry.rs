@@ -60,7 +60,7 @@ fn lock(place: Place<'_>, me: Who, how: How) -> Outcome {
     }
     let wait = wait_of(how);
     let users = users(me, namespace);
-    let place = Lock { line, waits, successor, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
+    let place = Lock { line, waits, successor, users: &users, spin: &SpinPolicy, poison: Poison::OfWriters };
     let locked = if is_file() {
         watched::lock_slow(place, &thread, wait).map(|()| Linked::Alone)
     } else {
@@ -125,7 +125,7 @@ fn unlock(place: Place<'_>, me: Who, alone: bool, looks: bool, commit: Option<&d
 fn watch(place: Place<'_>, me: Who, how: How, is_changed: &dyn Fn() -> bool) -> Outcome {
     let Place { line, waits, successor, namespace } = place;
     let users = users(me, namespace);
-    let lock = Lock { line, waits, successor, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
+    let lock = Lock { line, waits, successor, users: &users, spin: &SpinPolicy, poison: Poison::OfWriters };
     match changes::wait(lock, &thread(me), wait_of(how), is_changed) {
         Ok(true) => Outcome::Locked { alone: false },
         Ok(false) => Outcome::TimedOut,
@@ -137,7 +137,7 @@ fn watch(place: Place<'_>, me: Who, how: How, is_changed: &dyn Fn() -> bool) -> 
 fn wait(place: Place<'_>, me: Who, alone: bool, how: How) -> (bool, Outcome) {
     let Place { line, waits, successor, namespace } = place;
     let users = users(me, namespace);
-    let lock = Lock { line, waits, successor, users: &users, spin: &SpinPolicy, poison: Poison::OfHolders };
+    let lock = Lock { line, waits, successor, users: &users, spin: &SpinPolicy, poison: Poison::OfWriters };
     let linked = if alone { Linked::Alone } else { Linked::AmongOthers };
     let deadline = match how {
         How::Until(deadline) => Some(Deadline(deadline)),
