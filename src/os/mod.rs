@@ -47,7 +47,8 @@
 //! | `fork` | `install`, `begin_child` | a function is called in every forked child before anything of the program's that comes later |
 //! | | `forks_begun`, `forks_begun_and_over` | what was made between two equal counts is in no child that does not know of it |
 //! | `process` | `on_exit` | a function is called at every regular end |
-//! | | `process_of`, `thread_exists`, `is_own_thread`, `maps`, `describe` | of processes and threads: "no" and "gone" are certain, else it says so |
+//! | `death` | `is_dead_thread` | whether a thread of this namespace has ended, be it a zombie; when in doubt, it has not |
+//! | `process` | `process_of`, `thread_exists`, `is_own_thread`, `maps`, `describe` | of processes and threads: "no" and "gone" are certain, else it says so |
 //! | `namespace` | `pid_namespace`, `is_unknown` | a number for the set of processes that have ids in common |
 //! | `thread` | `current`, `cached`, `cached_at_home`, `self_address` | the calling thread's id and its list of locks; the cached forms without a system call |
 //! | | `without_list`, `cached_without_list` | its id alone |
@@ -59,7 +60,10 @@
 //!
 //! | file | offers | and promises |
 //! |---|---|---|
-//! | `futex` | `wait`, `wake_one`, `wake_one_at`, `wake_all` | sleeping on a word in shared memory while its lower half holds a value; a wake-up is consumed by one sleeper. Or nobody is woken, and all who sleep look by themselves |
+//! | `futex` | `wait`, `wake_one`, `wake_one_at`, `wake_all_of` | sleeping on a word in shared memory, as one of some classes, while its lower half holds a value; a wake-up is of classes, and consumed by one sleeper. Or nobody is woken, and all who sleep look by themselves |
+//! | | `wait_in`, `wait_on`, `wake_one_on` | the same on a word of 32 bits, in a class, or in none |
+//! | | `move_all` | all who sleep on a word of 32 bits sleep on another one from then on, in their classes, and none is missed who was about to sleep while it held that value |
+//! | | `can_wait_for_many`, `wait_for_any` | sleeping on many words at once, if that can be had |
 //! | `robust_list` | `RobustList` | if a thread has one: the kernel marks the words of all locks in the list, and of the pending one, when the thread dies |
 //! | `pthread` | `try_lock`, `lock_until` | the system's own mutex, which is not told of deaths |
 #![allow(unsafe_code)]
