@@ -60,7 +60,7 @@
 //!
 //! | file | offers | and promises |
 //! |---|---|---|
-//! | `futex` | `wait`, `wake_one`, `wake_one_at`, `wake_all_of` | sleeping on a word in shared memory, as one of some classes, while its lower half holds a value; a wake-up is of classes, and consumed by one sleeper. Or nobody is woken, and all who sleep look by themselves |
+//! | `futex` | `wait`, `wake_one`, `wake_one_at`, `wake_all`, `wake_all_of` | sleeping on a word in shared memory, as one of some classes, while its lower half holds a value; a wake-up is of classes, and consumed by one sleeper. Or nobody is woken, and all who sleep look by themselves |
 //! | | `wait_in`, `wait_on`, `wake_one_on` | the same on a word of 32 bits, in a class, or in none |
 //! | | `move_all` | all who sleep on a word of 32 bits sleep on another one from then on, in their classes, and none is missed who was about to sleep while it held that value |
 //! | | `can_wait_for_many`, `wait_for_any` | sleeping on many words at once, if that can be had |
