@@ -27,17 +27,11 @@ impl Mutex {
             {
                 Ok(Held::new(self, pair(me.tid, high(settled)), &me, Linked::Alone))
             }
-            _ => self.lock_rest(wait),
-        }
-    }
-
-    /// In all but the simplest case of a lock that is in a list.
-    #[cold]
-    #[inline(never)]
-    fn lock_rest(&self, wait: Wait) -> Result<Held<'_>, LockError> {
-        match self.lock_watched_fast() {
-            (0, _) => self.lock_slow(wait),
-            (owner, generation) => Ok(Held::watched(self, owner, generation)),
+            // Two words, which pass through registers.
+            _ => match self.lock_watched_fast() {
+                (0, _) => self.lock_slow(wait),
+                (owner, generation) => Ok(Held::watched(self, owner, generation)),
+            },
         }
     }
 
