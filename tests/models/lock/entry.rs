@@ -53,7 +53,7 @@ fn lock(place: Place<'_>, me: Who, how: How) -> Outcome {
     let is_fast = if is_file() {
         watched::lock_fast(line, owner)
     } else {
-        robust_futex::lock_fast(line, owner, thread.list)
+        robust_futex::lock_fast(line, owner, thread.list) || robust_futex::lock_beside(line, waits, owner, thread.list)
     };
     if is_fast {
         return Outcome::Locked { alone: true };
@@ -114,6 +114,12 @@ fn unlock(place: Place<'_>, me: Who, alone: bool, looks: bool, commit: Option<&d
         if !robust_futex::unlock_fast(line, owner, list) {
             robust_futex::wake_after(line, waits, successor, owner, list);
         }
+    } else if looks
+        && alone
+        && robust_futex::is_linked_alone(line, list)
+        && robust_futex::is_held_beside(line, owner)
+    {
+        robust_futex::unlock_beside(line, waits, successor, owner, list, commit_slowly());
     } else if robust_futex::is_held_by(line, owner) {
         let owed = commit_slowly();
         let linked = if alone { Linked::Alone } else { Linked::AmongOthers };

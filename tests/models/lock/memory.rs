@@ -4,8 +4,9 @@
 //! the *view* that it publishes, which is, for every location, the oldest value that whoever reads it with Acquire may
 //! still get, and, for every thread, how much of what that thread did is known. A relaxed load may get any value that
 //! the thread's view allows; a read-modify-write gets the last one and hands the view that it found on. A SeqCst fence
-//! joins a view that all such fences have in common. Stronger than the language in two things: a store goes to the end
-//! of its location's order, and nothing is read before it is written. A SeqCst access counts as Acquire and Release.
+//! joins a view that all such fences have in common; a SeqCst change of a location enters it there, and a SeqCst load gets
+//! nothing older than what it has there. Otherwise a SeqCst access counts as Acquire and Release. Stronger than the language in
+//! two things: a store goes to the end of its location's order, and nothing is read before it is written.
 //!
 //! Plain data (what the lock protects, and the links of the robust lists) have no such values: whoever touches them must
 //! know of the last change.
@@ -80,7 +81,10 @@ impl Run {
     /// A load by the current thread.
     fn load(&mut self, place: usize, order: Ordering) -> u64 {
         let newest = self.places[place].len() - 1;
-        let oldest = usize::from(self.me().view.0[place]);
+        let mut oldest = usize::from(self.me().view.0[place]);
+        if order == Ordering::SeqCst {
+            oldest = oldest.max(self.fences.0[place].into());
+        }
         let mut index = newest;
         if self.budget.stale > 0 && oldest < newest {
             index -= self.choose(newest - oldest + 1);
@@ -115,10 +119,10 @@ impl Run {
         let me = self.me();
         let view = if releases(order) { me.view } else { me.released };
         self.say(|run| format!("stores {} {} ({order:?})", run.place_name(place), run.shown(place, value)));
-        self.append(place, value, view);
+        self.append(place, value, view, order);
     }
 
-    fn append(&mut self, place: usize, value: u64, mut view: View) {
+    fn append(&mut self, place: usize, value: u64, mut view: View, order: Ordering) {
         let index = self.places[place].len();
         if index == 255 {
             self.fail("runs in circles".to_owned());
@@ -128,6 +132,9 @@ impl Run {
         let author = self.current;
         self.me().view.0[place] = index as u8;
         let before = self.last(place).value;
+        if order == Ordering::SeqCst {
+            self.fences.0[place] = index as u8;
+        }
         self.places[place].push(Message { value, view, author });
         self.write_real(place, value);
         self.note_write(place, before, value);
@@ -161,7 +168,7 @@ impl Run {
                 run.shown(place, new)
             )
         });
-        self.append(place, new, view);
+        self.append(place, new, view, success);
         Ok(message.value)
     }
 
