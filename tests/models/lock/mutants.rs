@@ -438,10 +438,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     }
     successor_looks_before_it_is_not_relied_on in successor_timed: "LOST" {
         Successor: "        let relied_on = self.line" => "        let early = is_owned(lock.word.load(Ordering::Relaxed));\n        let relied_on = self.line";
-        Successor: "        is_owned(lock.word.load(Ordering::Relaxed))\n" => "        early\n";
+        Successor: "        is_owned(lock.word.load(Ordering::SeqCst))\n" => "        early\n";
     }
-    successor_looks_without_the_fence in successor_stale: "LOST" {
-        Successor: "        fence(Ordering::SeqCst);\n" => "";
+    successor_looks_relaxed in successor_stale: "LOST" {
+        Successor: "is_owned(lock.word.load(Ordering::SeqCst))" => "is_owned(lock.word.load(Ordering::Relaxed))";
     }
     successor_does_not_step_aside_for_a_handler in successor_handler: "LOST" {
         RobustFutex: "|| successor::step_aside(me)" => "|| ()";
@@ -481,8 +481,29 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
             "if line.word.compare_exchange(owner, 0, Ordering::Relaxed, Ordering::Relaxed)";
     }
     waking_release_is_relaxed in three: "RACE" {
-        RobustFutex: "compare_exchange(seen, free, Ordering::Release, Ordering::Relaxed)" =>
+        RobustFutex: "compare_exchange(seen, free, Ordering::SeqCst, Ordering::Relaxed)" =>
             "compare_exchange(seen, free, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+
+    sleepers_are_looked_at_relaxed in stale: "LOST" {
+        Gate: "waits.lockers.load(Ordering::SeqCst)" => "waits.lockers.load(Ordering::Relaxed)";
+    }
+
+    // The way beside a sleeper.
+    beside_passes_an_heir in fair: "BYPASS" {
+        RobustFutex: "low(seen) != WAITERS || line.reservation.load(Ordering::Relaxed) != 0 ||" => "low(seen) != WAITERS ||";
+    }
+    beside_forgets_the_waiters in three: "LOST" {
+        RobustFutex: "low(seen) != WAITERS || line.reservation" => "low(seen) & !WAITERS != 0 || line.reservation";
+        RobustFutex: "if !waiting::take(line, seen, owner, Poison::Never) {" =>
+            "if line.word.compare_exchange(seen, owner, Ordering::Acquire, Ordering::Relaxed).is_err() {";
+    }
+    beside_moves_nobody in watch: "LOST" {
+        RobustFutex: "    gate::admit(line, waits, seen);\n    true" => "    true";
+    }
+    beside_is_released_before_it_is_out_of_the_list in three: "" {
+        RobustFutex: "    list.unlink_alone();\n    unlock_and_wake(line, waits, successor, owner, owed);" =>
+            "    unlock_and_wake(line, waits, successor, owner, owed);\n    list.unlink_alone();";
     }
 
     // The reservation.
@@ -548,8 +569,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     handler_leaves_the_interrupted_lock_in_the_list in nested: "" {
         Nested: "            self.take_back_place(interrupted.pending & !PI, links);" => "let _ = links;";
     }
-    reservation_is_looked_at_without_a_fence in stale_walks: "" {
-        Reservation: "    fence(Ordering::SeqCst);\n" => "";
+    reservation_is_looked_at_relaxed in stale_walks: "" {
+        Reservation: "line.reservation.load(Ordering::SeqCst)" => "line.reservation.load(Ordering::Relaxed)";
     }
     withdrawal_gives_up_when_a_stamp_comes_between in walks: "" {
         Reservation: "            Err(found) => seen = found,\n" => "            Err(_) => return,\n";
