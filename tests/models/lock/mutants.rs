@@ -118,7 +118,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Waiting: "self.me.list.begin(RobustList::node(&self.line.word), high(self.owner));" => "";
     }
     pending_is_cleared_before_the_fast_release in two: "handed over" {
-        RobustFutex: "    list.unlink_alone();\n" => "    list.unlink_alone();\n    list.end();\n";
+        RobustFutex: "    list.unlink_alone();\n    // Release" => "    list.unlink_alone();\n    list.end();\n    // Release";
     }
     pending_is_cleared_before_the_slow_release in two: "LOST" {
         RobustFutex: "    list.unlink(node);\n" => "    list.unlink(node);\n    list.end();\n";
@@ -130,13 +130,13 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         RobustFutex: "            me.list.resume(interrupted);\n" => "";
     }
     pending_is_left_by_the_fast_path in two: "left" {
-        RobustFutex: "        list.end();\n        return false;" => "        return false;";
+        RobustFutex: "        list.end();\n        return false;\n    }\n    point!" => "        return false;\n    }\n    point!";
     }
     pending_is_left_by_the_fast_release in two: "left" {
         RobustFutex: "        point!(\"unlock: released\");\n        list.end();" => "        point!(\"unlock: released\");";
     }
     node_is_unlinked_after_the_fast_release in two: "" {
-        RobustFutex: "    list.unlink_alone();\n" => "";
+        RobustFutex: "    list.unlink_alone();\n    // Release" => "    // Release";
         RobustFutex: "        point!(\"unlock: released\");\n" => "        list.unlink_alone();\n";
     }
     node_is_unlinked_after_the_slow_release in two: "" {
