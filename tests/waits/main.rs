@@ -6,6 +6,7 @@
 //! ```
 #![allow(unsafe_code)]
 
+mod calls;
 mod changes;
 mod conditions;
 #[path = "../support/deaths.rs"]
@@ -19,7 +20,7 @@ use robust_shm::LockKind;
 
 #[test]
 fn child() {
-    support::play(&[changes::ROLES, conditions::ROLES, neighbours::ROLES, storm::ROLES].concat());
+    support::play(&[calls::ROLES, changes::ROLES, conditions::ROLES, neighbours::ROLES, storm::ROLES].concat());
 }
 
 /// The kinds of lock with which one can wait. With the second one, the kernel tells nobody of a death.
