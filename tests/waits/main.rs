@@ -12,6 +12,7 @@ mod conditions;
 #[path = "../support/deaths.rs"]
 mod deaths;
 mod neighbours;
+mod stopped;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,7 +21,9 @@ use robust_shm::LockKind;
 
 #[test]
 fn child() {
-    support::play(&[calls::ROLES, changes::ROLES, conditions::ROLES, neighbours::ROLES, storm::ROLES].concat());
+    support::play(
+        &[calls::ROLES, changes::ROLES, conditions::ROLES, neighbours::ROLES, stopped::ROLES, storm::ROLES].concat(),
+    );
 }
 
 /// The kinds of lock with which one can wait. With the second one, the kernel tells nobody of a death.
