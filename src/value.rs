@@ -47,6 +47,21 @@ use read::{Source, invalid_value};
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
 ///
+/// **A configuration, and those who watch it**: who waits for a change sleeps until there is one. There is more of that at
+/// [`wait_newer`](Self::wait_newer).
+///
+/// ```no_run
+/// use robust_shm::SharedValue;
+///
+/// let workers = SharedValue::open_or_create("acme-workers", 4u32)?;
+/// let mut seen = u64::MAX;
+/// loop {
+///     println!("{} workers", workers.wait_newer(&mut seen)?); // at once the first time, then after each change
+/// }
+/// # #[expect(unreachable_code)]
+/// # Ok::<(), robust_shm::Error>(())
+/// ```
+///
 /// More than 64 KiB does not compile; larger things are arrays:
 ///
 /// ```compile_fail

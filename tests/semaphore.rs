@@ -112,8 +112,16 @@ fn permits_are_counted_and_numbered(kind: LockKind) {
     let mut indices: Vec<_> = permits.iter().map(robust_shm::Permit::index).collect();
     indices.sort_unstable();
     assert_eq!((indices, semaphore.available()), (vec![0, 1, 2], 0));
-    assert!(matches!(semaphore.try_acquire(), Err(LockError::WouldBlock { .. })));
-    assert!(matches!(semaphore.acquire(), Err(LockError::WouldDeadlock { .. })), "this thread has all of them");
+    let told = |error: LockError, what: &str| {
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("permit of segment {:?} {what}", &*name)), "{text}");
+        assert!(!text.contains("lock of") && !text.contains("use lock"), "{text}");
+        error
+    };
+    let error = told(semaphore.try_acquire().unwrap_err(), "would block, because none is free; use acquire");
+    assert!(matches!(error, LockError::WouldBlock { .. }));
+    let error = told(semaphore.acquire().unwrap_err(), "would deadlock: this very thread has all of them");
+    assert!(matches!(error, LockError::WouldDeadlock { .. }), "this thread has all of them");
     drop(permits);
     assert_eq!(semaphore.available(), 3);
     assert!(format!("{semaphore:?}").ends_with("permits: 3, available: 3 }"), "{semaphore:?}");

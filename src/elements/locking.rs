@@ -8,8 +8,8 @@ macro_rules! methods_that_lock {
         /// # Errors
         ///
         /// [`LockError::Poisoned`] when a holder died or panicked and nobody has repaired the elements; the lock is then
-        /// not held. [`LockError::WouldDeadlock`] when this thread holds it already; [`LockError::Io`] when the thread
-        /// cannot lock.
+        /// not held. [`LockError::WouldDeadlock`] when this thread holds it already, or [reads](Self::read) and
+        /// would have to wait for itself to stop; [`LockError::Io`] when the thread cannot lock.
         ///
         /// # Examples
         ///

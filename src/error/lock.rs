@@ -13,13 +13,14 @@ use crate::kind;
 #[non_exhaustive]
 pub enum LockError {
     /// `try_lock` found the lock held, or kept for a moment for a waiter that had been passed over.
-    #[error(
-        "lock of segment {name:?} would block, because it is held; use lock or try_lock_for to wait, unless the holder is this very thread"
-    )]
+    /// Of a semaphore: `try_acquire` found no permit that nobody has.
+    #[error("{awaited} of segment {name:?} would block, because {}", why_it_would_block(*awaited))]
     #[non_exhaustive]
     WouldBlock {
         /// The segment.
         name: Arc<str>,
+        #[doc(hidden)]
+        awaited: Awaited,
     },
 
     /// The lock stayed held, the event was not set, the value not changed, until the deadline.
@@ -39,13 +40,14 @@ pub enum LockError {
     },
 
     /// The thread that asks for the lock is the one that holds it, or that reads and would have to stop first.
-    #[error(
-        "lock of segment {name:?} would deadlock: this very thread holds it already, or reads, perhaps through another handle; drop that guard first"
-    )]
+    /// Of a semaphore: the thread that asks for a permit has all of them.
+    #[error("{awaited} of segment {name:?} would deadlock: this very thread {}", why_it_would_deadlock(*awaited))]
     #[non_exhaustive]
     WouldDeadlock {
         /// The segment.
         name: Arc<str>,
+        #[doc(hidden)]
+        awaited: Awaited,
     },
 
     /// A holder died or panicked while it could change the data in place, or what a lock guards.
@@ -113,9 +115,9 @@ impl LockError {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::WouldBlock { name }
+            Self::WouldBlock { name, .. }
             | Self::TimedOut { name, .. }
-            | Self::WouldDeadlock { name }
+            | Self::WouldDeadlock { name, .. }
             | Self::Poisoned { name, .. }
             | Self::NotHeld { name }
             | Self::InvalidValue { name, .. }
@@ -161,6 +163,20 @@ impl fmt::Display for Awaited {
             Self::Permit => "permit",
             Self::Change => "change of the value",
         })
+    }
+}
+
+fn why_it_would_block(awaited: Awaited) -> &'static str {
+    match awaited {
+        Awaited::Permit => "none is free; use acquire or try_acquire_for to wait",
+        _ => "it is held; use lock or try_lock_for to wait, unless the holder is this very thread",
+    }
+}
+
+fn why_it_would_deadlock(awaited: Awaited) -> &'static str {
+    match awaited {
+        Awaited::Permit => "has all of them already, perhaps through other handles; drop one of them first",
+        _ => "holds it already, or reads, perhaps through another handle; drop that guard first",
     }
 }
 

@@ -97,27 +97,13 @@ impl<C: SideBySide> Segment<C> {
             if let Some(reading) = readers.enter()? {
                 return Ok(reading);
             }
-            let locked = self.lock_beside_oneself(wait)?;
+            let locked = self.lock(wait)?;
             if locked.is_poisoned() {
                 locked.release_or_poison();
                 return Err(self.poisoned_error());
             }
             if let Some(reading) = readers.admit(locked.held)? {
                 return Ok(reading);
-            }
-        }
-    }
-
-    /// Takes the lock, also for one who reads already; unless its holder waits for that one to stop.
-    fn lock_beside_oneself(&self, wait: Wait) -> Result<Locked<'_, C>, LockError> {
-        loop {
-            let patience = self.readers().patience(wait)?;
-            match (self.lock(patience.unwrap_or(wait)), patience) {
-                (Err(LockError::TimedOut { .. }), Some(_)) if self.readers().is_waited_for()? => {
-                    return Err(self.readers().would_deadlock());
-                }
-                (Err(LockError::TimedOut { .. }), Some(_)) if !wait.is_over() => {}
-                (result, _) => return result,
             }
         }
     }

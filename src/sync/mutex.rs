@@ -209,19 +209,26 @@ impl Mutex {
 
     #[cold]
     fn explain(&self, failure: Failure) -> LockError {
+        self.explain_of(Awaited::Lock, failure)
+    }
+
+    /// `awaited` is the lock or a permit.
+    #[cold]
+    fn explain_of(&self, awaited: Awaited, failure: Failure) -> LockError {
         let name = Arc::clone(&self.name);
         match failure {
-            Failure::WouldBlock => LockError::WouldBlock { name },
+            Failure::WouldBlock => LockError::WouldBlock { name, awaited },
             Failure::TimedOut { holder } => {
                 let holder = Some(holder).filter(|holder| *holder != 0);
                 // In another PID namespace the same id is a stranger's.
                 let here =
                     holder.filter(|_| matches!(self.kind, Kind::OsMutex(_)) || self.users.are_in_one_namespace());
                 let process = here.and_then(os::process::process_of);
-                LockError::TimedOut { name, holder, process, awaited: Awaited::Lock }
+                LockError::TimedOut { name, holder, process, awaited }
             }
-            Failure::WouldDeadlock => LockError::WouldDeadlock { name },
+            Failure::WouldDeadlock => LockError::WouldDeadlock { name, awaited },
             Failure::Forked => unreachable!("the child has begun anew"),
+            Failure::Os(error) if awaited == Awaited::Permit => self.os_error("could not take a permit", error),
             Failure::Os(error) => self.os_error("could not take the lock", error),
         }
     }

@@ -32,6 +32,9 @@
 //! wakes it; the kernel wakes it if the reader is killed. Killed itself, it leaves the lock, whose next holder looks at
 //! the slots anew. Of deaths that the kernel does not report, as in `waiting.rs`.
 //!
+//! **Who waits for himself is told.** One who reads already, and comes to the lock to read once more, to look, or to write, waits
+//! for it a moment at a time. In between he asks whether its holder waits for him to stop reading.
+//!
 //! # Who is next
 //!
 //! A waiting writer has emptied the mask. So readers that come then queue on the lock, behind this writer and in front of
@@ -44,8 +47,9 @@
 //! mask empty (`habits.rs`), and whoever still reads is admitted anew.
 
 use super::atomic::Ordering;
-use super::habits::Homes;
+use super::habits::{Habits, Homes};
 use super::node;
+use super::poison::{self, Poison};
 use super::robust_futex::{self, Linked};
 use super::spin::SpinPolicy;
 use super::users::Users;
@@ -200,12 +204,15 @@ impl<'a> Places<'a> {
 
     /// Which slots this very thread reads by, through whatever handle.
     pub(super) fn own(self, me: &Thread, users: &Users) -> u64 {
+        if me.list.is_known() && me.list.is_empty() {
+            return 0;
+        }
         let is_own = |(_, slot): &(usize, &LockLine)| is_own(slot, slot.word.load(Ordering::Relaxed), me, users);
         self.slots.iter().enumerate().filter(is_own).fold(0, |slots, (index, _)| slots | 1 << index)
     }
 
     /// Waits until no reader is left, and lets none in meanwhile: by the holder of the lock, before it changes anything.
-    /// If that fails, [`give_up`](Self::give_up) follows.
+    /// If that fails, [`end_section`] follows, with [`ReadersAfter::GiveUp`].
     #[cold]
     pub(super) fn drain(self, me: &Thread, users: &Users, wait: Wait, spin: &SpinPolicy) -> Result<(), Failure> {
         let line = self.line;
@@ -227,10 +234,41 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Lets readers in again: by the holder of the lock, whose data are whole, and who has drained, or gives that up.
-/// `forgets`: has them all admitted anew. Who has not seen all leave must not forget any.
+/// What becomes of readers when the lock is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadersAfter {
+    /// There are none, or they were not kept out.
+    AsBefore,
+    /// They were kept out, and come in again if the data are whole.
+    Return,
+    /// The same, and some may never have left.
+    GiveUp,
+}
+
+/// The end of a section of one who took the lock for himself: behind his last change, if he `changes` anything, and before the
+/// release. Then the data are whole, or poisoned, and readers come in again.
+#[inline]
+pub(super) fn end_section<'a>(
+    lock: &LockLine,
+    poison: Poison,
+    changes: bool,
+    after: ReadersAfter,
+    line: impl FnOnce() -> &'a ReaderLine,
+    habits: &Habits,
+) {
+    if changes {
+        poison::end_changes(lock);
+    }
+    let is_torn = poison != Poison::Never && lock.poison.load(Ordering::Relaxed) != 0;
+    if after == ReadersAfter::AsBefore || is_torn {
+        return; // who finds the mask empty asks whether the data are whole
+    }
+    give_back(line(), after == ReadersAfter::Return && habits.forgets());
+}
+
+/// Gives the mask back. `forgets`: has them all admitted anew. Who has not seen all leave must not forget any.
 #[cold]
-pub(super) fn give_back(line: &ReaderLine, forgets: bool) {
+fn give_back(line: &ReaderLine, forgets: bool) {
     let drained = line.drain.load(Ordering::Relaxed);
     let kept = if forgets { 0 } else { drained };
     // Release: readers see by it what was written. And it comes before the next: killed in between, both name those who

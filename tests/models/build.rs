@@ -15,7 +15,7 @@ mod mutants;
 
 use mutants::{EQUIVALENT, File, MUTANTS};
 
-const FILES: [File; 21] = [
+const FILES: [File; 22] = [
     File::Kind,
     File::Lock,
     File::Gate,
@@ -31,6 +31,7 @@ const FILES: [File; 21] = [
     File::Reservation,
     File::Successor,
     File::Event,
+    File::Readers,
     File::Poison,
     File::Users,
     File::RobustList,
@@ -57,6 +58,7 @@ fn source(file: File) -> &'static str {
         File::Reservation => "sync/reservation.rs",
         File::Successor => "sync/successor.rs",
         File::Event => "sync/event.rs",
+        File::Readers => "sync/readers.rs",
         File::Poison => "sync/poison.rs",
         File::RobustList => "os/linux/robust_list.rs",
         File::Find => "os/linux/robust_list/find.rs",
@@ -82,11 +84,18 @@ fn main() {
     let originals = FILES.map(|file| read(source(file)));
     fs::write(out.join("lock_line.rs"), lock_line(&read("layout.rs"))).expect("writable");
     fs::write(out.join("wait_line.rs"), wait_line(&read("layout/wait_line.rs"))).expect("writable");
+    fs::write(out.join("reader_line.rs"), reader_line(&read("layout/body.rs"))).expect("writable");
+
+    // For whoever works on some of them: only those that are looked for in worlds that are called so.
+    println!("cargo::rerun-if-env-changed=LOCK_WORLDS");
+    let wanted = env::var("LOCK_WORLDS").ok();
 
     let mut subjects = String::new();
     let mut table = String::new();
     let real = std::iter::once(("real", &[][..]));
-    for (name, edits) in real.chain(MUTANTS.iter().chain(EQUIVALENT).map(|mutant| (mutant.name, mutant.edits))) {
+    let are_wanted = |mutant: &&mutants::Mutant| wanted.as_ref().is_none_or(|wanted| mutant.world.contains(wanted));
+    let mutants = MUTANTS.iter().chain(EQUIVALENT).filter(are_wanted);
+    for (name, edits) in real.chain(mutants.map(|mutant| (mutant.name, mutant.edits))) {
         let mut texts = originals.clone();
         let mut missing = Vec::new();
         for edit in edits {
@@ -113,7 +122,7 @@ fn main() {
         writeln!(table, "Ok({name}::sync::entry::subject({name:?})),").expect("a string");
     }
     writeln!(subjects, "pub(crate) static SUBJECTS: &[Result<Subject, (&str, &str)>] = &[{table}];").expect("a string");
-    for mutant in MUTANTS {
+    for mutant in MUTANTS.iter().filter(are_wanted) {
         writeln!(subjects, "#[test] fn {0}() {{ is_found({0:?}); }}", mutant.name).expect("a string");
     }
     fs::write(out.join("subjects.rs"), subjects).expect("writable");
@@ -130,11 +139,13 @@ fn adapted(file: File, text: &str, root: &str) -> String {
             text.replace("pub(super) fn enter", "pub(crate) fn enter").replace("std::sync::Arc", "crate::stubs::Arc");
     }
     if file == File::Poison {
-        text = text.replace("pub(super) fn inherit", "pub(crate) fn inherit");
-        // Whoever holds the lock is amid changes.
+        for name in ["inherit", "begin_changes", "end_changes"] {
+            text = text.replace(&format!("pub(super) fn {name}"), &format!("pub(crate) fn {name}"));
+        }
+        // Where there are no readers, whoever holds the lock is amid changes.
         let amid = "owner_died && dirty != 0";
         assert_eq!(text.matches(amid).count(), 1, "the dirt");
-        text = text.replace(amid, "owner_died && (dirty == 0 || dirty != 0)");
+        text = text.replace(amid, "owner_died && (dirty != 0 || crate::world::all_holders_change())");
     }
     if file == File::RobustList {
         for (from, to) in [
@@ -228,6 +239,15 @@ fn wait_line(layout: &str) -> String {
     layout[start..].split("\n#[cfg(test)]\nmod tests").next().expect("a first part").to_owned()
 }
 
+/// The definition of the reader line, and what else is known of the slots.
+fn reader_line(layout: &str) -> String {
+    let item = |start: &str, end: &str| {
+        let text = &layout[layout.find(start).unwrap_or_else(|| panic!("{start}"))..];
+        text[..text.find(end).expect("an end") + end.len()].to_owned()
+    };
+    item("/// The cache line of readers side by side", "\n}\n") + &item("/// The bits of so many slots.", "\n}\n")
+}
+
 /// A copy's modules; those that no edit touches can be the real one's.
 fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> String {
     let at = |file: File| format!("#[path = {:?}]", directory.join(source(file)));
@@ -263,7 +283,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
             {os}
             pub(crate) mod sync {{
                 pub(crate) use crate::memory::atomic;
-                pub(crate) use crate::stubs::{{node, spin}};
+                pub(crate) use crate::stubs::{{habits, node, spin}};
                 {rest}
                 {word} pub(crate) mod word;
                 {users} pub(crate) mod users;
@@ -280,6 +300,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
                 {watch} pub(crate) mod watch;
                 {watched} pub(crate) mod watched;
                 {event} pub(crate) mod event;
+                {readers} pub(crate) mod readers;
                 #[path = {entry:?}] pub(crate) mod entry;
             }}
         }}\n",
@@ -298,6 +319,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         watch = at(File::Watch),
         watched = at(File::Watched),
         event = at(File::Event),
+        readers = at(File::Readers),
         entry = root.join("lock/entry.rs"),
     )
 }

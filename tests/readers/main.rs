@@ -152,6 +152,31 @@ fn one_who_reads_already_is_told_before_he_waits_for_himself() {
     }
 }
 
+#[test]
+fn one_who_reads_is_told_before_he_waits_for_a_writer_who_waits_for_him() {
+    for kind in kinds() {
+        let names = [Scratch::new("upgrade"), Scratch::new("upgrade-elements")];
+        let (lock, array) = (rwlock(kind, &names[0]), array(kind, &names[1]));
+        let reading = (lock.read().unwrap(), array.read().unwrap());
+        let told = std::thread::scope(|scope| {
+            let writers = [scope.spawn(|| lock.write().map(drop)), scope.spawn(|| array.lock().map(drop))];
+            until("writers who keep new readers out", || {
+                let are_out = elsewhere(|| would_block(lock.try_read()) && would_block(array.try_read()));
+                are_out.then_some(())
+            });
+            let told = would_deadlock(lock.try_write_for(LONG))
+                && would_deadlock(lock.write())
+                && would_deadlock(array.lock())
+                && would_deadlock(array.get(0))
+                && would_deadlock(array.set(0, 1));
+            drop(reading);
+            writers.into_iter().for_each(|writer| writer.join().unwrap().unwrap());
+            told
+        });
+        assert!(told, "{kind:?}");
+    }
+}
+
 /// Two segments, and a lock beside them: what a thread has otherwise does not matter.
 #[test]
 fn beside_other_guards() {

@@ -19,11 +19,29 @@ pub(crate) enum Place {
     Word,
     Array,
     File,
+    /// What the lock for readers and writers guards.
+    Board,
+    /// What comes into the buffer, and what is taken out.
+    Put,
+    Taken,
     Persistent,
 }
 
-pub(crate) const PLACES: [Place; 6] =
-    [Place::Accounts, Place::Pair, Place::Word, Place::Array, Place::File, Place::Persistent];
+/// The last one is not there all the time.
+pub(crate) const PLACES: [Place; 9] = [
+    Place::Accounts,
+    Place::Pair,
+    Place::Word,
+    Place::Array,
+    Place::File,
+    Place::Board,
+    Place::Put,
+    Place::Taken,
+    Place::Persistent,
+];
+
+/// How many permits the semaphore has.
+pub(crate) const PERMITS: usize = 3;
 
 /// What is counted for the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +54,12 @@ pub(crate) enum Tally {
     Orphans,
     RolledBack,
     NotTaken,
+    /// Read side by side.
+    Readings,
+    /// Had a permit.
+    Permits,
+    /// Waited for a commit, an item, room, or the event, without an end of time.
+    Waits,
     Unacknowledged,
 }
 
@@ -45,9 +69,24 @@ const TALLIES: usize = Tally::Unacknowledged as usize + 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Storm,
-    /// Everyone waits for this lock, and it is handed from one to the next.
+    /// Everyone waits for this lock, and it is handed from one to the next. Who waits for something else goes on waiting.
     Relay(usize),
+    /// Who waits for something else is told that the round is over.
+    Tell,
     Finish,
+}
+
+/// What a worker waits for, without an end of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Nothing,
+    /// An item or room in the buffer, that had been repaired so often.
+    Item(u64),
+    Room(u64),
+    /// A commit to the pair, or the word, behind the one of this number.
+    Pair(u64),
+    Word(u64),
+    Event,
 }
 
 #[repr(C)]
@@ -58,9 +97,16 @@ pub(crate) struct Ledger {
     /// The highest totals that acknowledged commits have given the pair and the word.
     pub(crate) best_pair: AtomicU64,
     pub(crate) best_word: AtomicU64,
+    /// How many items are in the buffer, if it is not poisoned.
+    pub(crate) items: AtomicU64,
+    /// How often it was repaired.
+    pub(crate) repairs: AtomicU64,
     /// Who is inside the section of each lock.
     inside: [AtomicU32; PLACES.len()],
-    slots: [Slot; SLOTS],
+    /// Who has each of the permits.
+    holders: [AtomicU32; PERMITS],
+    /// One for each worker, and one for the process that tells them all that a round is over.
+    slots: [Slot; SLOTS + 1],
 }
 
 #[repr(C)]
@@ -68,6 +114,9 @@ pub(crate) struct Slot {
     intended: [AtomicU64; PLACES.len()],
     acknowledged: [AtomicU64; PLACES.len()],
     tallies: [AtomicU64; TALLIES],
+    awaited: AtomicU32,
+    /// The number of the commit that it has seen.
+    seen: AtomicU64,
     /// The last phase that the worker has done its part of.
     pub(crate) parked: AtomicU64,
 }
@@ -91,6 +140,7 @@ impl Ledger {
         let code = match phase {
             Phase::Storm => 0,
             Phase::Relay(which) => 1 + which as u64,
+            Phase::Tell => 14,
             Phase::Finish => 15,
         };
         let number = (self.phase.load(SeqCst) / 16 + 1) * 16 + code;
@@ -102,10 +152,21 @@ impl Ledger {
         let number = self.phase.load(SeqCst);
         let phase = match number % 16 {
             0 => Phase::Storm,
+            14 => Phase::Tell,
             15 => Phase::Finish,
             code => Phase::Relay(code as usize - 1),
         };
         (number, phase)
+    }
+
+    /// How many rounds have begun: each has three phases.
+    pub(crate) fn rounds(&self) -> usize {
+        (self.phase.load(SeqCst) as usize / 16).saturating_sub(1) / 3
+    }
+
+    /// What is seldom done in this round, so that more wait for it; in every third round nothing is.
+    pub(crate) fn scarce(&self) -> Option<Place> {
+        [None, Some(Place::Put), Some(Place::Taken)][self.rounds() % 3]
     }
 
     /// Notes why a worker failed; the first one counts.
@@ -137,6 +198,21 @@ impl Ledger {
         assert!(found == me, "{place:?}: process {found} came in while {me} held the lock");
     }
 
+    /// While somebody reads, nobody is inside, and no mark is left: that would be poison.
+    pub(crate) fn expect_nobody(&self, place: Place) {
+        let found = self.inside[place as usize].load(SeqCst);
+        assert!(found == 0, "{place:?}: process {found} was or is inside while {} reads", std::process::id());
+    }
+
+    /// Has a permit while the body runs: nobody else has the same.
+    pub(crate) fn hold(&self, permit: usize, body: impl FnOnce()) {
+        let (me, holder) = (std::process::id(), &self.holders[permit]);
+        holder.store(me, SeqCst);
+        body();
+        let found = holder.swap(0, SeqCst);
+        assert!(found == me, "process {found} had permit {permit} while {me} had it");
+    }
+
     pub(crate) fn tally(&self, which: Tally) -> u64 {
         self.slots.iter().map(|slot| slot.tallies[which as usize].load(SeqCst)).sum()
     }
@@ -148,6 +224,32 @@ impl Ledger {
 }
 
 impl Slot {
+    /// Says that the worker waits for this, or waits no more.
+    pub(crate) fn waits_for(&self, awaited: Awaited) {
+        let (code, seen) = match awaited {
+            Awaited::Nothing => (0, 0),
+            Awaited::Item(repairs) => (1, repairs),
+            Awaited::Room(repairs) => (2, repairs),
+            Awaited::Pair(seen) => (3, seen),
+            Awaited::Word(seen) => (4, seen),
+            Awaited::Event => (5, 0),
+        };
+        self.seen.store(seen, SeqCst);
+        self.awaited.store(code, SeqCst);
+    }
+
+    pub(crate) fn awaited(&self) -> Awaited {
+        let seen = || self.seen.load(SeqCst);
+        match self.awaited.load(SeqCst) {
+            1 => Awaited::Item(seen()),
+            2 => Awaited::Room(seen()),
+            3 => Awaited::Pair(seen()),
+            4 => Awaited::Word(seen()),
+            5 => Awaited::Event,
+            _ => Awaited::Nothing,
+        }
+    }
+
     pub(crate) fn count(&self, which: Tally, more: usize) {
         self.tallies[which as usize].fetch_add(more as u64, SeqCst);
     }

@@ -1,4 +1,5 @@
-//! The storm: many processes at work on everything there is, while a killer sends SIGKILL at random and new ones come.
+//! The storm: many processes at work on everything there is, while a killer sends SIGKILL at random and new ones come. Values,
+//! elements, locks, readers side by side, conditions, events, permits and watchers, all in one.
 //!
 //! ```sh
 //! cargo test --test storm                                                        # 10 s, as in `cargo test`
@@ -12,6 +13,7 @@
 #![allow(unsafe_code)]
 
 mod ledger;
+mod sleepers;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytemuck::{Pod, Zeroable};
-use robust_shm::{SharedArray, SharedLock, SharedSlice, SharedValue};
+use robust_shm::{SharedArray, SharedEvent, SharedLock, SharedRwLock, SharedSemaphore, SharedSlice, SharedValue};
 
-use crate::ledger::{Ledger, SLOTS};
+use crate::ledger::{Ledger, PERMITS, Place, SLOTS};
 use crate::support::{Random, member};
 
 pub(crate) const BALANCES: usize = 16;
@@ -99,6 +99,47 @@ impl Elements {
     }
 }
 
+const ITEMS: usize = 2 * SLOTS;
+pub(crate) const ROOM: u64 = 4;
+pub(crate) type Buffer = SharedArray<u64, { ITEMS + 1 }>;
+
+/// The buffer: how many items each slot has put, how many it has taken, and how many there are.
+pub(crate) struct Stock;
+
+impl Stock {
+    /// Where the count of a slot is.
+    pub(crate) fn at(place: Place, slot: usize) -> usize {
+        if place == Place::Put { slot } else { SLOTS + slot }
+    }
+
+    /// Is there nothing to take, or no room?
+    pub(crate) fn must_wait(stock: &[u64], place: Place) -> bool {
+        stock[ITEMS] == if place == Place::Put { ROOM } else { 0 }
+    }
+
+    pub(crate) fn change(stock: &mut [u64], place: Place, slot: usize, ledger: &Ledger) {
+        stock[Self::at(place, slot)] += 1;
+        let items = std::hint::black_box(stock[ITEMS]);
+        stock[ITEMS] = if place == Place::Put { items + 1 } else { items - 1 };
+        ledger.items.store(stock[ITEMS], SeqCst);
+    }
+
+    pub(crate) fn check(stock: &[u64]) {
+        assert_eq!(stock[ITEMS], Self::count(stock), "half-changed, and there is no poison");
+        assert!(stock[ITEMS] <= ROOM, "{} items where there is room for {ROOM}", stock[ITEMS]);
+    }
+
+    pub(crate) fn repair(stock: &mut [u64], ledger: &Ledger) {
+        ledger.repairs.fetch_add(1, SeqCst);
+        stock[ITEMS] = Self::count(stock);
+        ledger.items.store(stock[ITEMS], SeqCst);
+    }
+
+    fn count(stock: &[u64]) -> u64 {
+        stock[..SLOTS].iter().sum::<u64>() - stock[SLOTS..ITEMS].iter().sum::<u64>()
+    }
+}
+
 /// What short-lived segments hold: their identity, and how often they were changed.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -127,7 +168,14 @@ pub(crate) struct Stage {
     /// The same segment.
     pub(crate) slice: SharedSlice<u64>,
     pub(crate) lock: SharedLock,
+    pub(crate) rwlock: SharedRwLock,
+    pub(crate) event: SharedEvent,
+    pub(crate) semaphore: SharedSemaphore,
+    pub(crate) buffer: Buffer,
 }
+
+/// The segments that are read side by side.
+pub(crate) const READ: [usize; 3] = [2, 6, 9];
 
 impl Stage {
     pub(crate) fn create(family: &str) -> Self {
@@ -138,6 +186,11 @@ impl Stage {
             array: SharedArray::create(&member(family, 2)).unwrap(),
             slice: SharedSlice::open_exact(&member(family, 2), ELEMENTS).unwrap(),
             lock: SharedLock::create(&member(family, 3)).unwrap(),
+            // Fewer slots than workers, so that some read with the lock.
+            rwlock: SharedRwLock::options().readers(3).create(&member(family, 6)).unwrap(),
+            event: SharedEvent::create(&member(family, 7)).unwrap(),
+            semaphore: SharedSemaphore::create(&member(family, 8), PERMITS).unwrap(),
+            buffer: Buffer::create(&member(family, 9)).unwrap(),
         }
     }
 
@@ -149,6 +202,10 @@ impl Stage {
             array: SharedArray::open(&member(family, 2)).unwrap(),
             slice: SharedSlice::open(&member(family, 2)).unwrap(),
             lock: SharedLock::open(&member(family, 3)).unwrap(),
+            rwlock: SharedRwLock::open(&member(family, 6)).unwrap(),
+            event: SharedEvent::open(&member(family, 7)).unwrap(),
+            semaphore: SharedSemaphore::open(&member(family, 8)).unwrap(),
+            buffer: Buffer::open(&member(family, 9)).unwrap(),
         }
     }
 }

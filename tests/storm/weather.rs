@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use robust_shm::SharedValue;
+use robust_shm::{SegmentInfo, SharedValue};
 
-use crate::ledger::{Counters, Ledger, PLACES, Phase, Place, SLOTS, Slot, Tally};
-use crate::stage::{Accounts, Elements, PERSISTENT, Stage, check_totals};
+use crate::ledger::{Awaited, Counters, Ledger, PERMITS, PLACES, Phase, Place, SLOTS, Slot, Tally};
+use crate::sleepers;
+use crate::stage::{Accounts, Elements, PERSISTENT, READ, ROOM, Stage, Stock, check_totals};
 use crate::support::{Forked, LIMIT, Random, asleep, exists, fork, member, say, sleeps_are_counted, until};
 use crate::worker::{Scene, Worker, count_descriptors};
 
@@ -18,6 +19,7 @@ pub(crate) struct Storm {
     random: Random,
     ledger: &'static Ledger,
     counters: Counters,
+    board: Counters,
     /// Taken out only in workers that want handles of their own.
     stage: Option<Stage>,
     workers: Vec<Option<Forked>>,
@@ -45,7 +47,7 @@ impl Storm {
         let seconds = setting("SECONDS", 10);
         say(format!("storm: seed {seed}, {processes} processes, {seconds} s"));
         let descriptors_before = count_descriptors();
-        let (stage, counters) = (Stage::create(family), Counters::new());
+        let (stage, counters, board) = (Stage::create(family), Counters::new(), Counters::new());
         let start = Instant::now();
         Self {
             family: family.to_owned(),
@@ -55,6 +57,7 @@ impl Storm {
             random: Random::new(seed), // and afresh in each round
             ledger: Ledger::new(),
             counters,
+            board,
             stage: Some(stage),
             workers: (0..processes).map(|_| None).collect(),
             lives: 0,
@@ -93,14 +96,18 @@ impl Storm {
 
     /// Starts a worker unless the slot has one.
     fn renew(&mut self, slot: usize) {
-        if self.workers[slot].is_some() {
-            return;
+        if self.workers[slot].is_none() {
+            self.start(slot, |_| {});
         }
+    }
+
+    fn start(&mut self, slot: usize, first: impl FnOnce(&mut Worker<'_>)) {
         self.lives += 1;
         let mut random = Random::new(self.seed ^ (self.rounds << 32 | self.lives << 8 | slot as u64));
         let forked = fork(|| {
             serve_the_storm();
-            let scene = Scene { family: &self.family, ledger: self.ledger, counters: &self.counters };
+            let (counters, board) = (&self.counters, &self.board);
+            let scene = Scene { family: &self.family, ledger: self.ledger, counters, board };
             let ledger = self.ledger;
             std::panic::set_hook(Box::new(move |info| {
                 ledger.fail(&format!("worker {slot}: {info}"));
@@ -110,7 +117,9 @@ impl Storm {
             let stage = self.stage.take().filter(|_| random.below(2) == 0);
             let stage = stage.unwrap_or_else(|| Stage::open(&self.family));
             let leaves_by_exit = random.below(2) == 0;
-            Worker::new(scene, &stage, slot, random).run();
+            let mut worker = Worker::new(scene, &stage, slot, random);
+            first(&mut worker);
+            worker.run();
             if leaves_by_exit {
                 std::process::exit(0);
             }
@@ -163,6 +172,7 @@ impl Storm {
             }
         }
         self.workers[slot] = None;
+        self.ledger.slot(slot).waits_for(Awaited::Nothing);
         self.ledger.slot(slot).check(Place::Accounts, self.stage().accounts.get().counts[slot]);
     }
 
@@ -181,7 +191,7 @@ impl Storm {
     /// All wait for one lock. It is released once, goes from hand to hand, and some die on the way; all others must get
     /// it, and then each of the locks.
     fn relay(&mut self) {
-        let which = self.random.below(5);
+        let which = self.random.below(PLACES.len() - 1);
         let number = with_lock(self.stage(), which, || {
             let number = self.ledger.start(Phase::Relay(which));
             // As many as will; who comes late takes part, too.
@@ -199,13 +209,93 @@ impl Storm {
             let slot = self.random.below(self.workers.len());
             self.kill(&[slot]);
         }
-        self.wait_for_all("to get every lock", |slot| slot.parked.load(SeqCst) == number);
+        let rests = |storm: &Self, slot: &Slot| slot.parked.load(SeqCst) == number || storm.must_wait(slot);
+        self.wait_for_all("to get every lock", rests);
+        if self.ledger.scarce().is_some() {
+            self.have_it_done(number);
+            self.wait_for_all("for what was done", rests);
+        }
+        let number = self.ledger.start(Phase::Tell);
+        self.tell(number);
+        self.wait_for_all("to be told", |_, slot| slot.parked.load(SeqCst) == number);
+        self.check_rest();
+    }
+
+    /// One does what the others wait for, in the place of one who waits for nothing; now and then he is killed at it.
+    fn have_it_done(&mut self, number: u64) {
+        let is_idle = |slot: &usize| self.ledger.slot(*slot).awaited() == Awaited::Nothing;
+        let Some(slot) = self.living().into_iter().find(is_idle) else { return };
+        self.kill(&[slot]);
+        self.ledger.slot(slot).parked.store(0, SeqCst);
+        let (fails, is_killed) = (self.random.below(4) == 0, self.random.below(3) == 0);
+        self.start(slot, |worker| {
+            if fails {
+                worker.fail_at_deed();
+            }
+            worker.deed();
+            worker.rest(number);
+        });
+        if is_killed {
+            (0..self.random.below(40_000)).for_each(|_| std::hint::spin_loop());
+            self.kill(&[slot]);
+        }
+    }
+
+    /// Whoever waits on must wait for what is not there. (Without a lock: the unlock would wake who was forgotten.)
+    fn must_wait(&self, slot: &Slot) -> bool {
+        let (stage, ledger) = (self.stage(), self.ledger);
+        // A death tells all who wait for a condition: nobody waits on beside a poisoned buffer, or one that was repaired.
+        let must_wait = |repairs: u64, items: u64| {
+            !stage.buffer.is_poisoned() && ledger.repairs.load(SeqCst) == repairs && ledger.items.load(SeqCst) == items
+        };
+        match slot.awaited() {
+            Awaited::Nothing => false,
+            Awaited::Item(repairs) => must_wait(repairs, 0),
+            Awaited::Room(repairs) => must_wait(repairs, ROOM),
+            Awaited::Pair(seen) => stage.pair.commits() == seen,
+            Awaited::Word(seen) => stage.word.commits() == seen,
+            Awaited::Event => !stage.event.is_set(),
+        }
+    }
+
+    /// Tells those who wait for a commit, an item or room that the storm is over, by one who is killed for it, as soon as
+    /// he has told them, or before.
+    fn tell(&mut self, number: u64) {
+        let told = &self.ledger.slot(SLOTS).parked;
+        let hasty = self.teller(number);
+        (0..self.random.below(40_000)).for_each(|_| std::hint::spin_loop());
+        hasty.kill();
+        self.kills += 1;
+        if told.load(SeqCst) != number {
+            let patient = self.teller(number);
+            until("one who tells all", || (told.load(SeqCst) == number).then_some(()));
+            patient.kill();
+            self.kills += 1;
+        }
+    }
+
+    fn teller(&self, number: u64) -> Forked {
+        fork(|| {
+            serve_the_storm();
+            sleepers::tell_all(self.ledger, self.stage());
+            self.ledger.slot(SLOTS).parked.store(number, SeqCst);
+            std::thread::sleep(LIMIT);
+        })
+    }
+
+    /// All rest: nobody has anything.
+    fn check_rest(&self) {
+        assert_eq!(self.stage().semaphore.available(), PERMITS, "seed {}: a permit is lost", self.seed);
+        for which in READ {
+            let info = SegmentInfo::of(&member(&self.family, which)).unwrap();
+            assert_eq!(info.active_readers(), Some(0), "seed {}: {info}", self.seed);
+        }
     }
 
     /// Waits until all living workers have ended or come so far. Fails as soon as nothing can come of it: when all that
     /// are missing sleep, and none has woken for a second, somebody's wake-up is lost. (The locks' own safety net, which
     /// would hide that, takes three.)
-    fn wait_for_all(&mut self, what: &str, has: impl Fn(&Slot) -> bool) {
+    fn wait_for_all(&mut self, what: &str, has: impl Fn(&Self, &Slot) -> bool) {
         let limit = Instant::now() + LIMIT;
         let (mut before, mut unchanged) = (None, 0);
         loop {
@@ -215,7 +305,11 @@ impl Storm {
                 }
             }
             self.look();
-            let missing: Vec<usize> = self.living().into_iter().filter(|slot| !has(self.ledger.slot(*slot))).collect();
+            if self.ledger.phase().1 == Phase::Tell && !self.stage().event.is_set() {
+                self.stage().event.set().unwrap();
+            }
+            let missing: Vec<usize> =
+                self.living().into_iter().filter(|slot| !has(self, self.ledger.slot(*slot))).collect();
             if missing.is_empty() {
                 return;
             }
@@ -224,7 +318,12 @@ impl Storm {
             unchanged = if sleeps_are_counted() && sleeps.is_some() && sleeps == before { unchanged + 1 } else { 0 };
             before = sleeps;
             let (seed, kills) = (self.seed, self.kills);
-            assert!(unchanged < 200, "seed {seed}, {kills} kills: {missing:?} sleep and nobody wakes them {what}");
+            let awaited = || missing.iter().map(|slot| self.ledger.slot(*slot).awaited()).collect::<Vec<_>>();
+            assert!(
+                unchanged < 200,
+                "seed {seed}, {kills} kills: {missing:?} sleep and nobody wakes them {what}: {:?}",
+                awaited()
+            );
             assert!(Instant::now() < limit, "seed {seed}, {kills} kills: waited in vain for {missing:?} {what}");
             std::thread::sleep(if unchanged < 10 { Duration::from_micros(200) } else { Duration::from_millis(5) });
         }
@@ -234,7 +333,7 @@ impl Storm {
     fn finish(mut self) {
         self.ledger.start(Phase::Finish);
         (0..self.workers.len()).for_each(|slot| self.renew(slot));
-        self.wait_for_all("to finish", |_| false);
+        self.wait_for_all("to finish", |_, _| false);
         let seconds = self.start.elapsed().as_secs_f64();
 
         let name = member(&self.family, PERSISTENT);
@@ -252,7 +351,7 @@ impl Storm {
             "over: seed {seed}, {} processes, {seconds:.1} s, {rounds} rounds: {kills} kills, {exits} exits; {} commits \
              {found:?}, {} of them by the killed without acknowledgement; {} lock-free reads; {} poisonings met, {} \
              repaired; {} rolled back, {} timed out; {} short-lived segments created, {} opened, {} orphans removed by \
-             request; nothing lost, torn, hung or left",
+             request; {} times read side by side, {} permits used, {} waits without an end of time; nothing lost, torn, hung or left",
             workers.len(),
             found.iter().sum::<u64>(),
             tally(Tally::Unacknowledged),
@@ -264,6 +363,9 @@ impl Storm {
             tally(Tally::Created),
             tally(Tally::Opened),
             tally(Tally::Orphans) + orphans,
+            tally(Tally::Readings),
+            tally(Tally::Permits),
+            tally(Tally::Waits),
         );
         let (names, before) = (self.family.clone(), self.descriptors_before);
         drop(self);
@@ -288,6 +390,15 @@ impl Storm {
             Place::File => {
                 drop(stage.lock.lock_recover(|| self.counters.repair()).unwrap());
                 self.counters.check()
+            }
+            Place::Board => {
+                drop(stage.rwlock.write_recover(|| self.board.repair()).unwrap());
+                self.board.check()
+            }
+            Place::Put | Place::Taken => {
+                let guard = stage.buffer.lock_recover(|stock| Stock::repair(stock, self.ledger)).unwrap();
+                Stock::check(&*guard);
+                std::array::from_fn(|slot| guard[Stock::at(place, slot)])
             }
             Place::Pair => return self.check_total(place, stage.pair.get().total, stage.pair.commits()),
             Place::Word => return self.check_total(place, stage.word.get(), stage.word.commits()),
@@ -328,6 +439,14 @@ fn with_lock<R>(stage: &Stage, which: usize, body: impl FnOnce() -> R) -> R {
         }
         Place::Array => {
             let _guard = stage.array.lock_ignoring_poison().unwrap();
+            body()
+        }
+        Place::Board => {
+            let _guard = stage.rwlock.write_ignoring_poison().unwrap();
+            body()
+        }
+        Place::Put | Place::Taken => {
+            let _guard = stage.buffer.lock_ignoring_poison().unwrap();
             body()
         }
         Place::File | Place::Persistent => {

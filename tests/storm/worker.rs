@@ -15,13 +15,15 @@ pub(crate) struct Scene<'a> {
     pub(crate) family: &'a str,
     pub(crate) ledger: &'static Ledger,
     pub(crate) counters: &'a Counters,
+    /// What the lock for readers and writers guards.
+    pub(crate) board: &'a Counters,
 }
 
 pub(crate) struct Worker<'a> {
-    scene: Scene<'a>,
-    stage: &'a Stage,
-    which: usize,
-    random: Random,
+    pub(crate) scene: Scene<'a>,
+    pub(crate) stage: &'a Stage,
+    pub(crate) which: usize,
+    pub(crate) random: Random,
     /// Is it known what this slot has committed to each place?
     settled: [bool; PLACES.len()],
     descriptors: usize,
@@ -57,7 +59,7 @@ macro_rules! through {
             self.slot().acknowledge(Place::Array);
         }
 
-        fn $repair(&mut self) {
+        pub(crate) fn $repair(&mut self) {
             self.slot().count(Tally::Poisonings, 1);
             let elements = &self.stage.$face;
             if self.random.below(4) == 0 {
@@ -84,7 +86,7 @@ impl<'a> Worker<'a> {
         Self { scene, stage, which, random, settled: [false; PLACES.len()], descriptors: count_descriptors() }
     }
 
-    fn slot(&self) -> &'static Slot {
+    pub(crate) fn slot(&self) -> &'static Slot {
         self.scene.ledger.slot(self.which)
     }
 
@@ -98,7 +100,8 @@ impl<'a> Worker<'a> {
             match self.scene.ledger.phase() {
                 (_, Phase::Storm) => self.act(),
                 (number, Phase::Relay(which)) => self.relay(number, which),
-                (_, Phase::Finish) => return (0..PLACES.len()).for_each(|which| self.visit(which)),
+                (number, Phase::Tell) => self.rest(number),
+                (_, Phase::Finish) => return PLACES.into_iter().for_each(|place| self.visit(place)),
             }
         }
     }
@@ -108,44 +111,63 @@ impl<'a> Worker<'a> {
         // Who lives is not to be ended by the bound of all children.
         // SAFETY: takes an integer.
         unsafe { libc::alarm(LIMIT.as_secs() as libc::c_uint) };
-        self.visit(which);
-        (0..PLACES.len()).filter(|other| *other != which).for_each(|other| self.visit(other));
+        self.visit(PLACES[which]);
+        // In a lull, what some wait for is left to one: see `deed`.
+        let is_lull = self.scene.ledger.scarce().is_some();
+        let is_left = |place| is_lull && matches!(place, Place::Pair | Place::Word | Place::Put | Place::Taken);
+        let others = PLACES.into_iter().filter(|place| *place != PLACES[which] && !is_left(*place));
+        others.for_each(|place| self.visit(place));
         assert_eq!(count_descriptors(), self.descriptors, "descriptors of worker {}", self.which);
+        self.rest(number);
+    }
+
+    pub(crate) fn rest(&mut self, number: u64) {
         self.slot().parked.store(number, SeqCst);
         while self.scene.ledger.phase().0 == number {
             std::thread::sleep(Duration::from_micros(500));
         }
     }
 
-    fn visit(&mut self, which: usize) {
-        match PLACES[which] {
+    pub(crate) fn visit(&mut self, place: Place) {
+        match place {
             Place::Accounts => self.transfer_in(Place::Accounts, &self.stage.accounts),
             Place::Pair => self.count_pair(),
             Place::Word => self.count_word(),
             Place::Array => self.change_elements(),
             Place::File => self.count_in_file(),
+            Place::Board => self.write_on_board(),
+            Place::Put | Place::Taken => self.trade(place),
             Place::Persistent => self.transfer_persistently(),
         }
     }
 
     fn act(&mut self) {
+        let is_lull = self.scene.ledger.scarce().is_some();
         match self.random.below(100) {
-            0..20 => self.transfer_in(Place::Accounts, &self.stage.accounts),
-            20..25 => self.transfer_or_not(),
-            25..30 => self.count_pair(),
-            30..35 => self.count_word(),
-            35..55 => self.change_elements(),
-            55..70 => self.count_in_file(),
-            70..80 => self.read(),
-            80..85 => self.transfer_persistently(),
-            85..96 => self.live_shortly(),
-            96..99 => self.create_and_remove(),
+            0..14 => self.transfer_in(Place::Accounts, &self.stage.accounts),
+            14..17 => self.transfer_or_not(),
+            17..25 if is_lull && self.random.below(16) != 0 => std::thread::yield_now(),
+            17..21 => self.count_pair(),
+            21..25 => self.count_word(),
+            25..37 => self.change_elements(),
+            37..45 => self.count_in_file(),
+            45..52 => self.read_side_by_side(),
+            52..56 => self.write_on_board(),
+            56..61 => self.trade(Place::Put),
+            61..66 => self.trade(Place::Taken),
+            66..70 => self.watch(),
+            70..76 => self.ring(),
+            76..82 => self.use_a_permit(),
+            82..87 => self.read(),
+            87..90 => self.transfer_persistently(),
+            90..97 => self.live_shortly(),
+            97..99 => self.create_and_remove(),
             _ => self.look_around(),
         }
     }
 
     /// Sometimes a section takes longer, so that others sleep.
-    fn linger(&mut self) {
+    pub(crate) fn linger(&mut self) {
         match self.random.below(20) {
             0 => std::thread::yield_now(),
             1 => (0..self.random.below(3_000)).for_each(|_| std::hint::spin_loop()),
@@ -154,7 +176,7 @@ impl<'a> Worker<'a> {
     }
 
     /// What this slot has committed to a place is what it has acknowledged, or, after a death, at most one more.
-    fn settle(&mut self, place: Place, found: u64) {
+    pub(crate) fn settle(&mut self, place: Place, found: u64) {
         if std::mem::replace(&mut self.settled[place as usize], true) {
             let (acknowledged, intended) = self.slot().bounds(place);
             assert_eq!((found, found), (acknowledged, intended), "{place:?}: found, acknowledged, intended");
@@ -163,7 +185,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn transfer_in(&mut self, place: Place, accounts: &SharedValue<Accounts>) {
+    pub(crate) fn transfer_in(&mut self, place: Place, accounts: &SharedValue<Accounts>) {
         let mut guard = accounts.lock().unwrap();
         guard.check();
         self.settle(place, guard.counts[self.which]);

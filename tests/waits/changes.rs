@@ -285,7 +285,7 @@ fn the_death_of_a_writer_is_no_change() {
     }
 }
 
-fn kills() -> usize {
+pub(crate) fn kills() -> usize {
     std::env::var("ROBUST_SHM_KILLS").map_or(100, |kills| kills.parse().expect("a number of kills"))
 }
 

@@ -6,11 +6,13 @@
 //! ```
 #![allow(unsafe_code)]
 
+mod calls;
 mod changes;
 mod conditions;
 #[path = "../support/deaths.rs"]
 mod deaths;
 mod neighbours;
+mod stopped;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
@@ -19,7 +21,9 @@ use robust_shm::LockKind;
 
 #[test]
 fn child() {
-    support::play(&[changes::ROLES, conditions::ROLES, neighbours::ROLES, storm::ROLES].concat());
+    support::play(
+        &[calls::ROLES, changes::ROLES, conditions::ROLES, neighbours::ROLES, stopped::ROLES, storm::ROLES].concat(),
+    );
 }
 
 /// The kinds of lock with which one can wait. With the second one, the kernel tells nobody of a death.

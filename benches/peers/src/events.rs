@@ -19,13 +19,13 @@ const LOOK: &str = "look at an event that is set";
 const SET: &str = "set and clear, nobody waits";
 const LOAD: &str = "floor: an atomic load";
 const TWO: &str = "floor: two compare-exchanges";
-const FUTEX: &str = "bare futex";
+pub const FUTEX: &str = "bare futex";
 const EVENTFD: &str = "eventfd";
 const RAW: &str = "raw_sync Event";
 const PYTHON: &str = "Python multiprocessing.Event";
 
 /// Something that one process sets, and another waits for and clears.
-trait Signal {
+pub trait Signal {
     const WHO: &'static str;
 
     fn create() -> Self;
@@ -53,7 +53,7 @@ impl Signal for SharedEvent {
 }
 
 /// The least that can be: a word, and two system calls.
-struct BareFutex(&'static AtomicU32);
+pub struct BareFutex(&'static AtomicU32);
 
 impl BareFutex {
     fn call(&self, operation: libc::c_int, number: u32) {
@@ -179,7 +179,7 @@ fn bars(part: &mut Part, case: &str, cores: usize) {
     part.bar(case, SharedEvent::WHO, PYTHON, Limit::AtMost(0.1));
 }
 
-type Play = fn(usize, u64) -> f64;
+pub type Play = fn(usize, u64) -> f64;
 
 fn to_and_fro(case: &str, cores: usize, effort: Effort) -> Vec<Row> {
     let contenders: [(&str, Play); 4] = [
@@ -188,6 +188,10 @@ fn to_and_fro(case: &str, cores: usize, effort: Effort) -> Vec<Row> {
         (EVENTFD, play::<EventFd>),
         (RAW, play::<RawEvent>),
     ];
+    to_and_fro_of(case, cores, effort, &contenders)
+}
+
+pub fn to_and_fro_of(case: &str, cores: usize, effort: Effort, contenders: &[(&str, Play)]) -> Vec<Row> {
     let mut rounds = vec![Vec::new(); contenders.len()];
     for _ in 0..effort.rounds(ROUNDS) {
         for (which, (_, play)) in contenders.iter().enumerate() {
@@ -197,7 +201,8 @@ fn to_and_fro(case: &str, cores: usize, effort: Effort) -> Vec<Row> {
     contenders.iter().zip(rounds).map(|((who, _), rounds)| Row::new(case, who, "ns", rounds)).collect()
 }
 
-fn play<S: Signal>(cores: usize, ms: u64) -> f64 {
+/// Nanoseconds of one hand-over, on so many cores, measured for so many milliseconds.
+pub fn play<S: Signal>(cores: usize, ms: u64) -> f64 {
     let signals = [S::create(), S::create()];
     let outcome = team::run(2, ms, |member| {
         sys::pin(member.which % cores);

@@ -44,6 +44,12 @@ pub fn python_event(case: &str, cores: usize, effort: Effort) -> Vec<Row> {
     run("python3", Command::new("python3").arg(script).arg(cores.to_string()), case, effort)
 }
 
+/// Python's `multiprocessing.Condition`, on so many cores; nothing when there is no python3.
+pub fn python_condition(case: &str, cores: usize, effort: Effort) -> Vec<Row> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python_condition.py");
+    run("python3", Command::new("python3").arg(script).arg(cores.to_string()), case, effort)
+}
+
 /// Boost.Interprocess; nothing when its headers or the compiler are not there.
 pub fn boost(case: &str, effort: Effort) -> Vec<Row> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/boost.cpp");

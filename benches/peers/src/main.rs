@@ -11,11 +11,13 @@ mod compare;
 mod contention;
 mod effort;
 mod events;
+mod faces;
 mod figures;
 mod foreign;
 mod idle;
 mod killed;
 mod peers;
+mod permits;
 mod pingpong;
 mod plots;
 mod readers;
@@ -29,6 +31,8 @@ mod stores;
 mod sys;
 mod team;
 mod uncontended;
+mod waits;
+mod worst;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +52,14 @@ const PARTS: &[(&str, &str, Measure)] = &[
     ("side-by-side", "readers side by side: one, two, and what the kill of one costs", side_by_side::measure),
     ("pingpong", "a lock handed to and fro between two processes", pingpong::measure),
     ("events", "an event that two processes set for each other", events::measure),
+    (
+        "waits",
+        "a change, and a condition, that two processes wait for in turn; locking beside a sleeper; waiting for 10 s",
+        waits::measure,
+    ),
+    ("permits", "a semaphore that nobody else wants, that two want, and the kill of a holder", permits::measure),
+    ("faces", "slices beside arrays, observers beside values", faces::measure),
+    ("worst", "the longest waits beside those who never pause", worst::measure),
     ("killed", "from the kill of a holder until the next one has the lock", killed::measure),
     ("idle", "what a waiter costs while nothing happens", idle::measure),
     ("segments", "opening and creating", segments::measure),

@@ -1,5 +1,6 @@
 //! The locks that are compared, behind one face: a number, a lock around it, and a way for another process to get there.
 
+mod condition;
 mod file;
 mod posix;
 mod raw;
@@ -8,6 +9,7 @@ use std::cell::UnsafeCell;
 
 use robust_shm::{LockGuard, LockKind, SharedLock, SharedValue, ValueGuard, unique_name};
 
+pub use condition::PthreadCondition;
 pub use file::{Flock, OfdByte};
 pub use posix::{PthreadRobust, PthreadShared};
 pub use raw::RawSync;

@@ -212,7 +212,7 @@ fn kills(effort: Effort) -> Vec<Row> {
 type Kill = (&'static str, fn() -> f64);
 
 /// Microseconds. `hold` and `want` take something, and call what they are given while they have it.
-fn kill(hold: impl FnOnce(&dyn Fn()), want: impl FnOnce(&dyn Fn())) -> f64 {
+pub fn kill(hold: impl FnOnce(&dyn Fn()), want: impl FnOnce(&dyn Fn())) -> f64 {
     let notes = Shared::<[AtomicU64; 3]>::new();
     let [held, waiting, acquired] = &*notes;
     sys::pin(0);

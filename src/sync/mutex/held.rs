@@ -8,6 +8,7 @@ use std::thread::panicking;
 
 pub(crate) use super::super::gate::Owed;
 use super::super::poison::{self, Poison};
+pub(crate) use super::super::readers::ReadersAfter;
 use super::super::robust_futex::{self, Linked};
 use super::super::{os_mutex, watched};
 use super::{Kind, Mutex, waits_of};
@@ -65,17 +66,6 @@ pub(crate) enum End {
     Regular,
     /// A panic that began in the critical section is unwinding.
     Panic,
-}
-
-/// What becomes of readers side by side when the lock is released.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReadersAfter {
-    /// There are none, or they were not kept out.
-    AsBefore,
-    /// They were kept out, and come in again if the data are whole.
-    Return,
-    /// The same, and some may never have left.
-    GiveUp,
 }
 
 /// A critical section in which data are changed in place, or only looked at.
@@ -172,8 +162,7 @@ impl<'a> Held<'a> {
     /// nothing unless this thread holds the lock.
     pub(crate) fn end_changes(&mut self, readers: ReadersAfter) {
         if self.mutex.is_held_since(self.generation) {
-            poison::end_changes(self.line().get());
-            self.mutex.let_readers_in(readers);
+            self.mutex.end_section(true, readers);
         }
     }
 
@@ -254,10 +243,7 @@ impl<'a> Held<'a> {
                     line.get().poison.store(1, Ordering::Relaxed); // written by holders only
                     crate::fault::point!("poison: set by a panic");
                 }
-                if section.changes {
-                    poison::end_changes(line.get());
-                }
-                mutex.let_readers_in(section.readers);
+                mutex.end_section(section.changes, section.readers);
                 Owed::NOTHING
             },
         );

@@ -48,6 +48,10 @@ impl Mutex {
     #[cold]
     #[inline(never)]
     fn lock_slow(&self, wait: Wait) -> Result<Held<'_>, LockError> {
+        if self.slots == 0 { self.lock_by_kind(wait) } else { self.lock_beside_oneself(wait) }
+    }
+
+    pub(super) fn lock_by_kind(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         match &self.kind {
             Kind::Futex => self.lock_futex_slow(wait),
             Kind::File(_) => self.lock_watched_slow(wait),

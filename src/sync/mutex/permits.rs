@@ -1,7 +1,6 @@
 //! The permits of a semaphore, as their face uses them: [`Permits`], and [`Taken`], which every permit is built on.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::habits::Homes;
@@ -107,11 +106,7 @@ impl<'a> Permits<'a> {
                     return Ok(Taken::new(index, owner, &me, linked));
                 }
                 Err(Failure::Forked) => {} // as another thread of another process
-                Err(Failure::TimedOut { .. }) => {
-                    let name = Arc::clone(&self.mutex.name);
-                    return Err(LockError::TimedOut { name, holder: None, process: None, awaited: Awaited::Permit });
-                }
-                Err(failure) => return Err(self.mutex.explain(failure)),
+                Err(failure) => return Err(self.mutex.explain_of(Awaited::Permit, failure)),
             }
         }
     }

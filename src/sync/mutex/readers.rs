@@ -9,12 +9,11 @@ use std::sync::atomic::Ordering;
 
 use super::super::gate::Owed;
 use super::super::leaked;
-use super::super::poison::Poison;
-use super::super::readers::{self, Places};
+use super::super::readers::{self, Places, ReadersAfter};
 use super::super::robust_futex::{self, Linked};
 use super::super::waiting::Failure;
 use super::super::word::{high, low, pair};
-use super::held::{GuardStaysOnItsThread, Held, Own, ReadersAfter, Section};
+use super::held::{GuardStaysOnItsThread, Held, Own, Section};
 use super::{Kind, Mutex, Wait};
 use crate::error::LockError;
 use crate::layout::{BODY_OFFSET, LOCK_OFFSET, LockLine, READERS_OFFSET, ReaderLine};
@@ -67,15 +66,27 @@ impl Mutex {
         Readers { mutex: self, places: Places { line, slots } }
     }
 
-    /// What the holder of the lock, who has drained or tried to, does about readers behind his changes.
-    pub(super) fn let_readers_in(&self, after: ReadersAfter) {
-        let is_torn = self.poison != Poison::Never && self.line().poison.load(Ordering::Relaxed) != 0;
-        if after == ReadersAfter::AsBefore || is_torn {
-            return; // who finds the mask empty asks whether the data are whole
+    /// Takes the lock, also for one who reads already; unless its holder waits for that one to stop. There are slots.
+    pub(super) fn lock_beside_oneself(&self, wait: Wait) -> Result<Held<'_>, LockError> {
+        // SAFETY: only a kind that has a reader line has slots.
+        let readers = unsafe { self.readers() };
+        loop {
+            let patience = readers.patience(wait)?;
+            match (self.lock_by_kind(patience.unwrap_or(wait)), patience) {
+                (Err(LockError::TimedOut { .. }), Some(_)) if readers.is_waited_for()? => {
+                    return Err(self.explain(Failure::WouldDeadlock));
+                }
+                (Err(LockError::TimedOut { .. }), Some(_)) if !wait.is_over() => {}
+                (result, _) => return result,
+            }
         }
+    }
+
+    /// The end of a section of one who holds the lock, of whatever kind the segment is: see [`readers::end_section`].
+    pub(super) fn end_section(&self, changes: bool, after: ReadersAfter) {
         // SAFETY: only those speak of readers who have drained, and so have such a line.
-        let line = unsafe { reader_line(self.line) };
-        readers::give_back(line, after == ReadersAfter::Return && self.habits.forgets());
+        let line = || unsafe { reader_line(self.line) };
+        readers::end_section(self.line(), self.poison, changes, after, line, &self.habits);
     }
 }
 
@@ -187,7 +198,7 @@ impl<'a> Readers<'a> {
     }
 
     /// For how long at a time one who reads already waits for the lock; `None`: he does not read, or does not wait.
-    pub(crate) fn patience(self, wait: Wait) -> Result<Option<Wait>, LockError> {
+    fn patience(self, wait: Wait) -> Result<Option<Wait>, LockError> {
         if matches!(wait, Wait::No) || self.own_slots()? == 0 {
             return Ok(None);
         }
@@ -196,17 +207,12 @@ impl<'a> Readers<'a> {
     }
 
     /// Does the holder of the lock wait for this very thread to stop reading?
-    pub(crate) fn is_waited_for(self) -> Result<bool, LockError> {
+    fn is_waited_for(self) -> Result<bool, LockError> {
         Ok(self.own_slots()? & self.places.line.drain.load(Ordering::Relaxed) != 0)
     }
 
     fn own_slots(self) -> Result<u64, LockError> {
         Ok(self.places.own(&self.this_thread()?, &self.mutex.users))
-    }
-
-    #[cold]
-    pub(crate) fn would_deadlock(self) -> LockError {
-        self.mutex.explain(Failure::WouldDeadlock)
     }
 
     /// The calling thread. Where there can be no readers side by side, an error.

@@ -4,7 +4,8 @@ use super::super::os::robust_list::RobustList;
 use super::super::os::thread::Thread;
 use super::event;
 use super::lock::Lock;
-use super::poison::Poison;
+use super::poison::{self, Poison};
+use super::readers::{self, Places, ReadersAfter};
 use super::robust_futex::{self, Linked};
 use super::users::Users;
 use super::waiting::{Failure, Wait};
@@ -14,17 +15,22 @@ use crate::layout::LockLine;
 use super::credit::{self, Whom};
 use super::gate::Owed;
 use super::{changes, condition};
-use crate::memory::atomic::AtomicU64;
+use crate::memory::atomic::{AtomicU64, Ordering};
 use crate::options::LockKind;
+use crate::readers::{Reading, Side, seek};
 use crate::run::with;
+use crate::stubs::habits::Habits;
 use crate::stubs::os::Deadline;
 use crate::stubs::os::seat::Seat;
 use crate::stubs::spin::SpinPolicy;
 use crate::event::{Asked, Told};
 use crate::world::{How, Outcome, Place, Subject, Who};
 
+/// As in `sync/mutex/readers.rs`.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
+
 pub(crate) const fn subject(name: &'static str) -> Subject {
-    Subject { name, enter, lock, unlock, watch, wait, notify, event: ask, token: |owner| super::reservation::Token::of(owner).bits() }
+    Subject { name, enter, lock, unlock, watch, wait, notify, event: ask, read, end_reading, write, end_writing, token: |owner| super::reservation::Token::of(owner).bits() }
 }
 
 fn is_file() -> bool {
@@ -93,24 +99,39 @@ fn outcome_of(failure: Failure) -> Outcome {
 
 /// The two ways in which guards release: `looks`: the word is looked at before the release itself, as by who may commit.
 fn unlock(place: Place<'_>, me: Who, alone: bool, looks: bool, commit: Option<&dyn Fn()>) {
-    let Place { line, waits, successor, .. } = place;
-    let (list, owner) = (thread(me).list, pair(me.tid, me.slot));
-    let commit_slowly = || {
-        let owed = if commit.is_some() { Owed::for_the_next_commit(line, waits) } else { Owed::NOTHING };
+    let Place { line, waits, .. } = place;
+    let list = thread(me).list;
+    let is_simple = alone
+        && !is_file()
+        && if looks {
+            robust_futex::is_held_alone(line, pair(me.tid, me.slot), list)
+        } else {
+            robust_futex::is_linked_alone(line, list)
+        };
+    release(place, me, alone, looks, is_simple, |is_simple| {
+        let owed = if commit.is_some() && !is_simple { Owed::for_the_next_commit(line, waits) } else { Owed::NOTHING };
         commit.into_iter().for_each(|commit| commit());
         owed
-    };
+    });
+}
+
+/// As `sync/mutex/held.rs` releases. `looks`: as there; `before`: in the simple case, or another?
+fn release(
+    place: Place<'_>,
+    me: Who,
+    alone: bool,
+    looks: bool,
+    is_simple: bool,
+    before: impl FnOnce(bool) -> Owed,
+) {
+    let Place { line, waits, successor, .. } = place;
+    let (list, owner) = (thread(me).list, pair(me.tid, me.slot));
     if is_file() {
         if robust_futex::is_held_by(line, owner) {
-            let owed = commit_slowly();
-            watched::unlock(line, waits, successor, owner, owed);
+            watched::unlock(line, waits, successor, owner, before(false));
         }
-        return;
-    }
-    let is_simple = alone
-        && if looks { robust_futex::is_held_alone(line, owner, list) } else { robust_futex::is_linked_alone(line, list) };
-    if is_simple {
-        commit.into_iter().for_each(|commit| commit());
+    } else if is_simple {
+        before(true);
         if !robust_futex::unlock_fast(line, owner, list) {
             robust_futex::wake_after(line, waits, successor, owner, list);
         }
@@ -119,11 +140,10 @@ fn unlock(place: Place<'_>, me: Who, alone: bool, looks: bool, commit: Option<&d
         && robust_futex::is_linked_alone(line, list)
         && robust_futex::is_held_beside(line, owner)
     {
-        robust_futex::unlock_beside(line, waits, successor, owner, list, commit_slowly());
+        robust_futex::unlock_beside(line, waits, successor, owner, list, before(false));
     } else if robust_futex::is_held_by(line, owner) {
-        let owed = commit_slowly();
         let linked = if alone { Linked::Alone } else { Linked::AmongOthers };
-        robust_futex::unlock_slow(line, waits, successor, owner, list, linked, owed);
+        robust_futex::unlock_slow(line, waits, successor, owner, list, linked, before(false));
     }
 }
 
@@ -178,4 +198,116 @@ fn ask(line: &LockLine, me: Who, what: Asked) -> Told {
         Err(Failure::TimedOut { .. }) => Told::TimedOut,
         Err(failure) => panic!("{failure:?}"),
     }
+}
+
+fn places(side: Side<'_>) -> Places<'_> {
+    Places { line: side.line, slots: side.slots }
+}
+
+/// As `segment/readers.rs` and `sync/mutex/readers.rs` do.
+fn read(side: Side<'_>, me: Who, how: How) -> Result<Reading, Outcome> {
+    let (places, thread, owner) = (places(side), thread(me), pair(me.tid, me.slot));
+    let last = Habits::NONE.homes.last_of(me.tid).wrapping_sub(1);
+    if !is_file() && places.enter_fast(last, owner, thread.list) {
+        return Ok(Reading { slot: Some(last), alone: true });
+    }
+    let users = users(me, side.place.namespace);
+    let settle = |(slot, linked): (usize, Linked)| {
+        Habits::NONE.homes.note(owner, slot);
+        Reading { slot: Some(slot), alone: linked == Linked::Alone }
+    };
+    if let Some(taken) = places.enter(&thread, &users, &Habits::NONE.homes).map_err(outcome_of)? {
+        return Ok(settle(taken));
+    }
+    let alone = lock_beside_oneself(side, me, how)?;
+    if side.place.line.poison.load(Ordering::Relaxed) != 0 {
+        end_section(side, me, alone, false, ReadersAfter::AsBefore, false);
+        return Err(Outcome::Poisoned);
+    }
+    let admitted = places.admit(&thread, &users, &Habits::NONE.homes);
+    if let Ok(None) = admitted {
+        return Ok(Reading { slot: None, alone });
+    }
+    unlock(side.place, me, alone, true, None);
+    admitted.map_err(outcome_of).map(|taken| settle(taken.expect("seen above")))
+}
+
+/// As `sync/mutex/readers.rs` does.
+fn lock_beside_oneself(side: Side<'_>, me: Who, how: How) -> Result<bool, Outcome> {
+    let users = users(me, side.place.namespace);
+    let own = || places(side).own(&thread(me), &users);
+    loop {
+        let patience = (how != How::Try && own() != 0).then(|| {
+            let moment = Deadline::soon(PATIENCE).0;
+            if let How::Until(deadline) = how { moment.min(deadline) } else { moment }
+        });
+        match (seek(|| lock(side.place, me, patience.map_or(how, How::Until))), patience) {
+            (Outcome::Locked { alone }, _) => return Ok(alone),
+            (Outcome::TimedOut, Some(_)) if own() & side.line.drain.load(Ordering::Relaxed) != 0 => {
+                return Err(Outcome::WouldDeadlock);
+            }
+            (Outcome::TimedOut, Some(_)) if !wait_of(how).deadline().is_some_and(Deadline::has_passed) => {}
+            (outcome, _) => return Err(outcome),
+        }
+    }
+}
+
+fn end_reading(side: Side<'_>, me: Who, reading: Reading) {
+    let (list, owner) = (thread(me).list, pair(me.tid, me.slot));
+    let Some(slot) = reading.slot.map(|slot| &side.slots[slot]) else {
+        return unlock(side.place, me, reading.alone, false, None);
+    };
+    if reading.alone && robust_futex::is_linked_alone(slot, list) {
+        if !robust_futex::unlock_fast(slot, owner, list) {
+            readers::wake_for(slot, owner);
+            list.end();
+        }
+    } else if robust_futex::is_held_by(slot, owner) {
+        if is_file() {
+            readers::leave_unlisted(slot, owner);
+        } else {
+            let linked = if reading.alone { Linked::Alone } else { Linked::AmongOthers };
+            readers::leave(slot, owner, list, linked);
+        }
+    }
+}
+
+/// As `segment/readers.rs` locks to repair.
+fn write(side: Side<'_>, me: Who, how: How) -> Result<bool, Outcome> {
+    let alone = lock_beside_oneself(side, me, how)?;
+    if readers::are_known(side.line) {
+        let users = users(me, side.place.namespace);
+        if let Err(failure) = places(side).drain(&thread(me), &users, wait_of(how), &SpinPolicy) {
+            end_section(side, me, alone, false, ReadersAfter::GiveUp, false);
+            return Err(outcome_of(failure));
+        }
+    }
+    poison::begin_changes(side.place.line);
+    Ok(alone)
+}
+
+fn end_writing(side: Side<'_>, me: Who, alone: bool, panics: bool) {
+    let after = if readers::are_kept_out(side.line) { ReadersAfter::Return } else { ReadersAfter::AsBefore };
+    end_section(side, me, alone, true, after, panics);
+}
+
+/// As a holder of the lock releases it who may have changed something.
+fn end_section(side: Side<'_>, me: Who, alone: bool, changes: bool, after: ReadersAfter, panics: bool) {
+    let line = side.place.line;
+    let is_simple = alone
+        && !panics
+        && !is_file()
+        && after == ReadersAfter::AsBefore
+        && robust_futex::is_linked_alone(line, thread(me).list);
+    release(side.place, me, alone, false, is_simple, |is_simple| {
+        if panics {
+            line.poison.store(1, Ordering::Relaxed);
+        }
+        if !is_simple {
+            readers::end_section(line, Poison::OfWriters, changes, after, || side.line, &Habits::NONE);
+        } else if changes {
+            poison::end_changes(line);
+        }
+        Owed::NOTHING
+    });
 }

@@ -9,6 +9,7 @@
 //! * `event`: worlds in which the first line is an event;
 //! * `successor`: worlds in which a waiter may be the successor;
 //! * `waits`: worlds in which some wait for a commit or a condition;
+//! * `readers`: worlds in which some read side by side;
 //! * `world`: what the threads do, and what must be true: one holder; what holders write is seen by the next and poisons
 //!   if it is torn; nobody sleeps without a timer on a free lock, or until after its own deadline; no heir who sleeps is
 //!   passed over; nothing is left in a list or pending, and whatever is interrupted, a death is handed over.
@@ -28,6 +29,7 @@ mod kernel;
 mod memory;
 #[allow(dead_code, reason = "the edits are for `build.rs`")]
 mod mutants;
+mod readers;
 mod run;
 mod stubs;
 mod successor;
@@ -59,10 +61,12 @@ mod layout {
     use crate::memory::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
     const CACHE_LINE: usize = 64;
+    const MAX_READERS: usize = 64;
     pub(crate) const SEVERAL_NAMESPACES: u64 = u64::MAX;
 
     include!(concat!(env!("OUT_DIR"), "/lock_line.rs"));
     include!(concat!(env!("OUT_DIR"), "/wait_line.rs"));
+    include!(concat!(env!("OUT_DIR"), "/reader_line.rs"));
 }
 
 use std::time::Instant;
@@ -99,6 +103,12 @@ fn worlds() -> Vec<World> {
     let condition = |name, consumers, producers, rounds, budget| World {
         consumers,
         ..world(name, consumers + producers, rounds, budget)
+    };
+    // So many readers and writers, with so many slots.
+    let readers = |name, readers, writers, slots: usize, rounds, budget| World {
+        readers,
+        lines: 1 + slots,
+        ..world(name, readers + writers, rounds, budget)
     };
     let successor = |name, threads, rounds, budget| World {
         successors: true,
@@ -240,6 +250,45 @@ fn worlds() -> Vec<World> {
         World { libc: true, ..condition("condition_libc", 1, 1, 1, Budget { deaths: 1, signals: 1, ..few(1) }) },
         World { walks: 60_000, all_forms: true, ..condition("condition_walks", 2, 3, 3, many) },
         World { walks: 1_000_000, all_forms: true, ..condition("condition_long_walks", 2, 3, 3, many) },
+        readers("readers", 1, 1, 1, 2, Budget { deaths: 1, ..few(4) }),
+        readers("readers_two", 2, 1, 2, 1, Budget { deaths: 1, ..few(2) }),
+        readers("readers_rounds", 2, 1, 2, 2, Budget { deaths: 1, ..few(2) }),
+        readers("readers_writers", 1, 2, 1, 2, Budget { deaths: 1, ..few(1) }),
+        readers("readers_one_slot", 3, 1, 1, 1, Budget { deaths: 1, ..few(1) }),
+        World { one_home: true, ..readers("readers_home", 2, 1, 2, 2, Budget { deaths: 1, ..few(1) }) },
+        World { forgets: true, ..readers("readers_forgotten", 2, 1, 2, 2, Budget { deaths: 1, ..few(1) }) },
+        World { panics: true, ..readers("readers_panic", 1, 2, 1, 2, Budget { deaths: 1, ..few(1) }) },
+        World {
+            all_forms: true,
+            forgets: true,
+            ..readers("readers_timed", 1, 2, 1, 1, Budget { deaths: 1, timeouts: 1, ..few(1) })
+        },
+        World { all_forms: true, ..readers("readers_tries", 2, 1, 1, 1, Budget { deaths: 1, timeouts: 1, ..few(1) }) },
+        World { reads_twice: true, ..readers("readers_twice", 2, 1, 2, 1, few(3)) },
+        World { reads_twice: true, writes_too: true, ..readers("readers_who_write", 1, 1, 1, 1, few(3)) },
+        World { unnoticed: true, ..readers("readers_unnoticed", 2, 1, 1, 1, Budget { deaths: 1, ..few(1) }) },
+        World { libc: true, ..readers("readers_libc", 2, 1, 1, 1, Budget { deaths: 1, signals: 1, ..few(1) }) },
+        World { several: true, ..readers("readers_several", 2, 1, 2, 1, Budget { deaths: 1, ..few(2) }) },
+        World { file: true, ..readers("readers_file", 2, 1, 2, 1, Budget { deaths: 2, ..few(1) }) },
+        World {
+            file: true,
+            all_forms: true,
+            ..readers("readers_file_timed", 2, 1, 2, 1, Budget { deaths: 2, ..few(0) })
+        },
+        readers("readers_stale", 1, 1, 1, 2, Budget { stale: 2, ..few(3) }),
+        readers("readers_deaths", 2, 2, 2, 1, Budget { deaths: 2, ..few(2) }),
+        World {
+            file: true,
+            all_forms: true,
+            ..readers("readers_file_deaths", 2, 1, 2, 2, Budget { deaths: 2, timeouts: 1, ..few(1) })
+        },
+        World {
+            all_forms: true,
+            ..readers("readers_try_deaths", 2, 1, 1, 1, Budget { deaths: 2, timeouts: 1, ..few(1) })
+        },
+        World { unnoticed: true, ..readers("readers_unnoticed_deaths", 2, 1, 1, 1, Budget { deaths: 1, ..few(3) }) },
+        World { walks: 60_000, all_forms: true, ..readers("readers_walks", 3, 2, 2, 3, many) },
+        World { walks: 1_000_000, all_forms: true, ..readers("readers_long_walks", 3, 2, 2, 3, many) },
         successor("successor", 2, 2, Budget { deaths: 1, ..few(3) }),
         successor("successor_three", 3, 1, Budget { deaths: 1, timeouts: 1, ..few(2) }),
         successor("successor_many", 3, 1, Budget { deaths: 2, timeouts: 1, ..few(3) }),
@@ -381,6 +430,35 @@ holds! {
     conditions_and_two_deaths: "condition_deaths";
     #[ignore = "takes minutes"]
     very_many_conditions_by_chance: "condition_long_walks";
+    readers_and_a_writer_and_a_death: "readers";
+    two_readers_and_a_death: "readers_two";
+    readers_in_two_rounds: "readers_rounds";
+    readers_and_two_writers: "readers_writers";
+    more_readers_than_slots: "readers_one_slot";
+    readers_with_one_home: "readers_home";
+    readers_who_are_forgotten: "readers_forgotten";
+    readers_and_writers_who_panic: "readers_panic";
+    readers_and_writers_who_give_up: "readers_timed";
+    readers_and_writers_who_try: "readers_tries";
+    readers_who_read_once_more: "readers_twice";
+    readers_who_want_to_write: "readers_who_write";
+    readers_whose_deaths_are_not_reported: "readers_unnoticed";
+    readers_and_handlers_that_empty_the_slot: "readers_libc";
+    readers_in_several_namespaces: "readers_several";
+    readers_of_whom_nobody_is_told: "readers_file";
+    readers_of_whom_nobody_is_told_and_who_try: "readers_file_timed";
+    readers_and_loads_that_are_late: "readers_stale";
+    #[ignore = "takes minutes"]
+    readers_and_two_deaths: "readers_deaths";
+    #[ignore = "takes minutes"]
+    readers_of_whom_nobody_is_told_and_two_deaths: "readers_file_deaths";
+    #[ignore = "takes a minute"]
+    readers_and_writers_who_try_and_two_deaths: "readers_try_deaths";
+    #[ignore = "takes a minute"]
+    readers_whose_deaths_are_not_reported_for_longer: "readers_unnoticed_deaths";
+    readers_by_chance: "readers_walks";
+    #[ignore = "takes minutes"]
+    very_many_readers_by_chance: "readers_long_walks";
     successors_and_a_death: "successor";
     successors_of_three_and_a_death: "successor_three";
     successors_and_one_who_gives_up: "successor_timed";

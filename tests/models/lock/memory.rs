@@ -4,9 +4,9 @@
 //! the *view* that it publishes, which is, for every location, the oldest value that whoever reads it with Acquire may
 //! still get, and, for every thread, how much of what that thread did is known. A relaxed load may get any value that
 //! the thread's view allows; a read-modify-write gets the last one and hands the view that it found on. A SeqCst fence
-//! joins a view that all such fences have in common; a SeqCst change of a location enters it there, and a SeqCst load gets
-//! nothing older than what it has there. Otherwise a SeqCst access counts as Acquire and Release. Stronger than the language in
-//! two things: a store goes to the end of its location's order, and nothing is read before it is written.
+//! joins a view that all such fences have in common. Stronger than the language in two things: a store goes to the end
+//! of its location's order, and nothing is read before it is written. A SeqCst access counts as Acquire and Release, and
+//! the order that all of them have in common is that of the steps: a SeqCst load gets the last SeqCst store, or a later one.
 //!
 //! Plain data (what the lock protects, and the links of the robust lists) have no such values: whoever touches them must
 //! know of the last change.
@@ -20,6 +20,12 @@ use crate::stubs::Lines;
 pub(crate) const VIEW: usize = 32;
 /// The first component of a line's plain data.
 const DATA: usize = 28;
+
+/// The component of plain data: a line's; or, behind all of these, what belongs to none, as far as there is room in front of
+/// them.
+fn plain(which: usize) -> usize {
+    if which < Lines::MOST { DATA + which } else { DATA - 1 - (which - Lines::MOST) }
+}
 
 /// For each location the index of a value; for the plain data of each line, which of its changes are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +46,8 @@ impl View {
             *essence = index.saturating_sub(*base);
         }
         for (line, change) in changes.iter().enumerate() {
-            let known = self.0[DATA + line];
-            essence[DATA + line] = if is_exact { known } else { u8::from(known == *change) };
+            let known = self.0[plain(line)];
+            essence[plain(line)] = if is_exact { known } else { u8::from(known == *change) };
         }
         essence
     }
@@ -53,6 +59,8 @@ pub(crate) struct Message {
     pub(crate) value: u64,
     pub(crate) view: View,
     pub(crate) author: usize,
+    /// By a SeqCst store.
+    pub(crate) is_sc: bool,
 }
 
 pub(crate) fn acquires(order: Ordering) -> bool {
@@ -82,8 +90,9 @@ impl Run {
     fn load(&mut self, place: usize, order: Ordering) -> u64 {
         let newest = self.places[place].len() - 1;
         let mut oldest = usize::from(self.me().view.0[place]);
-        if order == Ordering::SeqCst {
-            oldest = oldest.max(self.fences.0[place].into());
+        if order == Ordering::SeqCst && self.budget.stale > 0 {
+            let last = self.places[place].iter().rposition(|message| message.is_sc);
+            oldest = oldest.max(last.unwrap_or_default());
         }
         let mut index = newest;
         if self.budget.stale > 0 && oldest < newest {
@@ -132,10 +141,7 @@ impl Run {
         let author = self.current;
         self.me().view.0[place] = index as u8;
         let before = self.last(place).value;
-        if order == Ordering::SeqCst {
-            self.fences.0[place] = index as u8;
-        }
-        self.places[place].push(Message { value, view, author });
+        self.places[place].push(Message { value, view, author, is_sc: order == Ordering::SeqCst });
         self.write_real(place, value);
         self.note_write(place, before, value);
     }
@@ -191,13 +197,13 @@ impl Run {
 
     /// Which change of a line's data the current thread knows of.
     pub(crate) fn known(&mut self, line: usize) -> u8 {
-        self.me().view.0[DATA + line]
+        self.me().view.0[plain(line)]
     }
 
     /// An access by the current thread to what the line's lock protects. Each must know of the last change.
     pub(crate) fn access(&mut self, line: usize, writes: bool) {
         let last = self.changes[line];
-        let known = &mut self.me().view.0[DATA + line];
+        let known = &mut self.me().view.0[plain(line)];
         let is_race = *known != last;
         if writes {
             *known = last + 1;

@@ -18,6 +18,7 @@ pub(crate) enum File {
     Reservation,
     Successor,
     Event,
+    Readers,
     Poison,
     Users,
     RobustList,
@@ -27,8 +28,8 @@ pub(crate) enum File {
 }
 
 use File::{
-    Changes, Condition, Credit, Event, Gate, Nested, Reservation, RobustFutex, RobustList, Sleep, Successor, Users,
-    Waiting, Watch, Watched,
+    Changes, Condition, Credit, Event, Gate, Nested, Readers, Reservation, RobustFutex, RobustList, Sleep, Successor,
+    Users, Waiting, Watch, Watched,
 };
 
 #[derive(Debug)]
@@ -574,6 +575,128 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     }
     withdrawal_gives_up_when_a_stamp_comes_between in walks: "" {
         Reservation: "            Err(found) => seen = found,\n" => "            Err(_) => return,\n";
+    }
+
+    // Readers side by side.
+    mask_is_looked_at_before_the_slot_is_taken in readers: "RACE" {
+        Readers: "        if slot.word.compare_exchange(0, owner, Ordering::SeqCst, Ordering::Relaxed).is_err() {" =>
+            "        let may_read = self.line.mask.load(Ordering::SeqCst) >> index & 1 != 0;\n        if slot.word.compare_exchange(0, owner, Ordering::SeqCst, Ordering::Relaxed).is_err() {";
+        Readers: "        if self.line.mask.load(Ordering::SeqCst) >> index & 1 != 0 {" => "        if may_read {";
+    }
+    slots_are_looked_at_before_the_mask_is_emptied in readers: "RACE" {
+        Readers: "        line.mask.store(0, Ordering::SeqCst);\n" => "";
+        Readers: "        point!(\"drain: all have left\");\n" => "        line.mask.store(0, Ordering::SeqCst);\n";
+    }
+    slot_is_emptied_by_a_store in readers: "EXCLUSION" {
+        Readers: "if slot.word.compare_exchange(seen, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok() {" =>
+            "slot.word.store(0, Ordering::SeqCst); {";
+    }
+    first_slot_is_not_waited_for in readers_two: "RACE" {
+        Readers: "for (index, slot) in self.slots.iter().enumerate() {\n            if known" =>
+            "for (index, slot) in self.slots.iter().enumerate().skip(1) {\n            if known";
+    }
+    drain_is_not_noted in readers_writers: "RACE" {
+        Readers: "        line.drain.store(known, Ordering::Release);\n" => "";
+        Readers: "    let drained = line.drain.load(Ordering::Relaxed);\n    let kept = if forgets { 0 } else { drained };" =>
+            "    let kept = u64::from(!forgets);";
+        Readers: "    line.drain.load(Ordering::Relaxed) != 0\n" => "    line.mask.load(Ordering::Relaxed) == 0\n";
+    }
+    what_a_dead_writer_has_noted_is_not_drained in readers_writers: "RACE" {
+        Readers: "    (line.mask.load(Ordering::Relaxed) | line.drain.load(Ordering::Relaxed)) != 0" =>
+            "    line.mask.load(Ordering::Relaxed) != 0";
+    }
+    mask_comes_back_before_the_data_are_whole in readers: "OPEN" {
+        Readers: "    if changes {\n        poison::end_changes(lock);\n    }\n    let is_torn" => "    let is_torn";
+        Readers: "    give_back(line(), after == ReadersAfter::Return && habits.forgets());" =>
+            "    give_back(line(), after == ReadersAfter::Return && habits.forgets());\n    if changes {\n        poison::end_changes(lock);\n    }";
+    }
+    mask_comes_back_although_the_data_are_torn in readers_panic: "OPEN" {
+        Readers: "after == ReadersAfter::AsBefore || is_torn" => "after == ReadersAfter::AsBefore";
+    }
+    mask_is_kept_by_who_gives_up in readers_timed: "SHUT" {
+        Readers: "after == ReadersAfter::AsBefore || is_torn" => "after != ReadersAfter::Return || is_torn";
+    }
+    who_gives_up_forgets_those_who_read in readers_timed: "RACE" {
+        Readers: "after == ReadersAfter::Return && habits.forgets()" => "habits.forgets()";
+    }
+    drain_is_over_before_the_mask_comes_back in readers_timed: "RACE" {
+        Readers: "    line.mask.store(kept, Ordering::Release);\n    point!(\"drain: mask given back\");\n    line.drain.store(0, Ordering::Release);\n" =>
+            "    line.drain.store(0, Ordering::Release);\n    line.mask.store(kept, Ordering::Release);\n";
+    }
+    reader_wakes_no_writer in readers: "LOST" {
+        Readers: "matches!(futex::wake_one(&slot.word, LOCKER), Ok(false))" => "false";
+    }
+    reader_who_backs_out_wakes_no_writer in readers: "LOST" {
+        Readers: "    leave_unlisted(slot, owner);\n    point!(\"read: backed out\");" =>
+            "    let _ = owner;\n    slot.word.store(0, Ordering::Release);";
+    }
+    slot_is_taken_by_who_is_not_pending in readers: "handed over" {
+        Readers: "        list.begin(node, high(owner));\n" => "";
+    }
+    slot_is_admitted_by_who_is_not_pending in readers: "handed over" {
+        Readers: "                linking.name(slot, owner);\n                // Without" => "                // Without";
+    }
+    slot_of_the_dead_is_waited_for in readers: "" {
+        Readers: "            if is_owned(seen) || self.users.may_live(seen) {\n" => "            if seen != u64::from(WAITERS) {\n";
+    }
+    slot_of_the_dead_is_not_given_out_again in readers_unnoticed: "" {
+        Readers: "            let asks = self.users.are_watched() || std::mem::take(&mut self.looks_up) || self.time_is_up;" =>
+            "            let asks = self.users.are_watched();";
+    }
+    reader_who_has_died_is_believed_to_read in readers_tries: "ALONE" {
+        Readers: "                if users.may_live(seen) {" => "                if seen != 0 {";
+    }
+    try_looks_at_the_first_of_the_dead in readers_file_timed: "ALONE" {
+        Readers: "            let asks = self.users.are_watched() || std::mem::take" => "            let asks = std::mem::take";
+        Readers: "            looks_up: false,\n" => "            looks_up: users.are_watched(),\n";
+    }
+    living_reader_is_taken_for_dead in readers_several: "EXCLUSION" {
+        Readers: "            if is_owned(seen) || self.users.may_live(seen) {\n" => "            if is_owned(seen) {\n";
+    }
+    try_waits_for_readers in readers_tries: "LATE" {
+        Readers: "        if matches!(self.wait, Wait::No) {\n            return Err(Failure::WouldBlock);\n        }\n" => "";
+    }
+    drain_goes_on_behind_its_deadline in readers_timed: "LATE" {
+        Readers: "deadline.map_or(beat, |deadline| deadline.min(beat))" => "beat";
+    }
+    who_reads_already_waits_for_who_waits_for_him in readers_twice: "DEADLOCK" {
+        Readers: "    me.list.has_one(|listed| listed == own || place.is_some() && node::reader_of(listed) == place)" => "    false";
+    }
+    slot_is_taken_with_an_acquire in readers_stale: "RACE" {
+        Readers: "        if slot.word.compare_exchange(0, owner, Ordering::SeqCst, Ordering::Relaxed).is_err() {" =>
+            "        if slot.word.compare_exchange(0, owner, Ordering::AcqRel, Ordering::Relaxed).is_err() {";
+    }
+    mask_is_looked_at_with_an_acquire in readers_stale: "RACE" {
+        Readers: "self.line.mask.load(Ordering::SeqCst) >> index" => "self.line.mask.load(Ordering::Acquire) >> index";
+    }
+    mask_is_emptied_with_a_release in readers_stale: "RACE" {
+        Readers: "line.mask.store(0, Ordering::SeqCst);" => "line.mask.store(0, Ordering::Release);";
+    }
+    slot_is_looked_at_with_an_acquire in readers_stale: "RACE" {
+        Readers: "let mut seen = slot.word.load(Ordering::SeqCst);" => "let mut seen = slot.word.load(Ordering::Acquire);";
+    }
+    reader_waits_for_a_writer_who_waits_for_him in readers_who_write: "DEADLOCK" {
+        Readers: "        let is_own = |(_, slot): &(usize, &LockLine)|" => "        return 0;\n        let is_own = |(_, slot): &(usize, &LockLine)|";
+    }
+    mask_is_looked_at_relaxed in readers: "RACE" {
+        Readers: "self.line.mask.load(Ordering::SeqCst) >> index" => "self.line.mask.load(Ordering::Relaxed) >> index";
+    }
+    mask_comes_back_relaxed in readers: "RACE" {
+        Readers: "line.mask.store(kept, Ordering::Release);" => "line.mask.store(kept, Ordering::Relaxed);";
+    }
+    mask_grows_relaxed in readers_rounds: "RACE" {
+        Readers: "| 1 << index, Ordering::Release);" => "| 1 << index, Ordering::Relaxed);";
+    }
+    slot_is_looked_at_relaxed in readers: "RACE" {
+        Readers: "let mut seen = slot.word.load(Ordering::SeqCst);" => "let mut seen = slot.word.load(Ordering::Relaxed);";
+    }
+    slot_is_given_back_relaxed in readers_file: "RACE" {
+        Readers: "    if slot.word.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed).is_err() {\n        wake_for" =>
+            "    if slot.word.compare_exchange(owner, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {\n        wake_for";
+    }
+    slot_is_admitted_relaxed in readers_home: "RACE" {
+        Readers: "compare_exchange(seen, owner, Ordering::Acquire, Ordering::Relaxed)" =>
+            "compare_exchange(seen, owner, Ordering::Relaxed, Ordering::Relaxed)";
     }
 };
 

@@ -56,6 +56,8 @@ pub(crate) struct Thread {
     pub(crate) slot: u32,
     pub(crate) namespace: u64,
     pub(crate) remembered_slot: u32,
+    /// The line of many that it had last, from 1 on.
+    pub(crate) home: usize,
     /// Which of its operations it is in.
     pub(crate) round: usize,
     /// In the middle of what a candidate for the successor does; and what that one has remembered.
@@ -119,8 +121,8 @@ pub(crate) struct Run {
     pub(crate) subject: &'static Subject,
     pub(crate) memory: Box<Lines>,
     pub(crate) places: Vec<Vec<Message>>,
-    /// How often the plain data of each line have changed.
-    pub(crate) changes: [u8; Lines::MOST],
+    /// How often the plain data of each line have changed, and what belongs to none.
+    pub(crate) changes: [u8; 2 * Lines::MOST],
     /// What all SeqCst fences have in common.
     pub(crate) fences: View,
     pub(crate) threads: Vec<Thread>,
@@ -299,7 +301,13 @@ impl Run {
             world,
             subject,
             memory,
-            places: vec![Vec::new(); Self::PLACES * world.lines + world.wait_places() + world.successor_places()],
+            places: vec![
+                Vec::new();
+                Self::PLACES * world.lines
+                    + world.wait_places()
+                    + world.reader_places()
+                    + world.successor_places()
+            ],
             changes: Default::default(),
             fences: View::default(),
             threads: Vec::new(),
@@ -384,7 +392,7 @@ impl Run {
         }
         let is_holder = self.ghost.owner[0] == Some(self.current);
         // Unnoticed; or stopped, which is the holder's own business.
-        let has_other = self.world.unnoticed || self.world.file && !is_holder;
+        let has_other = self.world.unnoticed || self.world.file && !self.ghost.owner.contains(&Some(self.current));
         let choice = self.choose_rarely(if has_other { 3 } else { 2 });
         if choice == 0 {
             return None;
@@ -458,10 +466,12 @@ impl Run {
                 return Some(ready[choice]);
             }
             let (kind, sleeper) = ((choice - count) / sleepers, (choice - count) % sleepers);
-            if self.threads[self.sleepers[sleeper].thread()].is_stopped {
+            let thread = self.sleepers[sleeper].thread();
+            let kind = (0..rare.len()).filter(|kind| rare[*kind]).nth(kind).expect("one of those");
+            // That a holder is stopped is the holder's own business.
+            if self.threads[thread].is_stopped || kind == 3 && self.ghost.owner.contains(&Some(thread)) {
                 continue;
             }
-            let kind = (0..rare.len()).filter(|kind| rare[*kind]).nth(kind).expect("one of those");
             if self.world.successors && !successor::may_end(self, kind, sleeper) {
                 continue;
             }
@@ -631,7 +641,7 @@ impl Run {
         }
         for place in &mut self.places {
             place.clear();
-            place.push(Message { value: 0, view: View::default(), author: usize::MAX });
+            place.push(Message { value: 0, view: View::default(), author: usize::MAX, is_sc: false });
         }
         if self.world.was_left {
             self.places[0][0].value = world::WAITERS.into();
@@ -653,6 +663,7 @@ impl Run {
                 slot: self.world.slot(process),
                 namespace: if self.world.several { process as u64 + 1 } else { 1 },
                 remembered_slot: 0,
+                home: 0,
                 state: State::Fresh,
                 history: 0,
                 view: View::default(),
@@ -702,7 +713,10 @@ impl Run {
             }
         }
         let bases = &bases[..self.places.len()];
-        let changes = &self.changes[..self.world.lines + self.world.successor_places()];
+        let changes = match self.world.readers {
+            0 => &self.changes[..self.world.lines + self.world.successor_places()],
+            _ => &self.changes[..],
+        };
         let hash_view = |mut hash: u64, view: &View| {
             let essence = view.essence(bases, changes, self.world.setters > 0);
             for chunk in essence.chunks_exact(8) {
@@ -714,7 +728,7 @@ impl Run {
             let base = usize::from(*base);
             hash = mixed(hash, (messages.len() - base) as u64);
             for message in &messages[base..] {
-                hash = hash_view(mixed(hash, message.value), &message.view);
+                hash = hash_view(mixed(mixed(hash, message.value), (is_stale && message.is_sc).into()), &message.view);
             }
         }
         hash = hash_view(hash, &self.fences);
@@ -728,7 +742,7 @@ impl Run {
                 State::Gone => 6,
             };
             hash = mixed(hash, state << 48 | (thread.depth as u64) << 32 | u64::from(thread.is_stopped));
-            hash = mixed(hash, thread.last_seen_alive);
+            hash = mixed(mixed(hash, thread.last_seen_alive), thread.home as u64);
             if thread.state == State::Gone {
                 continue;
             }

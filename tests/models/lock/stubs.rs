@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::layout::{LockLine, WaitLine};
+use crate::layout::{LockLine, ReaderLine, WaitLine};
 use crate::memory::atomic::AtomicU64;
 
 /// The lock lines and list heads of a world.
@@ -19,6 +19,8 @@ pub(crate) struct Lines {
     pub(crate) waits: [MaybeUninit<WaitLine>; Self::MOST],
     /// How many commits there have been.
     pub(crate) commits: MaybeUninit<AtomicU64>,
+    /// In front of the slots, which are the lines behind the first.
+    pub(crate) readers: MaybeUninit<ReaderLine>,
 }
 
 /// What is shared, and never dropped.
@@ -69,6 +71,46 @@ pub(crate) mod node {
         let line = with(|run| run.successor_of(node))?.0;
         Some(&crate::successor::line(line).word)
     }
+
+    pub(crate) fn reader_of(node: usize) -> Option<([u64; 2], usize)> {
+        let (line, _) = with(|run| run.line_of(node))?;
+        line.checked_sub(1).map(|slot| ([0, 0], slot))
+    }
+}
+
+/// As `sync/habits.rs`: a thread remembers the line that it had last, and it is time for whatever is done seldom.
+pub(crate) mod habits {
+    use crate::run::with;
+
+    pub(crate) struct Habits {
+        pub(crate) homes: Homes,
+    }
+
+    impl Habits {
+        pub(crate) const NONE: Self = Self { homes: Homes };
+
+        /// The checker's choice.
+        pub(crate) fn forgets(&self) -> bool {
+            with(|run| run.world.forgets && run.choose(2) == 1)
+        }
+    }
+
+    pub(crate) struct Homes;
+
+    impl Homes {
+        pub(crate) fn last_of(&self, _tid: u32) -> usize {
+            with(|run| run.me().home)
+        }
+
+        pub(crate) fn get(&self, _owner: u64, lines: usize) -> usize {
+            let (had, first) = with(|run| (run.me().home, if run.world.one_home { 0 } else { run.current }));
+            if (1..=lines).contains(&had) { had - 1 } else { first % lines }
+        }
+
+        pub(crate) fn note(&self, _owner: u64, index: usize) {
+            with(|run| run.me().home = index + 1);
+        }
+    }
 }
 
 impl Lines {
@@ -92,6 +134,18 @@ impl Lines {
     pub(crate) fn waits(&self, which: usize) -> &WaitLine {
         // SAFETY: as above.
         unsafe { self.waits[which].assume_init_ref() }
+    }
+
+    pub(crate) fn readers(&self) -> &ReaderLine {
+        // SAFETY: as above.
+        unsafe { self.readers.assume_init_ref() }
+    }
+
+    /// The slots of readers, so many.
+    pub(crate) fn slots(&self, count: usize) -> &[LockLine] {
+        let slots: *const [MaybeUninit<LockLine>] = &raw const self.lines[1..=count];
+        // SAFETY: as above; and of the same layout as what it may be.
+        unsafe { &*(slots as *const [LockLine]) }
     }
 
     pub(crate) fn commits(&self) -> &AtomicU64 {

@@ -4,6 +4,7 @@ use crate::event::{self, Asked, Told};
 use crate::kernel;
 use crate::layout::{LockLine, WaitLine};
 use crate::memory::atomic::{AtomicU64, Ordering};
+use crate::readers::{self, Reading, Side};
 use crate::run::{Budget, Run, State, mixed, private_step, with};
 use crate::stubs::Lines;
 use crate::successor;
@@ -35,6 +36,12 @@ pub(crate) struct Subject {
     pub(crate) wait: fn(Place<'_>, Who, bool, How) -> (bool, Outcome),
     pub(crate) notify: fn(Place<'_>, bool),
     pub(crate) event: fn(&LockLine, Who, Asked) -> Told,
+    pub(crate) read: fn(Side<'_>, Who, How) -> Result<Reading, Outcome>,
+    pub(crate) end_reading: fn(Side<'_>, Who, Reading),
+    /// Takes the lock for changes, poisoned or not: is it linked alone?
+    pub(crate) write: fn(Side<'_>, Who, How) -> Result<bool, Outcome>,
+    /// The end of that: is it linked alone, and does somebody panic?
+    pub(crate) end_writing: fn(Side<'_>, Who, bool, bool),
     pub(crate) token: fn(u64) -> u32,
 }
 
@@ -68,6 +75,7 @@ pub(crate) enum Outcome {
     WouldBlock,
     TimedOut,
     WouldDeadlock,
+    Poisoned,
 }
 
 /// A world to search through.
@@ -118,6 +126,18 @@ pub(crate) struct World {
     pub(crate) notifies_all: bool,
     /// Who commits may choose not to.
     pub(crate) discards: bool,
+    /// So many of the first threads read side by side; the others write. The lines behind the first are the readers' slots.
+    pub(crate) readers: usize,
+    /// All readers begin with the same slot.
+    pub(crate) one_home: bool,
+    /// Who has drained may have all readers admitted anew.
+    pub(crate) forgets: bool,
+    /// Writers may panic.
+    pub(crate) panics: bool,
+    /// Who reads may want to read once more.
+    pub(crate) reads_twice: bool,
+    /// Or to write.
+    pub(crate) writes_too: bool,
     /// There can be a successor.
     pub(crate) successors: bool,
     /// All come as if they had slept before, and so may name themselves at once.
@@ -135,6 +155,11 @@ impl World {
     /// How many locations of the first wait line the checker knows.
     pub(crate) fn wait_places(self) -> usize {
         if self.waits() { Run::WAIT_FIELDS.len() + 1 } else { 1 }
+    }
+
+    /// The same of the reader line.
+    pub(crate) fn reader_places(self) -> usize {
+        if self.readers > 0 { 2 } else { 0 }
     }
 
     pub(crate) fn tids(self) -> impl Iterator<Item = u32> {
@@ -177,9 +202,10 @@ pub(crate) struct Ghost {
     pub(crate) waits_as_heir: [bool; Lines::THREADS],
     /// Which of the values of the reservation the thread has looked at in this operation.
     looked: [Option<usize>; Lines::THREADS],
-    data: [[u64; 2]; Lines::MOST],
+    pub(crate) data: [[u64; 2]; Lines::MOST],
     pub(crate) event: event::Ghost,
     pub(crate) waits: waits::Ghost,
+    pub(crate) readers: readers::Ghost,
     /// So often a sleep may end by its heartbeat, when nobody else can go on.
     pub(crate) beats: u8,
 }
@@ -198,7 +224,7 @@ impl Ghost {
             hash = mixed(hash, self.looked[i].map_or(0, |index| index as u64 + 1) << 2 | flags);
         }
         hash = self.event.hash(hash);
-        mixed(self.waits.hash(hash), self.beats.into())
+        mixed(self.readers.hash(self.waits.hash(hash)), self.beats.into())
     }
 }
 
@@ -230,7 +256,17 @@ impl Run {
 
     /// Which field of the first wait line it is; one more: the number of commits.
     fn wait_field(&self, place: usize) -> Option<usize> {
-        place.checked_sub(Self::PLACES * self.world.lines)
+        place.checked_sub(Self::PLACES * self.world.lines).filter(|field| *field < self.world.wait_places())
+    }
+
+    /// Which field of the reader line it is: the mask, or what is to be drained.
+    pub(crate) fn reader_field(&self, place: usize) -> Option<usize> {
+        place.checked_sub(self.reader_place()).filter(|_| self.world.readers > 0)
+    }
+
+    /// Where the reader line begins.
+    pub(crate) fn reader_place(&self) -> usize {
+        Self::PLACES * self.world.lines + self.world.wait_places()
     }
 
     pub(crate) fn is_in_waits(&self, address: usize) -> bool {
@@ -252,6 +288,9 @@ impl Run {
 
     /// Do others come to this location now? What only the holder touches belongs to the step before.
     pub(crate) fn is_contended(&mut self, place: usize) -> bool {
+        if let Some(field) = self.reader_field(place) {
+            return field == 0 || self.ghost.owner[0] != Some(self.current);
+        }
         if self.is_successor(place) {
             return true;
         }
@@ -277,6 +316,11 @@ impl Run {
         if self.world.waits() && address == self.memory.commits.as_ptr().addr() {
             return Some(behind + Self::WAIT_FIELDS.len());
         }
+        if let Some(offset) = address.checked_sub(self.memory.readers.as_ptr().addr())
+            && offset < 8 * self.world.reader_places()
+        {
+            return Some(self.reader_place() + offset / 8);
+        }
         if let Some(offset) = address.checked_sub(self.memory.waits.as_ptr().addr()) {
             let field = Self::WAIT_FIELDS.iter().position(|(at, _)| *at == offset)?;
             return (field < self.world.wait_places()).then_some(behind + field);
@@ -297,6 +341,9 @@ impl Run {
     }
 
     fn address(&self, place: usize) -> usize {
+        if let Some(field) = self.reader_field(place) {
+            return self.memory.readers.as_ptr().addr() + 8 * field;
+        }
         if self.is_successor(place) {
             let line = place - Self::PLACES * self.world.lines - self.world.wait_places();
             return self.memory.successors.as_ptr().addr() + line * size_of::<LockLine>() + 8;
@@ -316,6 +363,9 @@ impl Run {
 
     pub(crate) fn write_real(&mut self, place: usize, value: u64) {
         let address = self.address(place);
+        if self.reader_field(place).is_some() {
+            // SAFETY: a field of the reader line, which is only changed through an `UnsafeCell`.
+        }
         if self.is_successor(place) {
             // SAFETY: the word of a line, which is only changed through an `UnsafeCell`.
             return unsafe { std::ptr::with_exposed_provenance_mut::<u64>(address).write(value) };
@@ -368,6 +418,9 @@ impl Run {
     }
 
     pub(crate) fn place_name(&self, place: usize) -> String {
+        if let Some(field) = self.reader_field(place) {
+            return ["mask", "drain"][field].to_owned();
+        }
         if self.is_successor(place) {
             return "successor".to_owned();
         }
@@ -430,13 +483,16 @@ impl Run {
     }
 
     pub(crate) fn note_read(&mut self, place: usize, index: usize) {
-        if self.wait_field(place).is_none() && place % Self::PLACES == 5 {
+        if place < Self::PLACES * self.world.lines && place % Self::PLACES == 5 {
             self.ghost.looked[self.current] = Some(index);
         }
     }
 
     pub(crate) fn note_write(&mut self, place: usize, before: u64, value: u64) {
-        if self.wait_field(place).is_some() {
+        if self.world.readers > 0 {
+            readers::note_write(self);
+        }
+        if place >= Self::PLACES * self.world.lines {
             return;
         }
         if place % Self::PLACES == 5 && self.is_heir(self.current, place / Self::PLACES) {
@@ -457,7 +513,8 @@ impl Run {
             // In several namespaces, the kernel does not know better.
             let is_mistake =
                 is_kernel && self.world.several && value == before & !u64::from(TID) | u64::from(OWNER_DIED);
-            if self.names(line, owner) || owner != me && is_mistake {
+            let is_announced = value == before | u64::from(WAITERS);
+            if self.names(line, owner) || owner != me && is_mistake || is_announced {
                 return;
             }
             self.ghost.owner[line] = None;
@@ -522,11 +579,15 @@ pub(crate) fn die(run: &mut Run, thread: usize, noticed: bool) {
             run.ghost.died[line] |= run.ghost.owner[line] == Some(i);
         }
         waits::note_death(run, i);
+        readers::note_death(run, i);
     }
 }
 
 /// All have come to their end.
 pub(crate) fn check_end(run: &mut Run) {
+    if run.world.readers > 0 {
+        readers::check_end(run);
+    }
     successor::check_end(run);
     for line in usize::from(run.world.setters > 0)..run.world.lines {
         let word = run.last(line * Run::PLACES).value as u32;
@@ -534,7 +595,13 @@ pub(crate) fn check_end(run: &mut Run) {
         if word & TID != 0 && !run.world.unnoticed && !run.world.file {
             run.fail("the lock is held, and nobody is there".to_owned());
         }
-        if !run.world.waits() && run.ghost.died[line] && word & OWNER_DIED == 0 && word & TID == 0 && poison == 0 {
+        if !run.world.waits()
+            && run.world.readers == 0
+            && run.ghost.died[line]
+            && word & OWNER_DIED == 0
+            && word & TID == 0
+            && poison == 0
+        {
             run.fail("a death was forgotten".to_owned());
         }
     }
@@ -544,6 +611,7 @@ pub(crate) fn check_end(run: &mut Run) {
 pub(crate) fn forget(run: &mut Run, thread: usize) {
     run.ghost.looked[thread] = None;
     run.ghost.deadline[thread] = None;
+    run.ghost.readers.tries[thread] = false;
     run.ghost.may_die[thread] = false;
 }
 
@@ -573,6 +641,11 @@ pub(crate) fn wake_first_condition() {
     kernel::wake(word, 4);
 }
 
+/// Is whoever holds a lock amid changes? Where some only read, it is not so.
+pub(crate) fn all_holders_change() -> bool {
+    with(|run| run.world.readers == 0)
+}
+
 /// Is it time to ask whether anybody sleeps?
 pub(crate) fn probes() -> bool {
     with(|run| run.choose(2) == 1)
@@ -594,6 +667,8 @@ pub(crate) fn body(thread: usize) {
         successor::body(thread);
     } else if world.setters > 0 {
         event::body(thread);
+    } else if world.readers > 0 {
+        readers::body(thread);
     } else if world.waits() {
         waits::body(thread);
     } else if world.is_nesting && thread == 0 {

@@ -78,7 +78,7 @@ impl<const ROBUST: bool> Pthread<ROBUST> {
     }
 }
 
-fn initialise(mutex: *mut libc::pthread_mutex_t, robust: bool) {
+pub fn initialise(mutex: *mut libc::pthread_mutex_t, robust: bool) {
     let mut attributes = std::mem::MaybeUninit::uninit();
     // SAFETY: room for attributes.
     unsafe { libc::pthread_mutexattr_init(attributes.as_mut_ptr()) };
