@@ -11,9 +11,11 @@ use crate::support::{Family, Heard, Role, spawn, spawn_through};
 pub const BOUND: Duration = Duration::from_millis(2_500);
 /// From this occurrence on, a point of a scenario is not walked again.
 const OCCURRENCES: usize = 6;
-/// Other programs sweep an orphan away before the victim comes to it, and leave some that it sweeps away; and where it matters
-/// who is faster, on a busy machine it is the other: a step may need more than one attempt.
-const ATTEMPTS: usize = 60;
+/// Other programs sweep an orphan away before the victim comes to it, and leave some that it sweeps away: a step may need
+/// more than one attempt.
+const ATTEMPTS: usize = 20;
+/// The same for a scenario as a whole. Where it matters who is faster, on a busy machine it is the other.
+const ATTEMPTS_TO_RECORD: usize = 60;
 const ABOUT_TO_SLEEP: [&str; 5] = [
     "wait: about to sleep",
     "event: about to sleep",
@@ -133,7 +135,7 @@ impl Case<'_> {
 
 /// All steps that the victim of a scenario passes when nobody kills it.
 pub fn record(scenario: &Scenario) -> Vec<Step> {
-    let mut attempts = (0..ATTEMPTS).map(|_| record_once(scenario));
+    let mut attempts = (0..ATTEMPTS_TO_RECORD).map(|_| record_once(scenario));
     let has_taken_place = |passed: &Vec<Step>| match scenario.essential {
         Some(point) => passed.iter().any(|step| step.point == point),
         None => !passed.is_empty(),
