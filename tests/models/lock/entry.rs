@@ -59,7 +59,13 @@ fn lock(place: Place<'_>, me: Who, how: How) -> Outcome {
     let is_fast = if is_file() {
         watched::lock_fast(line, owner)
     } else {
-        robust_futex::lock_fast(line, owner, thread.list) || robust_futex::lock_beside(line, waits, owner, thread.list)
+        robust_futex::lock_fast(line, owner, thread.list) || {
+            // Its look at the word is not the one with which the loop begins.
+            with(|run| run.me().is_amid = true);
+            let taken = robust_futex::lock_beside(line, waits, owner, thread.list);
+            with(|run| run.me().is_amid = false);
+            taken
+        }
     };
     if is_fast {
         return Outcome::Locked { alone: true };

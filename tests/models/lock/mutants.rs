@@ -121,7 +121,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     pending_is_cleared_before_the_fast_release in two: "handed over" {
         RobustFutex: "    list.unlink_alone();\n    // Release" => "    list.unlink_alone();\n    list.end();\n    // Release";
     }
-    pending_is_cleared_before_the_slow_release in two: "LOST" {
+    pending_is_cleared_before_the_slow_release in among_others: "LOST" {
         RobustFutex: "    list.unlink(node);\n" => "    list.unlink(node);\n    list.end();\n";
     }
     pending_is_cleared_before_the_wake_up in three: "LOST" {
@@ -140,7 +140,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         RobustFutex: "    list.unlink_alone();\n    // Release" => "    // Release";
         RobustFutex: "        point!(\"unlock: released\");\n" => "        list.unlink_alone();\n";
     }
-    node_is_unlinked_after_the_slow_release in two: "" {
+    node_is_unlinked_after_the_slow_release in among_others: "" {
         RobustFutex: "    list.unlink(node);\n" => "";
         RobustFutex: "        wake();\n    }\n    list.resume(interrupted);" =>
             "        wake();\n    }\n    list.unlink(node);\n    list.resume(interrupted);";

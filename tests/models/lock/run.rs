@@ -60,7 +60,7 @@ pub(crate) struct Thread {
     pub(crate) home: usize,
     /// Which of its operations it is in.
     pub(crate) round: usize,
-    /// In the middle of what a candidate for the successor does; and what that one has remembered.
+    /// In the middle of what has looks at the word with which nothing begins anew, as what a candidate for the successor does; and what that one has remembered.
     pub(crate) is_amid: bool,
     pub(crate) candidate: u64,
     /// It is on its way to the lock, and so is in a loop that begins with a look at the word.
