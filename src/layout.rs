@@ -78,7 +78,10 @@ pub(crate) struct BellLine {
     pub(crate) zero: AtomicU32,
     /// The ring: counts what those must not miss who cannot. Their futex.
     pub(crate) ring: AtomicU32,
-    links: [AtomicU64; 6],
+    links: [AtomicU64; 5],
+    spare: AtomicU32,
+    /// For whom permits that come free are kept for a moment, as in a lock line.
+    pub(crate) reservation: AtomicU32,
 }
 
 impl BellLine {
@@ -109,6 +112,7 @@ const _: () = {
     assert!(offset_of!(LockLine, reservation) == 60);
     assert!(size_of::<BellLine>() == CACHE_LINE);
     assert!(offset_of!(BellLine, zero) == offset_of!(LockLine, word));
+    assert!(offset_of!(BellLine, reservation) == offset_of!(LockLine, reservation));
 };
 
 /// A lock line outside of any mapping, as bytes.
@@ -155,7 +159,7 @@ mod tests {
     fn the_documentation_describes_each_byte_of_the_lock_line() {
         let fields = fields!(LockLine: epoch process_shared word links record poison dirty _zero reservation);
         assert_describes("LockLine", size_of::<LockLine>(), &format!(" at {LOCK_OFFSET}"), &fields);
-        let fields = fields!(BellLine: epoch process_shared zero ring links);
+        let fields = fields!(BellLine: epoch process_shared zero ring links spare reservation);
         assert_describes("BellLine", size_of::<BellLine>(), &format!(" at {LOCK_OFFSET}, of a semaphore"), &fields);
     }
 }

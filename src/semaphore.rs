@@ -53,7 +53,9 @@ pub use permit::{OwnedPermit, Permit};
 /// # Who is next
 ///
 /// Who wants a permit looks at all of them, from the one that its thread had last; so while there are enough, no two processes
-/// touch the same memory. Whoever waits is woken when one comes free; one who comes at that moment may be first.
+/// touch the same memory. Whoever waits is woken when one comes free; one who comes at that moment may be first, but not again and
+/// again: once somebody has waited for a millisecond in vain, those who come leave free permits for as long to those who wait. (A
+/// [`try_acquire`](Self::try_acquire) then finds none.)
 ///
 /// # What a kill does
 ///

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use robust_shm::{LockError, SharedArray, SharedLock, SharedValue};
+use robust_shm::{LockError, LockKind, SharedArray, SharedLock, SharedSemaphore, SharedValue};
 use support::{Family, LIMIT, Scratch, asleep, member, path, play, say, spawn, until};
 
 const LOCK_WORD: u64 = 520;
@@ -38,6 +38,18 @@ fn child() {
         ("hog by short waits", |family| {
             let lock = SharedLock::open(&member(family, 0)).unwrap();
             hog(family, || until("a wait", || lock.try_lock_for(Duration::from_micros(300)).ok()));
+        }),
+        ("hog permits", |family| {
+            let semaphore = SharedSemaphore::open(&member(family, 0)).unwrap();
+            let which = SharedValue::<usize>::open(&member(family, 1)).unwrap().update(|next| *next += 1).unwrap();
+            let turns = SharedValue::create(&member(family, 2 + which), 0u64).unwrap();
+            say("begins");
+            loop {
+                let permit = semaphore.acquire().unwrap();
+                turns.update(|turns| *turns += 1).unwrap();
+                thread::sleep(Duration::from_millis(1));
+                drop(permit);
+            }
         }),
         ("wait in turns with a handler", wait_with_a_handler),
     ]);
@@ -103,6 +115,34 @@ fn who_wants_an_array_gets_it_from_one_that_locks_it_again_and_again() {
     let family = Family::new("fair-array");
     let array = SharedArray::<u64, 4>::create(&family.member(0)).unwrap();
     want_it_beside("hog an array", &family, vec![array], |array| drop(array.lock().unwrap()));
+}
+
+/// Two permits, and many who take one again and again. Without a rule, some of them have both, and most have none for hundreds of
+/// turns.
+#[test]
+fn who_wants_a_permit_gets_one_beside_those_that_take_one_again_and_again() {
+    const HOGS: usize = 8;
+    const TURNS: u64 = 20;
+    /// As many turns more may the others have, on the average.
+    const MORE: u64 = 3;
+    for kind in [LockKind::Futex, LockKind::File].into_iter().filter(|kind| kind.is_available()) {
+        let family = Family::new("fair-permits");
+        let _semaphore = SharedSemaphore::options().lock_kind(kind).create(&family.member(0), 2).unwrap();
+        let _next = SharedValue::create(&family.member(1), 0usize).unwrap();
+        let hogs: Vec<_> = (0..HOGS).map(|_| spawn("hog permits", family.name())).collect();
+        hogs.iter().for_each(|hog| hog.expect("begins"));
+        let turns: Vec<_> =
+            (0..HOGS).map(|which| SharedValue::<u64>::open(&family.member(3 + which)).unwrap()).collect();
+        let all = || turns.iter().map(SharedValue::get).collect::<Vec<_>>();
+        let before = all();
+        until("the turns of each", || {
+            let had: Vec<u64> = all().iter().zip(&before).map(|(now, before)| now - before).collect();
+            let (least, sum) = (*had.iter().min().unwrap(), had.iter().sum::<u64>());
+            assert!(sum <= MORE * HOGS as u64 * TURNS, "{kind:?}: {had:?}");
+            (least >= TURNS).then(|| println!("{kind:?}: {had:?}"))
+        });
+        hogs.into_iter().for_each(support::Role::kill);
+    }
 }
 
 #[test]

@@ -21,6 +21,14 @@
 //! It is *one* pass: were the free ones counted first, and one taken afterwards, then it might take one that came free
 //! behind the count, and leave the counted one beside a sleeper.
 //!
+//! # Who is next
+//!
+//! The kernel wakes those who sleep in the order in which they went to sleep. But one who gives a permit back and wants one again
+//! needs 0.1 µs, and one who was woken 20 to 50: so without a rule the first would have it again and again. Whoever has slept and
+//! finds none free 1 ms or more after he first went to sleep therefore claims the bell's **reservation** (`reservation.rs`). As
+//! long as that is seen, whoever has not slept leaves permits with `W` alone, for 1 ms at most, in which those come for them who were
+//! woken. That is advice: he waits by the clock, where nobody wakes him, and no one who was woken ever stands back.
+//!
 //! # Where one cannot sleep on many words
 //!
 //! (Linux before 5.16, some sandboxes.) Then the sleeper notes the **ring**, a number, before its pass, and sleeps while it
@@ -38,9 +46,10 @@
 //! once, all others before they sleep for the first time, and then as often as `watch.rs` says. A watcher who leaves wakes his successor as the
 //! bell does. What is lost with one who dies behind his wake-up, the watcher finds when he looks the next time.
 
-use super::atomic::Ordering;
+use super::atomic::{AtomicU32, Ordering};
 use super::habits::Homes;
 use super::poison::Poison;
+use super::reservation::{self, Free, Reserved, Token};
 use super::robust_futex::{self, Linked};
 use super::users::Users;
 use super::waiting::{self, DOUBT, Failure, HEARTBEAT, Wait};
@@ -124,6 +133,12 @@ pub(super) fn has_no_holder(seen: u64, users: &Users) -> bool {
     is_free(seen, users) || users.has_lost_its_holder(seen)
 }
 
+impl Reserved for BellLine {
+    fn reservation(&self) -> &AtomicU32 {
+        &self.reservation
+    }
+}
+
 /// One who wants a permit.
 struct Seeker<'a> {
     places: Places<'a>,
@@ -137,6 +152,11 @@ struct Seeker<'a> {
     /// Has the last sleep been ended by a wake-up?
     was_woken: bool,
     time_is_up: bool,
+    token: Token,
+    /// When it asks to be preferred: some time after it has first slept.
+    starved_at: Option<Deadline>,
+    /// It has slept, or left permits to those who have.
+    is_in_turn: bool,
     heartbeat: Option<Deadline>,
     looks_up: bool,
     /// In the place of the heartbeat where nobody is told of deaths.
@@ -155,6 +175,9 @@ impl<'a> Seeker<'a> {
             may_owe: false,
             was_woken: false,
             time_is_up: false,
+            token: Token::of(pair(me.tid, users.slot())),
+            starved_at: None,
+            is_in_turn: false,
             heartbeat: None,
             looks_up: users.are_watched(),
             watch: Watch::new(),
@@ -162,6 +185,16 @@ impl<'a> Seeker<'a> {
     }
 
     fn acquire(mut self) -> Result<(usize, Linked), Failure> {
+        let (bell, token) = (self.places.bell, self.token);
+        let result = self.acquire_of_kind();
+        // In the child, the claim is the parent's.
+        if !matches!(result, Err(Failure::Forked)) {
+            reservation::withdraw(bell, token);
+        }
+        result
+    }
+
+    fn acquire_of_kind(&mut self) -> Result<(usize, Linked), Failure> {
         let list = self.me.list;
         if self.users.are_watched() {
             return self.acquire_watched().map(|index| (index, Linked::AmongOthers));
@@ -212,6 +245,10 @@ impl<'a> Seeker<'a> {
             let ring = self.places.bell.ring.load(Ordering::Acquire); // before the look at the permits
             if let Some((index, seen)) = self.first_free() {
                 self.check_process()?;
+                if let Some(until) = self.is_kept(seen) {
+                    self.stand_back(until)?;
+                    continue;
+                }
                 self.name(self.node(index));
                 if waiting::take(&self.places.lines[index], seen, self.owner, Poison::Never) {
                     return Ok(index);
@@ -236,7 +273,45 @@ impl<'a> Seeker<'a> {
             if self.time_is_up {
                 return Err(Failure::TimedOut { holder: 0 });
             }
+            self.ask_to_be_preferred();
             self.sleep(&words, ring, doubted)?;
+        }
+    }
+
+    /// For whoever has not slept: is this permit, which is free, left for a moment to those who have? A death is handed over
+    /// at once; and who has no time left takes it.
+    fn is_kept(&self, seen: u64) -> Option<Deadline> {
+        if self.is_in_turn || self.time_is_up || low(seen) != WAITERS {
+            return None;
+        }
+        match reservation::look(self.places.bell, self.token) {
+            Free::KeptUntil(until) => Some(until),
+            Free::ForAll => None,
+        }
+    }
+
+    /// Leaves it to those who sleep, one of whom is on his way. Nobody wakes this thread meanwhile, so nothing is lost.
+    #[cold]
+    fn stand_back(&mut self, until: Deadline) -> Result<(), Failure> {
+        if matches!(self.wait, Wait::No) {
+            return Err(Failure::WouldBlock);
+        }
+        let own = AtomicU32::new(0);
+        let until = self.wait.deadline().map_or(until, |deadline| deadline.min(until));
+        while !until.has_passed() {
+            futex::wait_on(&own, 0, until).map_err(Failure::Os)?;
+            self.check_process()?;
+        }
+        self.is_in_turn = true;
+        self.time_is_up = self.wait.deadline().is_some_and(Deadline::has_passed);
+        Ok(())
+    }
+
+    /// About to sleep, perhaps again.
+    fn ask_to_be_preferred(&mut self) {
+        let starved_at = *self.starved_at.get_or_insert_with(|| Deadline::soon(reservation::STARVED));
+        if self.is_in_turn && starved_at.has_passed() {
+            reservation::claim(self.places.bell, self.token);
         }
     }
 
@@ -324,6 +399,7 @@ impl<'a> Seeker<'a> {
         };
         self.was_woken = slept.map_err(Failure::Os)?;
         self.check_process()?;
+        self.is_in_turn = true;
         self.name_bell(); // again: a signal handler that used a robust mutex of libc's has overwritten it
         point!("permit: awake");
         let now = Deadline::now();

@@ -64,7 +64,7 @@
 
 use std::time::Duration;
 
-use super::atomic::Ordering;
+use super::atomic::{AtomicU32, Ordering};
 use crate::fault::point;
 use crate::layout::LockLine;
 use crate::os::{Deadline, monotonic_nanos};
@@ -93,6 +93,17 @@ impl Token {
     }
 }
 
+/// A line in which somebody can be preferred.
+pub(super) trait Reserved {
+    fn reservation(&self) -> &AtomicU32;
+}
+
+impl Reserved for LockLine {
+    fn reservation(&self) -> &AtomicU32 {
+        &self.reservation
+    }
+}
+
 /// What a free word with sleepers is to one who wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Free {
@@ -103,15 +114,15 @@ pub(super) enum Free {
 
 /// Reserves the lock, which another holds, for the caller, who is about to sleep. Is it the heir now?
 #[cold]
-pub(super) fn claim(line: &LockLine, token: Token) -> bool {
+pub(super) fn claim(line: &impl Reserved, token: Token) -> bool {
     loop {
-        let seen = line.reservation.load(Ordering::Relaxed);
+        let seen = line.reservation().load(Ordering::Relaxed);
         if seen != 0 && !token.is_in(seen) {
             return false;
         }
         // SeqCst, also if it stands there already: before the kernel's comparison of the word; pairs with the look in
         // `after_release`. A stamp is that of an earlier turn.
-        if line.reservation.compare_exchange(seen, token.0, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+        if line.reservation().compare_exchange(seen, token.0, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
             point!("reserve: claimed");
             return true;
         }
@@ -120,8 +131,8 @@ pub(super) fn claim(line: &LockLine, token: Token) -> bool {
 
 /// May the caller take the lock, whose word it has just seen to be free with sleepers?
 #[inline]
-pub(super) fn look(line: &LockLine, token: Token) -> Free {
-    match line.reservation.load(Ordering::Relaxed) {
+pub(super) fn look(line: &impl Reserved, token: Token) -> Free {
+    match line.reservation().load(Ordering::Relaxed) {
         0 => Free::ForAll,
         seen if token.is_in(seen) => Free::ForAll,
         _ => look_closely(line, token),
@@ -129,9 +140,9 @@ pub(super) fn look(line: &LockLine, token: Token) -> Free {
 }
 
 #[cold]
-fn look_closely(line: &LockLine, token: Token) -> Free {
+fn look_closely(line: &impl Reserved, token: Token) -> Free {
     loop {
-        let seen = line.reservation.load(Ordering::Relaxed);
+        let seen = line.reservation().load(Ordering::Relaxed);
         if seen == 0 || token.is_in(seen) {
             return Free::ForAll;
         }
@@ -139,7 +150,7 @@ fn look_closely(line: &LockLine, token: Token) -> Free {
         let now = clock();
         let is_first = seen & STAMP == 0;
         if is_first {
-            let stamped = line.reservation.compare_exchange(seen, seen | now, Ordering::Relaxed, Ordering::Relaxed);
+            let stamped = line.reservation().compare_exchange(seen, seen | now, Ordering::Relaxed, Ordering::Relaxed);
             if stamped.is_err() {
                 continue;
             }
@@ -152,7 +163,7 @@ fn look_closely(line: &LockLine, token: Token) -> Free {
             return Free::KeptUntil(until);
         }
         // This very one: the heir may have made its claim anew. A failure means that it has, or that it has ended.
-        let _ = line.reservation.compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = line.reservation().compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed);
         point!("reserve: over");
         return Free::ForAll;
     }
@@ -164,8 +175,8 @@ fn clock() -> u32 {
 
 /// The caller has the lock, or gives up: nothing is kept for it any more.
 #[inline]
-pub(super) fn withdraw(line: &LockLine, token: Token) {
-    let seen = line.reservation.load(Ordering::Relaxed);
+pub(super) fn withdraw(line: &impl Reserved, token: Token) {
+    let seen = line.reservation().load(Ordering::Relaxed);
     if token.is_in(seen) {
         end(line, seen);
         point!("reserve: withdrawn");
@@ -174,17 +185,17 @@ pub(super) fn withdraw(line: &LockLine, token: Token) {
 
 /// The reservation, after the caller has released the lock to sleepers.
 #[inline]
-pub(super) fn after_release(line: &LockLine) -> Option<u32> {
+pub(super) fn after_release(line: &impl Reserved) -> Option<u32> {
     // SeqCst: after the store to the word; pairs with `claim`.
-    Some(line.reservation.load(Ordering::SeqCst)).filter(|reservation| *reservation != 0)
+    Some(line.reservation().load(Ordering::SeqCst)).filter(|reservation| *reservation != 0)
 }
 
 /// Ends the heir's reservation, and also if others put a stamp to it in the meantime.
-pub(super) fn end(line: &LockLine, mut seen: u32) {
+pub(super) fn end(line: &impl Reserved, mut seen: u32) {
     let heir = Token(seen & !STAMP);
     // Else it has ended, or has become another's.
     while heir.is_in(seen) {
-        match line.reservation.compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed) {
+        match line.reservation().compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => return,
             Err(found) => seen = found,
         }

@@ -571,7 +571,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Nested: "            self.take_back_place(interrupted.pending & !PI, links);" => "let _ = links;";
     }
     reservation_is_looked_at_relaxed in stale_walks: "" {
-        Reservation: "line.reservation.load(Ordering::SeqCst)" => "line.reservation.load(Ordering::Relaxed)";
+        Reservation: "line.reservation().load(Ordering::SeqCst)" => "line.reservation().load(Ordering::Relaxed)";
     }
     withdrawal_gives_up_when_a_stamp_comes_between in walks: "" {
         Reservation: "            Err(found) => seen = found,\n" => "            Err(_) => return,\n";
