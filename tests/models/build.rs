@@ -15,7 +15,7 @@ mod mutants;
 
 use mutants::{EQUIVALENT, File, MUTANTS};
 
-const FILES: [File; 21] = [
+const FILES: [File; 22] = [
     File::Kind,
     File::Lock,
     File::Gate,
@@ -31,6 +31,7 @@ const FILES: [File; 21] = [
     File::Reservation,
     File::Event,
     File::Readers,
+    File::Permits,
     File::Poison,
     File::Users,
     File::RobustList,
@@ -57,6 +58,7 @@ fn source(file: File) -> &'static str {
         File::Reservation => "sync/reservation.rs",
         File::Event => "sync/event.rs",
         File::Readers => "sync/readers.rs",
+        File::Permits => "sync/permits.rs",
         File::Poison => "sync/poison.rs",
         File::RobustList => "os/linux/robust_list.rs",
         File::Find => "os/linux/robust_list/find.rs",
@@ -242,6 +244,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
                 {watched} pub(crate) mod watched;
                 {event} pub(crate) mod event;
                 {readers} pub(crate) mod readers;
+                {permits} pub(crate) mod permits;
                 #[path = {entry:?}] pub(crate) mod entry;
             }}
         }}\n",
@@ -260,6 +263,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         watched = at(File::Watched),
         event = at(File::Event),
         readers = at(File::Readers),
+        permits = at(File::Permits),
         entry = root.join("lock/entry.rs"),
     )
 }

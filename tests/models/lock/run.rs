@@ -123,6 +123,8 @@ pub(crate) struct Run {
     pub(crate) fences: View,
     pub(crate) threads: Vec<Thread>,
     pub(crate) sleepers: Vec<Sleeper>,
+    /// Who sleeps no more, and is in the queues of other words until he runs.
+    pub(crate) lingerers: Vec<Sleeper>,
     /// Who has the byte of the one who looks for deaths.
     pub(crate) watcher: Option<usize>,
     pub(crate) clock: u64,
@@ -240,6 +242,11 @@ fn yield_now() {
     }
 }
 
+/// As one who was stopped for good.
+pub(crate) fn stand_still() {
+    yield_now();
+}
+
 /// Comes before each store that only the thread's own death, or its signal handler, can make visible.
 pub(crate) fn private_step() {
     if with(Run::is_interrupted) {
@@ -302,6 +309,7 @@ impl Run {
             fences: View::default(),
             threads: Vec::new(),
             sleepers: Vec::new(),
+            lingerers: Vec::new(),
             watcher: None,
             clock: 0,
             budget: Budget::default(),
@@ -558,6 +566,7 @@ impl Run {
             }
             State::Killed { noticed } => {
                 self.threads[i].state = State::Walked;
+                self.lingerers.retain(|sleeper| sleeper.thread() != i);
                 self.threads[i].history = 1 + u64::from(noticed);
                 if noticed && !self.world.file { kernel::exit_walk } else { kernel::vanish }
             }
@@ -668,6 +677,7 @@ impl Run {
             });
         }
         self.sleepers.clear();
+        self.lingerers.clear();
         self.watcher = None;
         self.clock = 1_000_000_000;
         self.budget = self.world.budget;
@@ -697,7 +707,8 @@ impl Run {
             }
         }
         let bases = &bases[..self.places.len()];
-        let changes = &self.changes[..if self.world.readers > 0 { self.changes.len() } else { self.world.lines }];
+        let changes = &self.changes
+            [..if self.world.readers + self.world.permits > 0 { self.changes.len() } else { self.world.lines }];
         let hash_view = |mut hash: u64, view: &View| {
             let essence = view.essence(bases, changes, self.world.setters > 0);
             for chunk in essence.chunks_exact(8) {
@@ -740,6 +751,7 @@ impl Run {
             hash = hash_view(hash, &thread.released);
         }
         hash = mixed(hash, self.sleepers.iter().fold(0, |all, sleeper| all.wrapping_add(sleeper.hash())));
+        hash = mixed(hash, self.lingerers.iter().fold(0, |all, sleeper| all.wrapping_add(sleeper.hash())));
         hash = self.hash_lists(hash);
         hash = mixed(hash, self.ghost.hash());
         hash
