@@ -15,7 +15,7 @@ mod mutants;
 
 use mutants::{EQUIVALENT, File, MUTANTS};
 
-const FILES: [File; 22] = [
+const FILES: [File; 23] = [
     File::Kind,
     File::Lock,
     File::Gate,
@@ -32,6 +32,7 @@ const FILES: [File; 22] = [
     File::Successor,
     File::Event,
     File::Readers,
+    File::Permits,
     File::Poison,
     File::Users,
     File::RobustList,
@@ -59,6 +60,7 @@ fn source(file: File) -> &'static str {
         File::Successor => "sync/successor.rs",
         File::Event => "sync/event.rs",
         File::Readers => "sync/readers.rs",
+        File::Permits => "sync/permits.rs",
         File::Poison => "sync/poison.rs",
         File::RobustList => "os/linux/robust_list.rs",
         File::Find => "os/linux/robust_list/find.rs",
@@ -301,6 +303,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
                 {watched} pub(crate) mod watched;
                 {event} pub(crate) mod event;
                 {readers} pub(crate) mod readers;
+                {permits} pub(crate) mod permits;
                 #[path = {entry:?}] pub(crate) mod entry;
             }}
         }}\n",
@@ -320,6 +323,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
         watched = at(File::Watched),
         event = at(File::Event),
         readers = at(File::Readers),
+        permits = at(File::Permits),
         entry = root.join("lock/entry.rs"),
     )
 }

@@ -14,9 +14,10 @@ use super::word::pair;
 use crate::layout::LockLine;
 use super::credit::{self, Whom};
 use super::gate::Owed;
-use super::{changes, condition};
+use super::{changes, condition, permits};
 use crate::memory::atomic::{AtomicU64, Ordering};
 use crate::options::LockKind;
+use crate::permits::Semaphore;
 use crate::readers::{Reading, Side, seek};
 use crate::run::with;
 use crate::stubs::habits::Habits;
@@ -30,7 +31,7 @@ use crate::world::{How, Outcome, Place, Subject, Who};
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
 
 pub(crate) const fn subject(name: &'static str) -> Subject {
-    Subject { name, enter, lock, unlock, watch, wait, notify, event: ask, read, end_reading, write, end_writing, token: |owner| super::reservation::Token::of(owner).bits() }
+    Subject { name, enter, lock, unlock, watch, wait, notify, event: ask, read, end_reading, acquire, release: release_permit, write, end_writing, token: |owner| super::reservation::Token::of(owner).bits() }
 }
 
 fn is_file() -> bool {
@@ -316,4 +317,35 @@ fn end_section(side: Side<'_>, me: Who, alone: bool, changes: bool, after: Reade
         }
         Owed::NOTHING
     });
+}
+
+/// As `sync/mutex/permits.rs` does.
+fn acquire(semaphore: Semaphore<'_>, me: Who, how: How) -> Result<(usize, bool), Outcome> {
+    let (thread, owner) = (thread(me), pair(me.tid, me.slot));
+    let homes = &Habits::NONE.homes;
+    let last = homes.last_of(me.tid).wrapping_sub(1);
+    if let Some(line) = semaphore.permits.get(last)
+        && robust_futex::lock_fast(line, owner, thread.list)
+    {
+        return Ok((last, true));
+    }
+    let users = users(me, semaphore.namespace);
+    let places = permits::Places { bell: semaphore.bell, lines: semaphore.permits };
+    let (index, linked) = places.acquire(&thread, &users, homes, wait_of(how)).map_err(outcome_of)?;
+    homes.note(owner, index);
+    Ok((index, linked == Linked::Alone))
+}
+
+fn release_permit(semaphore: Semaphore<'_>, me: Who, index: usize, alone: bool) {
+    let (list, owner) = (thread(me).list, pair(me.tid, me.slot));
+    let places = permits::Places { bell: semaphore.bell, lines: semaphore.permits };
+    let line = &semaphore.permits[index];
+    if alone && robust_futex::is_linked_alone(line, list) {
+        if !robust_futex::unlock_fast(line, owner, list) {
+            places.wake_for(line, owner);
+            list.end();
+        }
+    } else if robust_futex::is_held_by(line, owner) {
+        places.release(line, owner, list, if alone { Linked::Alone } else { Linked::AmongOthers });
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::event;
 use crate::memory::View;
+use crate::permits;
 use crate::run::{Run, State, block, mixed, step, with};
 use crate::stubs::Lines;
 use crate::successor;
@@ -22,6 +23,8 @@ pub(crate) struct Sleeper {
     line: usize,
     /// At the gate, and not on the lock's word.
     at_gate: bool,
+    /// On so many lines at once: a bit for each.
+    many: u8,
     class: u32,
     until: u64,
     expected: u32,
@@ -34,6 +37,8 @@ const KEPT: u64 = 1_000_000;
 const NAP: u64 = 200_000;
 /// The longest that a waiter waits before it looks at a death again.
 const DOUBT: u64 = 2_000_000;
+/// The longest that one sleeps who could miss a wake-up.
+const BEAT: u64 = 100_000_000;
 /// The longest that passes before somebody looks for a death, of which nobody is told: while nothing is lost, and else.
 const OFTEN: u64 = 2_000_000;
 const SELDOM: u64 = 128_000_000;
@@ -44,7 +49,8 @@ impl Sleeper {
     }
 
     pub(crate) fn hash(&self) -> u64 {
-        let place = mixed(self.thread as u64, (self.line as u64) << 1 | u64::from(self.at_gate));
+        let place = (self.line as u64) << 1 | u64::from(self.at_gate) | u64::from(self.many) << 32;
+        let place = mixed(self.thread as u64, place);
         mixed(mixed(place, u64::from(self.class) << 32 | u64::from(self.expected)), self.until)
     }
 
@@ -74,7 +80,8 @@ impl Sleeper {
     }
 
     fn is_on(&self, line: usize, classes: u32) -> bool {
-        self.line == line && !self.at_gate && self.class & classes != 0
+        let is_there = if self.many == 0 { self.line == line && !self.at_gate } else { self.many >> line & 1 != 0 };
+        is_there && self.class & classes != 0
     }
 }
 
@@ -101,7 +108,8 @@ pub(crate) fn wait(word: usize, expected: u32, class: u32, until: u64) -> bool {
             if run.ghost.readers.tries[thread] {
                 run.fail("LATE: a try sleeps".to_owned());
             }
-            run.sleepers.push(Sleeper { thread, line, at_gate, class, until, expected, since: run.clock });
+            let since = run.clock;
+            run.sleepers.push(Sleeper { thread, line, at_gate, many: 0, class, until, expected, since });
             let sleeps_as_heir = class & HEIR != 0 && class != u32::MAX;
             run.ghost.waits_as_heir[thread] = sleeps_as_heir && run.is_heir(thread, line);
         }
@@ -133,15 +141,68 @@ pub(crate) fn wait(word: usize, expected: u32, class: u32, until: u64) -> bool {
     sleeps && with(|run| run.me().was_woken)
 }
 
+/// Who slept on many words stays in the queues of all but these until it runs.
+fn linger(run: &mut Run, mut sleeper: Sleeper, woken_on: u8) {
+    sleeper.many &= !woken_on;
+    if sleeper.many != 0 {
+        run.lingerers.push(sleeper);
+    }
+}
+
+/// Sleeps on the first line's word, while that is 0, and on all of these at once. Was it woken?
+pub(crate) fn wait_for_many(words: &[(usize, u32)], until: u64) -> bool {
+    step();
+    let sleeps = with(|run| {
+        run.fence(Ordering::SeqCst);
+        let mut sleeps = until > run.clock;
+        for (word, expected) in words {
+            let place = run.place(*word).expect("a permit");
+            let newest = run.places[place].len() - 1;
+            run.me().view.0[place] = newest as u8;
+            sleeps &= run.last(place).value as u32 == *expected;
+        }
+        let thread = run.current;
+        if run.ghost.deadline[thread].is_some_and(|deadline| until > deadline) || run.ghost.readers.tries[thread] {
+            run.fail("LATE: asleep until after its own deadline".to_owned());
+        }
+        let me = run.me();
+        me.learns(u64::from(sleeps));
+        (me.has_slept, me.was_woken) = (true, false);
+        if sleeps {
+            let many = (1 << run.world.lines) - 1;
+            let since = run.clock;
+            let class = u32::MAX;
+            run.sleepers.push(Sleeper { thread, line: 0, at_gate: false, many, class, until, expected: 0, since });
+        }
+        run.say(|_| if sleeps { "sleeps on all" } else { "does not sleep" }.to_owned());
+        sleeps
+    });
+    if !sleeps {
+        return false;
+    }
+    block();
+    // It may be killed before it has left all queues.
+    crate::run::private_step();
+    with(|run| {
+        let thread = run.current;
+        run.lingerers.retain(|sleeper| sleeper.thread != thread);
+        let me = run.me();
+        me.awake_at = None;
+        me.learns(u64::from(me.was_woken));
+        me.was_woken
+    })
+}
+
 pub(crate) fn wake(word: usize, classes: u32) -> bool {
     step();
     with(|run| {
         run.fence(Ordering::SeqCst);
-        let line = run.place(word).expect("a lock's word") / Run::PLACES;
-        let mut matching = [0; Lines::THREADS];
+        let place = run.place(word).expect("a lock's word, or a ring");
+        let (line, is_word) = (place / Run::PLACES, run.is_word(place));
+        let mut matching = [0; 2 * Lines::THREADS];
         let mut count = 0;
-        for (i, sleeper) in run.sleepers.iter().enumerate() {
-            if sleeper.is_on(line, classes) {
+        for (i, sleeper) in run.sleepers.iter().chain(&run.lingerers).enumerate() {
+            if if is_word { sleeper.is_on(line, classes) } else { sleeper.at_gate } {
                 matching[count] = i;
                 count += 1;
             }
@@ -152,7 +213,21 @@ pub(crate) fn wake(word: usize, classes: u32) -> bool {
             return false;
         }
         let chosen = matching[run.choose(count)];
-        let woken = run.sleepers.remove(chosen).thread;
+        let sleepers = run.sleepers.len();
+        if chosen >= sleepers {
+            let lingerer = &mut run.lingerers[chosen - sleepers];
+            lingerer.many &= !(1 << line);
+            let thread = lingerer.thread;
+            if lingerer.many == 0 {
+                run.lingerers.remove(chosen - sleepers);
+            }
+            run.threads[thread].was_woken = true;
+            run.say(|_| format!("wakes T{}, which was awake", thread + 1));
+            return true;
+        }
+        let sleeper = run.sleepers.remove(chosen);
+        let woken = sleeper.thread;
+        linger(run, sleeper, 1 << line);
         run.say(|_| format!("wakes T{}", woken + 1));
         let view = run.me().view;
         run.threads[woken].view.join(&view);
@@ -219,6 +294,8 @@ impl Run {
 
 fn end_sleep(run: &mut Run, sleeper: usize, why: &str) -> Sleeper {
     let sleeper = run.sleepers.remove(sleeper);
+    run.threads[sleeper.thread].was_woken = false;
+    linger(run, sleeper, 0);
     run.threads[sleeper.thread].state = State::Ready;
     run.ghost.waits_as_heir[sleeper.thread] = false;
     event::looks_by_itself(run, sleeper.thread);
@@ -234,6 +311,8 @@ pub(crate) fn time_out(run: &mut Run, sleeper: usize) {
 pub(crate) fn interrupt(run: &mut Run, sleeper: usize) {
     let sleeper = end_sleep(run, sleeper, "is interrupted by a signal");
     if run.world.libc {
+        // The handler runs when the thread has left all queues.
+        run.lingerers.retain(|lingerer| lingerer.thread != sleeper.thread);
         run.memory.heads[sleeper.thread][2] = 0;
     }
 }
@@ -288,6 +367,23 @@ pub(crate) fn nobody_can_go_on(run: &mut Run) -> bool {
 }
 
 fn nobody_can_lock(run: &mut Run) -> bool {
+    if run.world.permits > 0 {
+        // A kill may cost those on the ring a beat.
+        let beats = |i: &usize| run.world.rings && run.sleepers[*i].until <= run.sleepers[*i].since + BEAT;
+        let next = (0..run.sleepers.len()).filter(beats).min_by_key(|i| run.sleepers[*i].until);
+        let wrong = permits::wrong_sleeper(run);
+        return match (wrong, next) {
+            (Some(_), Some(sleeper)) if run.budget.deaths < run.world.budget.deaths => {
+                time_out(run, sleeper);
+                true
+            }
+            (Some(what), _) => {
+                run.fail(what.to_owned());
+                true
+            }
+            (None, _) => false,
+        };
+    }
     if run.world.file {
         somebody_looks(run);
         return true;

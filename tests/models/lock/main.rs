@@ -9,7 +9,7 @@
 //! * `event`: worlds in which the first line is an event;
 //! * `successor`: worlds in which a waiter may be the successor;
 //! * `waits`: worlds in which some wait for a commit or a condition;
-//! * `readers`: worlds in which some read side by side;
+//! * `readers`: worlds in which some read side by side; `permits`: worlds with a semaphore;
 //! * `world`: what the threads do, and what must be true: one holder; what holders write is seen by the next and poisons
 //!   if it is torn; nobody sleeps without a timer on a free lock, or until after its own deadline; no heir who sleeps is
 //!   passed over; nothing is left in a list or pending, and whatever is interrupted, a death is handed over.
@@ -29,6 +29,7 @@ mod kernel;
 mod memory;
 #[allow(dead_code, reason = "the edits are for `build.rs`")]
 mod mutants;
+mod permits;
 mod readers;
 mod run;
 mod stubs;
@@ -62,6 +63,7 @@ mod layout {
 
     const CACHE_LINE: usize = 64;
     const MAX_READERS: usize = 64;
+    pub(crate) const MAX_PERMITS: usize = 127;
     pub(crate) const SEVERAL_NAMESPACES: u64 = u64::MAX;
 
     include!(concat!(env!("OUT_DIR"), "/lock_line.rs"));
@@ -109,6 +111,11 @@ fn worlds() -> Vec<World> {
         readers,
         lines: 1 + slots,
         ..world(name, readers + writers, rounds, budget)
+    };
+    let permits = |name, threads, permits: usize, rounds, budget| World {
+        permits,
+        lines: 1 + permits,
+        ..world(name, threads, rounds, budget)
     };
     let successor = |name, threads, rounds, budget| World {
         successors: true,
@@ -276,7 +283,7 @@ fn worlds() -> Vec<World> {
             ..readers("readers_file_timed", 2, 1, 2, 1, Budget { deaths: 2, ..few(0) })
         },
         readers("readers_stale", 1, 1, 1, 2, Budget { stale: 2, ..few(3) }),
-        readers("readers_deaths", 2, 2, 2, 1, Budget { deaths: 2, ..few(2) }),
+        readers("readers_deaths", 2, 2, 2, 1, Budget { deaths: 2, ..few(1) }),
         World {
             file: true,
             all_forms: true,
@@ -289,6 +296,18 @@ fn worlds() -> Vec<World> {
         World { unnoticed: true, ..readers("readers_unnoticed_deaths", 2, 1, 1, 1, Budget { deaths: 1, ..few(3) }) },
         World { walks: 60_000, all_forms: true, ..readers("readers_walks", 3, 2, 2, 3, many) },
         World { walks: 1_000_000, all_forms: true, ..readers("readers_long_walks", 3, 2, 2, 3, many) },
+        permits("permits", 3, 2, 1, Budget { deaths: 1, ..few(3) }),
+        permits("permits_two", 4, 2, 1, Budget { deaths: 1, ..few(2) }),
+        World { keeps: true, ..permits("permits_kept", 4, 2, 1, Budget { deaths: 1, ..few(2) }) },
+        permits("permits_rounds", 3, 2, 2, Budget { deaths: 1, ..few(2) }),
+        permits("permits_one", 3, 1, 1, Budget { deaths: 1, ..few(3) }),
+        World { all_forms: true, ..permits("permits_timed", 3, 2, 1, Budget { deaths: 1, timeouts: 1, ..few(1) }) },
+        World { rings: true, ..permits("permits_ring", 3, 2, 1, few(4)) },
+        World { rings: true, ..permits("permits_ring_deaths", 3, 2, 1, Budget { deaths: 1, ..few(2) }) },
+        World { libc: true, ..permits("permits_libc", 3, 1, 1, Budget { deaths: 1, signals: 1, ..few(2) }) },
+        permits("permits_stale", 3, 1, 1, Budget { stale: 2, ..few(2) }),
+        World { walks: 60_000, all_forms: true, ..permits("permits_walks", 5, 2, 3, many) },
+        permits("permits_deaths", 4, 2, 1, Budget { deaths: 2, ..few(2) }),
         successor("successor", 2, 2, Budget { deaths: 1, ..few(3) }),
         successor("successor_three", 3, 1, Budget { deaths: 1, timeouts: 1, ..few(2) }),
         successor("successor_many", 3, 1, Budget { deaths: 2, timeouts: 1, ..few(3) }),
@@ -459,6 +478,19 @@ holds! {
     readers_by_chance: "readers_walks";
     #[ignore = "takes minutes"]
     very_many_readers_by_chance: "readers_long_walks";
+    permits_and_a_death: "permits";
+    four_for_two_permits_and_a_death: "permits_two";
+    permits_that_are_kept: "permits_kept";
+    permits_in_two_rounds: "permits_rounds";
+    one_permit_and_a_death: "permits_one";
+    permits_and_deadlines: "permits_timed";
+    permits_without_sleep_on_many: "permits_ring";
+    permits_without_sleep_on_many_and_a_death: "permits_ring_deaths";
+    permits_and_handlers_that_empty_the_slot: "permits_libc";
+    permits_and_loads_that_are_late: "permits_stale";
+    permits_by_chance: "permits_walks";
+    #[ignore = "takes minutes"]
+    permits_and_two_deaths: "permits_deaths";
     successors_and_a_death: "successor";
     successors_of_three_and_a_death: "successor_three";
     successors_and_one_who_gives_up: "successor_timed";

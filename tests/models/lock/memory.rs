@@ -105,8 +105,13 @@ impl Run {
         let deadline = self.ghost.deadline[self.current];
         let is_unnoticed = self.world.unnoticed;
         let is_word = self.is_word(place);
+        let is_ring = self.world.permits > 0 && self.reader_field(place).is_some();
         let me = self.me();
         if me.seeks && !me.is_amid && is_word && !is_unnoticed {
+            me.looks_again(deadline);
+        }
+        // With a look at the ring each pass over the permits begins.
+        if is_ring {
             me.looks_again(deadline);
         }
         me.reads(place, index, &message.view, order);

@@ -19,6 +19,7 @@ pub(crate) enum File {
     Successor,
     Event,
     Readers,
+    Permits,
     Poison,
     Users,
     RobustList,
@@ -28,8 +29,8 @@ pub(crate) enum File {
 }
 
 use File::{
-    Changes, Condition, Credit, Event, Gate, Nested, Readers, Reservation, RobustFutex, RobustList, Sleep, Successor,
-    Users, Waiting, Watch, Watched,
+    Changes, Condition, Credit, Event, Gate, Nested, Permits, Readers, Reservation, RobustFutex, RobustList, Sleep,
+    Successor, Users, Waiting, Watch, Watched,
 };
 
 #[derive(Debug)]
@@ -697,6 +698,41 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     slot_is_admitted_relaxed in readers_home: "RACE" {
         Readers: "compare_exchange(seen, owner, Ordering::Acquire, Ordering::Relaxed)" =>
             "compare_exchange(seen, owner, Ordering::Relaxed, Ordering::Relaxed)";
+    }
+
+    // Permits.
+    second_free_permit_is_not_passed_on in permits_kept: "LOST" {
+        Permits: "if self.may_owe && free.next().is_some() {" => "if false {";
+    }
+    permit_is_pending_in_place_of_the_bell in permits_kept: "LOST" {
+        Permits: "        self.name(RobustList::node_of(self.places.bell.word_address()));" => "        self.name(self.node(0));";
+    }
+    nothing_is_pending_in_place_of_the_bell in permits_kept: "LOST" {
+        Permits: "        self.name(RobustList::node_of(self.places.bell.word_address()));" => "        self.me.list.end();";
+    }
+    who_sleeps_is_not_announced_on_permits in permits: "LOST" {
+        Permits: "low(seen) & WAITERS == 0 && !waiting::announce_waiter(line, seen)" => "false";
+        Permits: "            *noted = seen | u64::from(WAITERS);" => "            *noted = seen;";
+    }
+    permit_is_released_and_nobody_woken in permits: "LOST" {
+        Permits: "        if !matches!(futex::wake_one(&line.word, LOCKER), Ok(false)) || self.ring() {" => "        if self.ring() {";
+    }
+    permit_is_released_without_the_ring in permits_ring: "LOST" {
+        Permits: "Ok(false)) || self.ring() {" => "Ok(false)) {";
+    }
+    ring_is_noted_after_the_look_at_the_permits in permits_ring: "LOST" {
+        Permits: "            let ring = self.places.bell.ring.load(Ordering::Acquire); // before the look at the permits\n" => "";
+        Permits: "            self.sleep(&words, ring, doubted)?;" =>
+            "            let ring = self.places.bell.ring.load(Ordering::Acquire);\n            self.sleep(&words, ring, doubted)?;";
+    }
+    permit_is_taken_and_not_named_before in permits: "handed over" {
+        Permits: "                self.name(self.node(index));\n" => "";
+    }
+    permit_is_waited_for_behind_the_deadline in permits_timed: "LATE" {
+        Permits: "self.wait.deadline().map_or(beat, |deadline| deadline.min(beat))" => "beat";
+    }
+    bell_is_left_pending_by_who_gives_up in permits_timed: "left" {
+        Permits: "                list.resume(interrupted);\n                Err(failure)" => "                Err(failure)";
     }
 };
 

@@ -33,9 +33,9 @@ pub(crate) struct Reading {
 pub(crate) struct Ghost {
     reads: [bool; Lines::THREADS],
     writes: [bool; Lines::THREADS],
-    is_busy: [bool; Lines::THREADS],
+    pub(crate) is_busy: [bool; Lines::THREADS],
     /// Nobody else was busy, or not yet quite dead, since the thread began.
-    is_alone: [bool; Lines::THREADS],
+    pub(crate) is_alone: [bool; Lines::THREADS],
     pub(crate) tries: [bool; Lines::THREADS],
     /// A writer died or panicked amid changes, and nobody has repaired them.
     may_be_poisoned: bool,
@@ -131,7 +131,8 @@ pub(crate) fn body(thread: usize) {
     }
 }
 
-fn begin(run: &mut Run, thread: usize) {
+/// The thread begins something.
+pub(crate) fn begin(run: &mut Run, thread: usize) {
     let is_there = |i: usize| match run.threads[i].state {
         State::Fresh | State::Gone => false,
         State::Ready | State::Asleep => run.ghost.readers.is_busy[i],

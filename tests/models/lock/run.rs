@@ -127,6 +127,8 @@ pub(crate) struct Run {
     pub(crate) fences: View,
     pub(crate) threads: Vec<Thread>,
     pub(crate) sleepers: Vec<Sleeper>,
+    /// Who sleeps no more, and is in the queues of other words until he runs.
+    pub(crate) lingerers: Vec<Sleeper>,
     /// Who has the byte of the one who looks for deaths.
     pub(crate) watcher: Option<usize>,
     pub(crate) clock: u64,
@@ -244,6 +246,11 @@ fn yield_now() {
     }
 }
 
+/// As one who was stopped for good.
+pub(crate) fn stand_still() {
+    yield_now();
+}
+
 /// Comes before each store that only the thread's own death, or its signal handler, can make visible.
 pub(crate) fn private_step() {
     if with(Run::is_interrupted) {
@@ -312,6 +319,7 @@ impl Run {
             fences: View::default(),
             threads: Vec::new(),
             sleepers: Vec::new(),
+            lingerers: Vec::new(),
             watcher: None,
             clock: 0,
             budget: Budget::default(),
@@ -572,6 +580,7 @@ impl Run {
             }
             State::Killed { noticed } => {
                 self.threads[i].state = State::Walked;
+                self.lingerers.retain(|sleeper| sleeper.thread() != i);
                 self.threads[i].history = 1 + u64::from(noticed);
                 if noticed && !self.world.file { kernel::exit_walk } else { kernel::vanish }
             }
@@ -684,6 +693,7 @@ impl Run {
             });
         }
         self.sleepers.clear();
+        self.lingerers.clear();
         self.watcher = None;
         self.clock = 1_000_000_000;
         self.budget = self.world.budget;
@@ -713,7 +723,7 @@ impl Run {
             }
         }
         let bases = &bases[..self.places.len()];
-        let changes = match self.world.readers {
+        let changes = match self.world.readers + self.world.permits {
             0 => &self.changes[..self.world.lines + self.world.successor_places()],
             _ => &self.changes[..],
         };
@@ -762,6 +772,7 @@ impl Run {
             hash = hash_view(hash, &thread.released);
         }
         hash = mixed(hash, self.sleepers.iter().fold(0, |all, sleeper| all.wrapping_add(sleeper.hash())));
+        hash = mixed(hash, self.lingerers.iter().fold(0, |all, sleeper| all.wrapping_add(sleeper.hash())));
         hash = self.hash_lists(hash);
         hash = mixed(hash, self.ghost.hash());
         hash

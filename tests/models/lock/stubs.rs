@@ -217,6 +217,7 @@ pub(crate) mod os {
         use super::Deadline;
         use crate::kernel;
         use crate::memory::atomic::{AtomicU32, AtomicU64};
+        use crate::run::with;
 
         pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
         pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
@@ -253,6 +254,31 @@ pub(crate) mod os {
         pub(crate) fn move_all(from: &AtomicU32, expected: u32, to: &AtomicU64) -> io::Result<()> {
             kernel::move_all(from.as_ptr().addr(), expected, to.as_ptr().addr());
             Ok(())
+        }
+
+        pub(crate) fn can_wait_for_many() -> bool {
+            with(|run| !run.world.rings)
+        }
+
+        #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
+        pub(crate) fn wait_for_any<'a>(
+            _zero: &AtomicU32,
+            words: impl Iterator<Item = (&'a AtomicU64, u32)>,
+            until: Deadline,
+        ) -> io::Result<bool> {
+            let words: Vec<_> = words.map(|(word, expected)| (word.as_ptr().addr(), expected)).collect();
+            let woken = kernel::wait_for_many(&words, until.0);
+            Ok(woken)
+        }
+
+        #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
+        pub(crate) fn wait_on(word: &AtomicU32, expected: u32, until: Deadline) -> io::Result<bool> {
+            Ok(kernel::wait(word.as_ptr().addr(), expected, u32::MAX, until.0))
+        }
+
+        #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
+        pub(crate) fn wake_one_on(word: &AtomicU32) -> io::Result<bool> {
+            Ok(kernel::wake(word.as_ptr().addr(), u32::MAX))
         }
 
         pub(crate) fn wake_one_at(address: usize) -> bool {

@@ -4,6 +4,7 @@ use crate::event::{self, Asked, Told};
 use crate::kernel;
 use crate::layout::{LockLine, WaitLine};
 use crate::memory::atomic::{AtomicU64, Ordering};
+use crate::permits::{self, Semaphore};
 use crate::readers::{self, Reading, Side};
 use crate::run::{Budget, Run, State, mixed, private_step, with};
 use crate::stubs::Lines;
@@ -38,6 +39,9 @@ pub(crate) struct Subject {
     pub(crate) event: fn(&LockLine, Who, Asked) -> Told,
     pub(crate) read: fn(Side<'_>, Who, How) -> Result<Reading, Outcome>,
     pub(crate) end_reading: fn(Side<'_>, Who, Reading),
+    /// Which permit, and is it linked alone?
+    pub(crate) acquire: fn(Semaphore<'_>, Who, How) -> Result<(usize, bool), Outcome>,
+    pub(crate) release: fn(Semaphore<'_>, Who, usize, bool),
     /// Takes the lock for changes, poisoned or not: is it linked alone?
     pub(crate) write: fn(Side<'_>, Who, How) -> Result<bool, Outcome>,
     /// The end of that: is it linked alone, and does somebody panic?
@@ -128,6 +132,12 @@ pub(crate) struct World {
     pub(crate) discards: bool,
     /// So many of the first threads read side by side; the others write. The lines behind the first are the readers' slots.
     pub(crate) readers: usize,
+    /// The first line is a bell, and those behind it are so many permits.
+    pub(crate) permits: usize,
+    /// Who has one may keep it for good.
+    pub(crate) keeps: bool,
+    /// Nobody can sleep on many words.
+    pub(crate) rings: bool,
     /// All readers begin with the same slot.
     pub(crate) one_home: bool,
     /// Who has drained may have all readers admitted anew.
@@ -157,9 +167,9 @@ impl World {
         if self.waits() { Run::WAIT_FIELDS.len() + 1 } else { 1 }
     }
 
-    /// The same of the reader line.
+    /// The same of the reader line; or the ring.
     pub(crate) fn reader_places(self) -> usize {
-        if self.readers > 0 { 2 } else { 0 }
+        if self.readers > 0 { 2 } else { usize::from(self.permits > 0) }
     }
 
     pub(crate) fn tids(self) -> impl Iterator<Item = u32> {
@@ -206,6 +216,7 @@ pub(crate) struct Ghost {
     pub(crate) event: event::Ghost,
     pub(crate) waits: waits::Ghost,
     pub(crate) readers: readers::Ghost,
+    pub(crate) permits: [Option<usize>; Lines::MOST],
     /// So often a sleep may end by its heartbeat, when nobody else can go on.
     pub(crate) beats: u8,
 }
@@ -224,6 +235,7 @@ impl Ghost {
             hash = mixed(hash, self.looked[i].map_or(0, |index| index as u64 + 1) << 2 | flags);
         }
         hash = self.event.hash(hash);
+        let hash = self.permits.iter().fold(hash, |hash, who| mixed(hash, who.map_or(0, |who| who as u64 + 1)));
         mixed(self.readers.hash(self.waits.hash(hash)), self.beats.into())
     }
 }
@@ -289,7 +301,7 @@ impl Run {
     /// Do others come to this location now? What only the holder touches belongs to the step before.
     pub(crate) fn is_contended(&mut self, place: usize) -> bool {
         if let Some(field) = self.reader_field(place) {
-            return field == 0 || self.ghost.owner[0] != Some(self.current);
+            return self.world.permits > 0 || field == 0 || self.ghost.owner[0] != Some(self.current);
         }
         if self.is_successor(place) {
             return true;
@@ -317,6 +329,7 @@ impl Run {
             return Some(behind + Self::WAIT_FIELDS.len());
         }
         if let Some(offset) = address.checked_sub(self.memory.readers.as_ptr().addr())
+            && self.world.readers > 0
             && offset < 8 * self.world.reader_places()
         {
             return Some(self.reader_place() + offset / 8);
@@ -330,6 +343,7 @@ impl Run {
         }
         let (line, offset) = self.line_of(address)?;
         let field = match offset {
+            12 if self.world.permits > 0 && line == 0 => return Some(self.reader_place()),
             8 => 0,
             0 => 1,
             56 => 3,
@@ -342,6 +356,9 @@ impl Run {
 
     fn address(&self, place: usize) -> usize {
         if let Some(field) = self.reader_field(place) {
+            if self.world.permits > 0 {
+                return std::ptr::from_ref(&*self.memory).addr() + 12;
+            }
             return self.memory.readers.as_ptr().addr() + 8 * field;
         }
         if self.is_successor(place) {
@@ -363,6 +380,10 @@ impl Run {
 
     pub(crate) fn write_real(&mut self, place: usize, value: u64) {
         let address = self.address(place);
+        if self.reader_field(place).is_some() && self.world.permits > 0 {
+            // SAFETY: the ring, which is only changed through an `UnsafeCell`.
+            return unsafe { std::ptr::with_exposed_provenance_mut::<u32>(address).write(value as u32) };
+        }
         if self.reader_field(place).is_some() {
             // SAFETY: a field of the reader line, which is only changed through an `UnsafeCell`.
         }
@@ -419,7 +440,7 @@ impl Run {
 
     pub(crate) fn place_name(&self, place: usize) -> String {
         if let Some(field) = self.reader_field(place) {
-            return ["mask", "drain"][field].to_owned();
+            return if self.world.permits > 0 { "ring" } else { ["mask", "drain"][field] }.to_owned();
         }
         if self.is_successor(place) {
             return "successor".to_owned();
@@ -592,11 +613,11 @@ pub(crate) fn check_end(run: &mut Run) {
     for line in usize::from(run.world.setters > 0)..run.world.lines {
         let word = run.last(line * Run::PLACES).value as u32;
         let poison = run.last(line * Run::PLACES + 3).value;
-        if word & TID != 0 && !run.world.unnoticed && !run.world.file {
+        if word & TID != 0 && !run.world.unnoticed && !run.world.file && !run.world.keeps {
             run.fail("the lock is held, and nobody is there".to_owned());
         }
         if !run.world.waits()
-            && run.world.readers == 0
+            && run.world.readers + run.world.permits == 0
             && run.ghost.died[line]
             && word & OWNER_DIED == 0
             && word & TID == 0
@@ -667,6 +688,8 @@ pub(crate) fn body(thread: usize) {
         successor::body(thread);
     } else if world.setters > 0 {
         event::body(thread);
+    } else if world.permits > 0 {
+        permits::body(thread);
     } else if world.readers > 0 {
         readers::body(thread);
     } else if world.waits() {
