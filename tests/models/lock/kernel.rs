@@ -141,6 +141,15 @@ pub(crate) fn wait(word: usize, expected: u32, class: u32, until: u64) -> bool {
     sleeps && with(|run| run.me().was_woken)
 }
 
+/// Sleeps on a word that nobody else knows: time passes.
+pub(crate) fn sleep_by_the_clock(until: u64) {
+    step();
+    with(|run| {
+        run.clock = run.clock.max(until);
+        run.say(|_| "sleeps by the clock".to_owned());
+    });
+}
+
 /// Who slept on many words stays in the queues of all but these until it runs.
 fn linger(run: &mut Run, mut sleeper: Sleeper, woken_on: u8) {
     sleeper.many &= !woken_on;

@@ -273,7 +273,12 @@ pub(crate) mod os {
 
         #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
         pub(crate) fn wait_on(word: &AtomicU32, expected: u32, until: Deadline) -> io::Result<bool> {
-            Ok(kernel::wait(word.as_ptr().addr(), expected, u32::MAX, until.0))
+            let address = word.as_ptr().addr();
+            if with(|run| run.place(address).is_none()) {
+                kernel::sleep_by_the_clock(until.0);
+                return Ok(false);
+            }
+            Ok(kernel::wait(address, expected, u32::MAX, until.0))
         }
 
         #[allow(clippy::unnecessary_wraps, reason = "as the real one")]
