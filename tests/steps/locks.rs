@@ -480,7 +480,8 @@ fn check_array(case: &Case, poisoned: bool, content: u64) {
 }
 
 fn locks_are_poisoned_if_held(case: &Case) {
-    let (acquired, released) = (case.count(ACQUIRED), case.count(RELEASED));
+    // From when its guard is there until that begins to go.
+    let (acquired, released) = (case.count(&[CHANGING]), case.count(&[CHANGED]));
     for which in 0..3 {
         let lock = SharedLock::open(&case.world.family.member(which)).unwrap();
         let guard = lock.lock_ignoring_poison().unwrap();

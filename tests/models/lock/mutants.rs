@@ -122,7 +122,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     pending_is_cleared_before_the_fast_release in two: "handed over" {
         RobustFutex: "    list.unlink_alone();\n    // Release" => "    list.unlink_alone();\n    list.end();\n    // Release";
     }
-    pending_is_cleared_before_the_slow_release in among_others: "LOST" {
+    pending_is_cleared_before_the_slow_release in among_others: "handed over" {
         RobustFutex: "    list.unlink(node);\n" => "    list.unlink(node);\n    list.end();\n";
     }
     pending_is_cleared_before_the_wake_up in three: "LOST" {
