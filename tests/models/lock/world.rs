@@ -24,6 +24,9 @@ const TOKEN: u32 = !0 << 16;
 /// Linked alone? Is the word looked at first? And what is done before the release, if anything is committed.
 type Unlock = fn(Place<'_>, Who, bool, bool, Option<&dyn Fn()>);
 
+/// Which permit, and is it linked alone?
+pub(crate) type Acquired = Result<(usize, bool), Outcome>;
+
 /// A copy of the source.
 #[derive(Debug)]
 pub(crate) struct Subject {
@@ -40,7 +43,7 @@ pub(crate) struct Subject {
     pub(crate) read: fn(Side<'_>, Who, How) -> Result<Reading, Outcome>,
     pub(crate) end_reading: fn(Side<'_>, Who, Reading),
     /// Which permit, and is it linked alone?
-    pub(crate) acquire: fn(Semaphore<'_>, Who, How) -> Result<(usize, bool), Outcome>,
+    pub(crate) acquire: fn(Semaphore<'_>, Who, How) -> Acquired,
     pub(crate) release: fn(Semaphore<'_>, Who, usize, bool),
     /// Takes the lock for changes, poisoned or not: is it linked alone?
     pub(crate) write: fn(Side<'_>, Who, How) -> Result<bool, Outcome>,
