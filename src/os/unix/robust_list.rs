@@ -80,6 +80,10 @@ impl RobustList {
         false
     }
 
+    pub(crate) fn find_map<T>(self, _: impl Fn(Node) -> Option<T>) -> Option<T> {
+        None
+    }
+
     pub(crate) fn begin(self, _: Node, _slot: u32) {}
 
     pub(crate) fn end(self) {}
@@ -92,7 +96,7 @@ impl RobustList {
 
     pub(crate) fn unlink(self, _: Node) {}
 
-    pub(crate) fn interrupt(self, _tid: u32, _has_slot: fn(Node) -> bool) -> Interrupted {
+    pub(crate) fn interrupt(self, _tid: u32, _has_slot: fn(Node) -> bool, _before: impl FnOnce()) -> Interrupted {
         Interrupted
     }
 
