@@ -11,11 +11,9 @@ use crate::support::{Family, Heard, Role, spawn, spawn_through};
 pub const BOUND: Duration = Duration::from_millis(2_500);
 /// From this occurrence on, a point of a scenario is not walked again.
 const OCCURRENCES: usize = 6;
-/// Other programs sweep an orphan away before the victim comes to it, and leave some that it sweeps away: a step may need
-/// more than one attempt.
-const ATTEMPTS: usize = 20;
-/// The same for a scenario as a whole. Where it matters who is faster, on a busy machine it is the other.
-const ATTEMPTS_TO_RECORD: usize = 60;
+/// Other programs sweep an orphan away before the victim comes to it, and leave some that it sweeps away; and where it matters
+/// who is faster, on a busy machine it is the other: a step, and a scenario as a whole, may need more than one attempt.
+const ATTEMPTS: usize = 60;
 const ABOUT_TO_SLEEP: [&str; 5] = [
     "wait: about to sleep",
     "event: about to sleep",
@@ -135,7 +133,7 @@ impl Case<'_> {
 
 /// All steps that the victim of a scenario passes when nobody kills it.
 pub fn record(scenario: &Scenario) -> Vec<Step> {
-    let mut attempts = (0..ATTEMPTS_TO_RECORD).map(|_| record_once(scenario));
+    let mut attempts = (0..ATTEMPTS).map(|_| record_once(scenario));
     let has_taken_place = |passed: &Vec<Step>| match scenario.essential {
         Some(point) => passed.iter().any(|step| step.point == point),
         None => !passed.is_empty(),
@@ -179,9 +177,9 @@ pub fn walk(scenario: &Scenario) -> usize {
         for fate in fates.clone() {
             let context = Context { scenario: scenario.victim, step, fate: *fate };
             let reached = (0..ATTEMPTS).any(|_| stop_at(step, *fate, scenario));
-            // Was it one of somebody else's orphans that a sweep removed? And how often one who waits goes to sleep or dozes, and
-            // what comes of that, is a matter of time.
-            let is_of_waiting = ["wait: ", "successor: ", "list: "].iter().any(|of| step.point.starts_with(of));
+            // Was it one of somebody else's orphans that a sweep removed? And how often one who waits goes to sleep or dozes, or
+            // asks to be preferred, and what comes of that, is a matter of time.
+            let is_of_waiting = ["wait: ", "successor: ", "reserve: ", "list: "].iter().any(|of| step.point.starts_with(of));
             let is_by_the_clock = is_of_waiting && step.occurrence > 1;
             assert!(reached || is_by_the_clock || !record(scenario).contains(step), "never reached again");
             drop(context);
