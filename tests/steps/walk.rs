@@ -179,7 +179,8 @@ pub fn walk(scenario: &Scenario) -> usize {
             let reached = (0..ATTEMPTS).any(|_| stop_at(step, *fate, scenario));
             // Was it one of somebody else's orphans that a sweep removed? And how often one who waits goes to sleep or dozes, or
             // asks to be preferred, and what comes of that, is a matter of time.
-            let is_of_waiting = ["wait: ", "successor: ", "reserve: ", "list: "].iter().any(|of| step.point.starts_with(of));
+            let is_of_waiting =
+                ["wait: ", "successor: ", "reserve: ", "list: "].iter().any(|of| step.point.starts_with(of));
             let is_by_the_clock = is_of_waiting && step.occurrence > 1;
             assert!(reached || is_by_the_clock || !record(scenario).contains(step), "never reached again");
             drop(context);
