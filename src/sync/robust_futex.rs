@@ -17,10 +17,10 @@
 //! # Why nobody sleeps for ever
 //!
 //! **The waiters bit is sticky.** Who acquires a word with `W` keeps it, and who acquires `D` sets it, so every unlock
-//! wakes one while anybody may sleep, unless there is one who comes by himself (`successor.rs`). A sleeper that is killed between its wake-up and its acquisition has named the
-//! lock as `list_op_pending`; the kernel finds no owner in the word and passes the wake-up on (since Linux 6.2; also in
-//! the stable kernels of that time). A model check of all interleavings stands in `tests/models/lock`, with the simpler
-//! protocols that fail it.
+//! wakes one while anybody may sleep, unless there is one who comes by himself (`successor.rs`). A sleeper that is killed
+//! between its wake-up and its acquisition has named the lock as `list_op_pending`; the kernel finds no owner in the word and
+//! passes the wake-up on (since Linux 6.2; also in the stable kernels of that time). A model check of all interleavings stands
+//! in `tests/models/lock`, with the simpler protocols that fail it.
 //!
 //! **Clearing it needs the epoch.** An unlocker that stored `W` and woke nobody would like to store 0. Between the two,
 //! others may have acquired, slept and released, leaving a `W` that means a sleeper: the value is the same and its
