@@ -68,6 +68,7 @@ pub struct SegmentInfo {
     available_permits: Option<usize>,
     /// Those with somebody in them, and all.
     reader_slots: Option<(usize, usize)>,
+    has_sleepers: bool,
     attached: usize,
 }
 
@@ -95,7 +96,19 @@ impl SegmentInfo {
     }
 
     pub(crate) fn new(name: &str, found: Inspection) -> Self {
-        let Inspection { status, header, identity, lock_kind, lock, commits, is_set, taken, free, attached } = found;
+        let Inspection {
+            status,
+            header,
+            identity,
+            lock_kind,
+            lock,
+            commits,
+            is_set,
+            taken,
+            free,
+            has_sleepers,
+            attached,
+        } = found;
         let shape = identity.shape;
         let body = shape.kind.body();
         let poison_rule = Poison::of(shape.kind, header.poisons());
@@ -114,6 +127,7 @@ impl SegmentInfo {
             available_permits: (body == Body::Permits).then_some(free),
             reader_slots: body.has_readers().then_some((taken, taken + free)),
             is_set,
+            has_sleepers,
             has_poison: poison_rule != Poison::Never,
             poisoned: lock.poisoned,
             holder_thread: lock.holder,
@@ -275,6 +289,23 @@ impl SegmentInfo {
         self.holder_process
     }
 
+    /// Whether somebody may be asleep, waiting for the lock, a permit, the event, a change or a condition. `false` is certain,
+    /// but for [`LockKind::OsMutex`], whose sleepers only the C library knows of. `true` may be late: what a sleeper has left
+    /// behind who was killed, or has given up, goes with one of the next releases.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = robust_shm::SharedLock::create(&robust_shm::unique_name("sleepers"))?;
+    /// let _guard = lock.lock()?;
+    /// assert!(!lock.info()?.has_sleepers()); // nobody else wants it
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn has_sleepers(&self) -> bool {
+        self.has_sleepers
+    }
+
     /// How many handles are attached, in all processes of all namespaces.
     #[must_use]
     pub fn attached(&self) -> usize {
@@ -314,6 +345,7 @@ impl fmt::Debug for SegmentInfo {
             .field("is_poisoned", &self.is_poisoned())
             .field("holder_thread", &self.holder_thread())
             .field("holder_process", &self.holder_process())
+            .field("has_sleepers", &self.has_sleepers())
             .field("attached", &self.attached())
             .finish_non_exhaustive()
     }

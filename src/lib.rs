@@ -83,7 +83,7 @@ pub use info::{SegmentInfo, Segments, User, segments};
 pub use lock::{LockGuard, SharedLock};
 pub use options::{LockKind, Options};
 pub use rwlock::{RwLockReadGuard, RwLockWriteGuard, SharedRwLock};
-pub use segment::{remove, remove_orphans, unique_name};
+pub use segment::{orphans, remove, remove_orphans, unique_name};
 pub use semaphore::{OwnedPermit, Permit, SemaphoreObserver, SharedSemaphore};
 pub use shareable::Shareable;
 pub use slice::{SharedSlice, SliceGuard, SliceReadGuard};

@@ -90,7 +90,7 @@ pub(crate) use locked::Locked;
 pub(crate) use observed::Observed;
 pub(crate) use permits::PermitsOnly;
 pub(crate) use readers::ReadersOnly;
-pub use removal::{remove, remove_orphans};
+pub use removal::{orphans, remove, remove_orphans};
 
 use mapping::Mapping;
 

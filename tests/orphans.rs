@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use robust_shm::{Error, SegmentInfo, SharedLock, SharedValue, remove, remove_orphans};
+use robust_shm::{Error, SegmentInfo, SharedLock, SharedValue, orphans, remove, remove_orphans};
 use support::{Scratch, exists, play, ready_to_die, spawn, until};
 
 #[test]
@@ -92,6 +92,31 @@ fn remove_orphans_takes_dead_segments_and_no_others() {
     });
     assert!(!removed.iter().any(|name| [&live.0, &kept.0, &stranger.0].contains(&name)));
     assert!(exists(&live) && exists(&kept) && exists(&stranger));
+    remove(&kept).unwrap();
+}
+
+/// Asked as often as one likes: nothing goes by being asked for.
+#[test]
+fn orphans_are_named_before_they_are_removed() {
+    let _alone = alone();
+    let (dead, live, kept) = (Scratch::new("dead"), Scratch::new("live"), Scratch::new("kept"));
+    let _live = SharedValue::create(&live, 1u64).unwrap();
+    drop(SharedValue::options().persistent(true).create(&kept, 1u64).unwrap());
+    let (half_made, stranger) = (Scratch::new("half.robust-shm-unfinished-1-0-0"), Scratch::new("stranger"));
+    std::fs::write(support::path(&stranger), vec![0; 4096]).unwrap();
+    let named = until("a look that comes before any other program's sweep", || {
+        orphan(&dead);
+        std::fs::write(support::path(&half_made), "").unwrap(); // now: who makes the orphan sweeps
+        let twice = [orphans().unwrap(), orphans().unwrap()];
+        twice.iter().all(|names| names.contains(&dead.0)).then_some(twice)
+    });
+    for other in [&live, &kept, &half_made, &stranger] {
+        assert!(exists(other) && named.iter().all(|names| !names.contains(&other.0)), "{}", &**other);
+    }
+    until("what was named to go, and not to be named any more", || {
+        remove_orphans().unwrap();
+        (!exists(&dead) && !orphans().unwrap().contains(&dead.0)).then_some(())
+    });
     remove(&kept).unwrap();
 }
 

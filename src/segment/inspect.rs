@@ -29,6 +29,8 @@ pub(crate) struct Inspection {
     /// How many permits of a semaphore, or slots for readers, there are of which somebody has each; and nobody.
     pub(crate) taken: usize,
     pub(crate) free: usize,
+    /// Some may sleep, for the lock or whatever else.
+    pub(crate) has_sleepers: bool,
     /// How many handles there are.
     pub(crate) attached: usize,
 }
@@ -90,6 +92,8 @@ fn look(
         is_set,
         taken: lines.iter().count() - free,
         free,
+        // Who waits for what a holder does has the bit set in the word of the lock, too.
+        has_sleepers: std::iter::once(&line).chain(lines.iter()).any(|line| mutex::may_have_sleepers(lock_kind, line)),
         header,
         identity,
         lock_kind,

@@ -112,14 +112,39 @@ pub fn remove(name: &str) -> Result<(), Error> {
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
 pub fn remove_orphans() -> Result<Vec<String>, Error> {
-    let mut removed = Vec::new();
+    names_for_which(remove_if_orphan)
+}
+
+/// The names of what [`remove_orphans`] would remove, if it were called now. Nothing is locked or changed to find them.
+///
+/// # Errors
+///
+/// [`Error::Io`] when the shared-memory directory cannot be read.
+///
+/// # Examples
+///
+/// ```
+/// for name in robust_shm::orphans()? {
+///     println!("its users were killed: {name}");
+/// }
+/// # Ok::<(), robust_shm::Error>(())
+/// ```
+pub fn orphans() -> Result<Vec<String>, Error> {
+    names_for_which(|name| {
+        let name = Name::new(name).ok()?; // what is private is not listed
+        status_of_own(&name)?.map_or(Some(false), |status| looks_orphaned(&name, &status))
+    })
+}
+
+fn names_for_which(is_so: impl Fn(&str) -> Option<bool>) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
     for name in directory::names().map_err(Error::unlisted)? {
         let name = name.map_err(Error::unlisted)?;
-        if remove_if_orphan(&name).unwrap_or(false) && !is_private(&name) {
-            removed.push(name);
+        if is_so(&name).unwrap_or(false) && !is_private(&name) {
+            found.push(name);
         }
     }
-    Ok(removed)
+    Ok(found)
 }
 
 /// The same in passing, before a creation. To keep creation cheap where there are many files, it looks at some fifty to a
@@ -156,17 +181,13 @@ fn rest_after(took: u64) -> u64 {
 /// `None`: something went wrong, or the file is gone.
 pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
     let name = if is_private(name) { Name::of_file(name)? } else { Name::new(name).ok()? };
-    // What cannot be an orphan of ours is not even opened.
-    let status = file::status_of(name.as_str()).ok()?;
-    if status.strange.is_some() || status.owner != os::owner::effective_uid() {
-        return Some(false);
-    }
+    let Some(status) = status_of_own(&name)? else { return Some(false) };
     let (file, is_excluded) = if is_private(name.as_str()) {
         let file = found::open_checked(&name, true).ok()??; // whatever is in it yet
         file::status(&file).ok().filter(|opened| opened.is_same_file(&status))?;
         let is_excluded = os::owner::is_told(&file, status.owner) && file_lock::try_exclude(&file).ok()?;
         (file, is_excluded)
-    } else if status.len < HEADER_LEN as u64 || is_in_use(&name)? {
+    } else if !looks_orphaned(&name, &status)? {
         return Some(false);
     } else {
         let mut found = found::open_validated(&name, true).ok()??;
@@ -189,11 +210,23 @@ pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
     removed.ok()
 }
 
-/// Is it persistent, or has it a user? Nearly all that a sweep meets is: so it is not opened for writing to find that out.
-fn is_in_use(name: &Name) -> Option<bool> {
+/// The status of a file of this user; what cannot be an orphan of ours is not even opened.
+fn status_of_own(name: &Name) -> Option<Option<Status>> {
+    let status = file::status_of(name.as_str()).ok()?;
+    let is_own = status.strange.is_none() && status.owner == os::owner::effective_uid();
+    Some(is_own.then_some(status))
+}
+
+/// Does it look like an orphan, before anything is done about it? Nearly all that a sweep meets is persistent, or has a user:
+/// so it is not opened for writing to find that out.
+fn looks_orphaned(name: &Name, status: &Status) -> Option<bool> {
+    if status.len < HEADER_LEN as u64 {
+        return Some(false);
+    }
     let Found { open, contents } = found::open_validated(name, false).ok()??;
     let is_persistent = contents.is_some_and(|valid| valid.header.persistent());
-    Some(is_persistent || file_lock::is_anyone_present(&open.file).ok()?)
+    let is_in_use = is_persistent || file_lock::is_anyone_present(&open.file).ok()?;
+    Some(!is_in_use && os::owner::is_told(&open.file, status.owner))
 }
 
 #[cfg(test)]

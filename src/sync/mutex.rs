@@ -45,8 +45,8 @@ pub(crate) use super::waiting::Wait;
 pub(crate) use event::Event;
 pub(crate) use held::{End, Held, Line, Owed, ReadersAfter, Section};
 pub(crate) use outside::{
-    LockState, after_all_users_left, check_available, further_after_all_users_left, holder_in, is_free, names, new,
-    says_set, word_in,
+    LockState, after_all_users_left, check_available, further_after_all_users_left, holder_in, is_free,
+    may_have_sleepers, names, new, says_set, word_in,
 };
 pub(crate) use permits::{Permits, Taken};
 pub(crate) use readers::{Readers, Reading};

@@ -94,6 +94,11 @@ pub(crate) fn is_free(kind: LockKind, seen: u64, used_in: u64, is_present: impl 
     }
 }
 
+/// May somebody sleep on the word of this line? With the C library's mutex, nobody but that knows.
+pub(crate) fn may_have_sleepers(kind: LockKind, line: &LockBytes) -> bool {
+    !kind.is_the_c_librarys() && word::low(robust_futex::word_in(line)) & word::WAITERS != 0
+}
+
 /// What a lock line says to somebody who looks at the segment from outside.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LockState {
