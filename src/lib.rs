@@ -45,6 +45,7 @@
 
 mod array;
 mod condvar;
+pub mod dynamic;
 mod elements;
 mod error;
 mod event;
