@@ -83,7 +83,7 @@ macro_rules! describe {
                 ::core::assert!(::core::stringify!($field).is_ascii(), "describe!: names of ASCII letters, digits and underscores");
                 at += ::core::mem::size_of::<$kind>();
             )+
-            ::core::assert!(at == ::core::mem::size_of::<$name>(), "describe!: there are bytes behind the last field");
+            ::core::assert!(at == ::core::mem::size_of::<$name>(), "describe!: there are bytes that no field describes");
             ::core::assert!(::core::stringify!($name).is_ascii(), "describe!: names of ASCII letters, digits and underscores");
         };
         impl $crate::dynamic::Described for $name {

@@ -78,7 +78,6 @@ pub enum Form<'a> {
     /// A number, a truth value or a character.
     Primitive(Primitive),
     /// So many of the same, one behind the other.
-    #[non_exhaustive]
     Array {
         /// What they are.
         element: &'a Schema,
@@ -86,7 +85,6 @@ pub enum Form<'a> {
         len: usize,
     },
     /// Fields, one behind the other.
-    #[non_exhaustive]
     Struct {
         /// The type's name, if it has one.
         name: Option<&'a str>,
@@ -94,7 +92,6 @@ pub enum Form<'a> {
         fields: &'a [Field],
     },
     /// One of several numbers, which have names.
-    #[non_exhaustive]
     Enum {
         /// The type's name, if it has one.
         name: Option<&'a str>,

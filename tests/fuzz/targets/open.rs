@@ -6,6 +6,7 @@
 //! cargo fuzz run --fuzz-dir tests/fuzz open tests/fuzz/corpus/open tests/fuzz/seeds -- -max_len=8192
 //! cargo fuzz run --fuzz-dir tests/fuzz info tests/fuzz/corpus/info tests/fuzz/seeds -- -max_len=8192
 //! cargo fuzz run --fuzz-dir tests/fuzz names -- -max_len=300
+//! cargo fuzz run --fuzz-dir tests/fuzz schema -- -max_len=600
 //! ```
 //!
 //! Better with a `/dev/shm` of its own, because orphans are looked for among all that is there:

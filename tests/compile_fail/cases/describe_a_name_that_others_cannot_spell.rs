@@ -1,0 +1,7 @@
+#[repr(C)]
+struct Größe {
+    x: f64,
+}
+robust_shm::describe!(Größe { x: f64 });
+
+fn main() {}

@@ -1,0 +1,7 @@
+#[repr(C)]
+struct Account {
+    balance: i64,
+}
+robust_shm::describe!(Account { balance: u64 });
+
+fn main() {}

@@ -1,0 +1,8 @@
+#[repr(C)]
+struct Account {
+    balance: i64,
+    limit: i64,
+}
+robust_shm::describe!(Account { balance: i64 });
+
+fn main() {}
