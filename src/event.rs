@@ -127,11 +127,12 @@ impl Options<SharedEvent> {
 }
 
 impl Contents for EventOnly {
-    type Len = ();
-    const SHAPE: Shape = Shape { kind: Kind::Event, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
+    const KIND: Kind = Kind::Event;
+    type Stated = ();
+    type Extent = ();
 
-    fn type_name() -> TypeName {
-        TypeName::of::<()>()
+    fn expected((): &()) -> (Shape, TypeName) {
+        (Shape::of_nothing(Kind::Event), TypeName::of::<()>())
     }
 }
 

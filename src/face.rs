@@ -14,6 +14,9 @@ pub(crate) trait Face: Sized {
     fn from_segment(segment: Segment<Self::Contents>) -> Self;
 }
 
+/// What a program says of a segment when it runs.
+type Stated<H> = <<H as Face>::Contents as Contents>::Stated;
+
 /// A face that needs no initial contents: a lock starts free, an array starts with zeros.
 pub(crate) trait StartsEmpty: Face {}
 
@@ -49,23 +52,22 @@ impl<H: Face> Options<H> {
     /// ```
     #[must_use = "keep it: `let handle = ...?;` (dropping the last handle removes the segment)"]
     pub fn open(&self, name: &str) -> Result<H, Error> {
-        self.open_with(name, None)
+        self.open_with(name, &Stated::<H>::default())
     }
 
-    /// Opens a segment of this length, where the type leaves it open.
-    pub(crate) fn open_with(&self, name: &str, len: Option<usize>) -> Result<H, Error> {
-        Ok(H::from_segment(Segment::open(name, &self.settings, len)?))
+    /// Opens a segment of which this is `stated`, where the type leaves something open.
+    pub(crate) fn open_with(&self, name: &str, stated: &Stated<H>) -> Result<H, Error> {
+        Ok(H::from_segment(Segment::open(name, &self.settings, stated)?))
     }
 
-    /// Creates a segment of this length, where the type leaves it open, whose data begin with these bytes; the rest is
-    /// zero.
-    pub(crate) fn create_with(&self, name: &str, len: Option<usize>, initial: &[u8]) -> Result<H, Error> {
-        Ok(H::from_segment(Segment::create(name, &self.settings, len, initial)?))
+    /// Creates such a segment, whose data begin with these bytes; the rest is zero.
+    pub(crate) fn create_with(&self, name: &str, stated: &Stated<H>, initial: &[u8]) -> Result<H, Error> {
+        Ok(H::from_segment(Segment::create(name, &self.settings, stated, initial)?))
     }
 
     /// Opens a segment, or creates it as [`create_with`](Self::create_with) does.
-    pub(crate) fn open_or_create_with(&self, name: &str, len: Option<usize>, initial: &[u8]) -> Result<H, Error> {
-        Ok(H::from_segment(Segment::open_or_create(name, &self.settings, len, initial)?))
+    pub(crate) fn open_or_create_with(&self, name: &str, stated: &Stated<H>, initial: &[u8]) -> Result<H, Error> {
+        Ok(H::from_segment(Segment::open_or_create(name, &self.settings, stated, initial)?))
     }
 }
 
@@ -92,7 +94,7 @@ impl<H: StartsEmpty> Options<H> {
     /// ```
     #[must_use = "keep it: `let handle = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(&self, name: &str) -> Result<H, Error> {
-        self.create_with(name, None, &[])
+        self.create_with(name, &Stated::<H>::default(), &[])
     }
 
     /// Opens the segment, or creates it with these options. Of programs that do this at once, exactly one creates.
@@ -115,7 +117,7 @@ impl<H: StartsEmpty> Options<H> {
     /// ```
     #[must_use = "keep it: `let handle = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(&self, name: &str) -> Result<H, Error> {
-        self.open_or_create_with(name, None, &[])
+        self.open_or_create_with(name, &Stated::<H>::default(), &[])
     }
 }
 

@@ -203,6 +203,11 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// Of a kind without elements.
+    pub(crate) fn of_nothing(kind: Kind) -> Self {
+        Self { kind, elem_size: 0, elem_align: 1, len: Some(0), is_open: false }
+    }
+
     /// Is that what was expected?
     pub(crate) fn admits(&self, found: &Self) -> bool {
         let any_length = |shape: &Self| Self { len: None, is_open: false, ..*shape };

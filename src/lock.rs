@@ -71,11 +71,12 @@ impl StartsEmpty for SharedLock {}
 impl HasPoison for SharedLock {}
 
 impl Contents for LockOnly {
-    type Len = ();
-    const SHAPE: Shape = Shape { kind: Kind::Lock, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
+    const KIND: Kind = Kind::Lock;
+    type Stated = ();
+    type Extent = ();
 
-    fn type_name() -> TypeName {
-        TypeName::of::<()>()
+    fn expected((): &()) -> (Shape, TypeName) {
+        (Shape::of_nothing(Kind::Lock), TypeName::of::<()>())
     }
 }
 

@@ -56,7 +56,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, LockError};
 use crate::identity::{Identity, TypeName};
-use crate::kind::Shape;
+use crate::kind::{Kind, Shape};
+use crate::layout::{self, Header};
 use crate::options::Settings;
 use crate::sync::mutex::Mutex;
 
@@ -83,6 +84,7 @@ mod retries;
 mod reuse;
 mod take_over;
 
+pub(crate) use cell::{InCell, ValueOf};
 pub(crate) use elements::{Elements, ElementsOf, Read};
 pub use fresh_name::unique_name;
 pub(crate) use inspect::{Inspection, inspect};
@@ -97,42 +99,58 @@ use mapping::Mapping;
 /// What a segment holds, as a type: [`ValueOf`], [`ElementsOf`], [`LockOnly`], [`ReadersOnly`], [`EventOnly`] or
 /// [`PermitsOnly`].
 pub(crate) trait Contents {
-    /// As far as the type says it: the length may be left open.
-    const SHAPE: Shape;
-    /// What it leaves open: `()` is nothing.
-    type Len: OpenLen<Self>;
+    const KIND: Kind;
+    /// What a program says of them when it runs, where the type leaves it open.
+    type Stated: Default;
+    /// What the type leaves open, as the segment says it: `()` is nothing.
+    type Extent: Extent<Self>;
 
-    /// The name of the type that stands for the contents.
-    fn type_name() -> TypeName;
+    /// What they are, as far as this program says it, and the name of the type that stands for them. Whatever is opened by
+    /// this may be used as the type says.
+    fn expected(stated: &Self::Stated) -> (Shape, TypeName);
 
-    /// `len`: the length that a program states where the type leaves it open.
-    fn identity(settings: &Settings, len: Option<usize>) -> Identity {
-        let type_name = settings.type_tag.as_deref().map_or_else(Self::type_name, TypeName::tag);
-        let len = Self::SHAPE.len.or(len.map(|len| len as u64));
-        Identity { shape: Shape { len, ..Self::SHAPE }, type_name }
+    fn identity(settings: &Settings, stated: &Self::Stated) -> Identity {
+        let (shape, type_name) = Self::expected(stated);
+        Identity { shape, type_name: settings.type_tag.as_deref().map_or(type_name, TypeName::tag) }
     }
 }
 
-/// How many a segment of such contents holds, and where, as far as only the segment says it.
-pub(crate) trait OpenLen<C: ?Sized>: Copy + std::fmt::Debug {
-    /// Given what was validated at opening: how many, and how far from the lock line.
-    fn new(len: usize, offset: usize) -> Self;
+/// What the header said when it was validated. What it says now is not asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measures {
+    /// How many elements, or permits.
+    pub(crate) count: usize,
+    /// How far from the lock line the data begin, in bytes.
+    pub(crate) offset: usize,
 }
 
-impl<C> OpenLen<C> for () {
-    #[inline(always)]
-    fn new(_: usize, _: usize) -> Self {}
-}
-
-impl<C> OpenLen<C> for usize {
-    #[inline(always)]
-    fn new(len: usize, _: usize) -> Self {
-        len
+impl Measures {
+    /// This system's pointers have 64 bits (see `os/mod.rs`), and what does not fit into its memory is not mapped.
+    fn of(header: &Header) -> Self {
+        Self {
+            count: Kind::from_stored(header.kind).map_or(0, |kind| header.count(kind)) as usize,
+            offset: (header.data_offset as usize).saturating_sub(layout::LOCK_OFFSET),
+        }
     }
 }
 
-/// One `T` in a commit cell.
-pub(crate) struct ValueOf<T>(PhantomData<T>);
+/// How large the contents of a segment are, and where, as far as only the segment says it.
+pub(crate) trait Extent<C: ?Sized>: Copy + std::fmt::Debug {
+    fn new(measures: Measures) -> Self;
+}
+
+impl<C> Extent<C> for () {
+    #[inline(always)]
+    fn new(_: Measures) -> Self {}
+}
+
+/// How many.
+impl<C> Extent<C> for usize {
+    #[inline(always)]
+    fn new(measures: Measures) -> Self {
+        measures.count
+    }
+}
 
 /// The lock alone.
 pub(crate) struct LockOnly;
@@ -151,13 +169,13 @@ impl<C> Segment<C> {
         Self { mapping: mapping.owned(), contents: PhantomData }
     }
 
-    /// What the type leaves open of the length.
+    /// What the type leaves open.
     #[inline(always)]
-    pub(crate) fn len(&self) -> C::Len
+    pub(crate) fn extent(&self) -> C::Extent
     where
         C: Contents,
     {
-        C::Len::new(self.mapping.len, self.mapping.offset)
+        C::Extent::new(self.mapping.measures)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -191,7 +209,7 @@ impl<C> Segment<C> {
     where
         C: Contents,
     {
-        LockError::Poisoned { name: self.shared_name(), kind: C::SHAPE.kind.name() }
+        LockError::Poisoned { name: self.shared_name(), kind: C::KIND.name() }
     }
 
     #[inline]

@@ -231,7 +231,7 @@ impl<T: Element> SharedSlice<T> {
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.segment.len().len
+        self.segment.extent().len
     }
 
     /// Whether the slice has no elements at all.

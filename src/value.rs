@@ -5,14 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, LockError};
 use crate::face::{Face, methods_of_every_face};
-use crate::identity::TypeName;
-use crate::kind::{Kind, Shape};
-use crate::layout;
-use crate::segment::{Contents, Segment, ValueOf};
+use crate::segment::{Segment, ValueOf};
 use crate::shareable::Shareable;
 use crate::sync::commit::CommitCell;
 use crate::sync::mutex::Wait;
-use crate::sync::words::Unchecked;
+use crate::sync::words::{Copied, Unchecked};
 
 mod changes;
 mod guard;
@@ -86,23 +83,6 @@ impl<T: Shareable> Face for SharedValue<T> {
 
     fn from_segment(segment: Segment<ValueOf<T>>) -> Self {
         Self { segment }
-    }
-}
-
-impl<T: Shareable> Contents for ValueOf<T> {
-    type Len = ();
-    const SHAPE: Shape = {
-        assert!(
-            size_of::<T>() <= layout::MAX_VALUE,
-            "a SharedValue holds at most 64 KiB: use a SharedArray or a SharedSlice"
-        );
-        assert!(align_of::<T>() <= layout::PAGE, "a SharedValue is aligned to at most 4,096 bytes");
-        let (elem_size, elem_align) = (size_of::<T>() as u64, align_of::<T>() as u64);
-        Shape { kind: Kind::Value, elem_size, elem_align, len: Some(1), is_open: false }
-    };
-
-    fn type_name() -> TypeName {
-        TypeName::of::<T>()
     }
 }
 
@@ -472,7 +452,7 @@ impl<T: Shareable> SharedValue<T> {
     }
 }
 
-impl<T: Shareable> Source<T> for SharedValue<T> {
+impl<T: Shareable> Source for SharedValue<T> {
     #[inline(always)]
     fn cell(&self) -> (CommitCell<'_>, bool) {
         (self.segment.cell(), true) // while it is used, nobody makes another in its place
@@ -483,29 +463,9 @@ impl<T: Shareable> Source<T> for SharedValue<T> {
         true
     }
 
-    /// Copying is tried again and, in turns, `try_lock`: if the lock is free, nobody can overtake; if it is not, its holder
-    /// commits, or it is stuck, and then a copy succeeds. No turn waits.
-    #[cold]
-    #[inline(never)]
-    fn read_among_writers(&self, bytes: &mut Unchecked<T>) -> u64 {
-        const COPIES_FIRST: u32 = 16;
-        let mut failures = 1;
-        loop {
-            if let Some(commit) = bytes.read(&self.segment.cell()) {
-                return commit;
-            }
-            failures += 1;
-            if failures < COPIES_FIRST {
-                std::hint::spin_loop();
-                continue;
-            }
-            if let Ok(locked) = self.segment.lock(Wait::No) {
-                // Without the check: counters that somebody has damaged would never pass it.
-                let commit = bytes.read_locked(&locked.cell());
-                locked.release_or_poison();
-                return commit;
-            }
-        }
+    #[inline(always)]
+    fn read_among_writers(&self, bytes: &mut impl Copied) -> u64 {
+        self.segment.read_among_writers(bytes)
     }
 
     #[cold]

@@ -24,7 +24,7 @@ impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     /// ```
     #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
-        self.create_with(name, None, bytemuck::cast_slice(elements))
+        self.create_with(name, &(), bytemuck::cast_slice(elements))
     }
 
     /// Opens the array, or creates it with these elements and options.
@@ -45,6 +45,6 @@ impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     /// ```
     #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
-        self.open_or_create_with(name, None, bytemuck::cast_slice(elements))
+        self.open_or_create_with(name, &(), bytemuck::cast_slice(elements))
     }
 }

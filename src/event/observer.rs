@@ -31,7 +31,7 @@ pub struct EventObserver {
 
 impl EventObserver {
     pub(super) fn open(name: &str, settings: &Settings) -> Result<Self, Error> {
-        Ok(Self { observed: Observed::open(name, settings)? })
+        Ok(Self { observed: Observed::open(name, settings, &())? })
     }
 
     /// Whether it is set.

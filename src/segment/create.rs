@@ -10,12 +10,12 @@ use crate::name::Name;
 use crate::options::Settings;
 
 impl<C: Contents> Segment<C> {
-    /// Creates a segment; `AlreadyExists` while a live or persistent one has the name. `len`: the length, where the type
-    /// leaves it open.
-    pub(crate) fn create(name: &str, settings: &Settings, len: Option<usize>, initial: &[u8]) -> Result<Self, Error> {
+    /// Creates a segment; `AlreadyExists` while a live or persistent one has the name. `stated`: where the type
+    /// leaves something open, this.
+    pub(crate) fn create(name: &str, settings: &Settings, stated: &C::Stated, initial: &[u8]) -> Result<Self, Error> {
         let name = Name::new(name)?;
         open::check_readers(&name, settings)?;
-        let identity = C::identity(settings, len);
+        let identity = C::identity(settings, stated);
         removal::sweep();
         let mut retries = Retries::new();
         loop {
@@ -39,12 +39,12 @@ impl<C: Contents> Segment<C> {
     pub(crate) fn open_or_create(
         name: &str,
         settings: &Settings,
-        len: Option<usize>,
+        stated: &C::Stated,
         initial: &[u8],
     ) -> Result<Self, Error> {
         let name = Name::new(name)?;
         open::check_readers(&name, settings)?;
-        let identity = C::identity(settings, len);
+        let identity = C::identity(settings, stated);
         let mut retries = Retries::new();
         loop {
             match in_one_process(Attempt::Busy, || open::try_open(&name, &identity, settings))? {

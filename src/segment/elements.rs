@@ -11,7 +11,7 @@ use bytemuck::Pod;
 
 use super::locked::{Locked, lock_line};
 use super::readers::SideBySide;
-use super::{Contents, OpenLen, Segment};
+use super::{Contents, Extent, Measures, Segment};
 use crate::error::LockError;
 use crate::identity::TypeName;
 use crate::kind::{Kind, Shape};
@@ -24,16 +24,19 @@ pub(crate) struct ElementsOf<D: ?Sized>(PhantomData<D>);
 /// What elements can be seen as: `[T; N]`, or `[T]`. There is no third.
 pub(crate) trait Elements {
     type Element: Pod;
+    /// What a program says of the length when it runs.
+    type Stated: Default;
     /// What the type leaves open of the length.
     type Len: Copy + fmt::Debug + Send + Sync;
-    /// The length, unless it is left open.
-    const LEN: Option<usize>;
+
+    /// See [`Contents::expected`].
+    fn expected(stated: &Self::Stated) -> (Shape, TypeName);
 
     /// So many of them, from the first on.
-    fn at(first: NonNull<Self::Element>, len: Self::Len) -> NonNull<Self>;
+    fn at(first: NonNull<u8>, len: Self::Len) -> NonNull<Self>;
 
-    /// What is left open, of this length.
-    fn open_len(len: usize) -> Self::Len;
+    /// What is left open, as the segment says it.
+    fn open_len(measures: Measures) -> Self::Len;
 
     fn as_slice(&self) -> &[Self::Element];
 
@@ -42,16 +45,20 @@ pub(crate) trait Elements {
 
 impl<T: Pod, const N: usize> Elements for [T; N] {
     type Element = T;
+    type Stated = ();
     type Len = ();
-    const LEN: Option<usize> = Some(N);
+
+    fn expected((): &()) -> (Shape, TypeName) {
+        (Shape { is_open: false, ..shape_of::<T>(Some(N)) }, TypeName::of::<T>())
+    }
 
     #[inline(always)]
-    fn at(first: NonNull<T>, (): ()) -> NonNull<Self> {
+    fn at(first: NonNull<u8>, (): ()) -> NonNull<Self> {
         first.cast()
     }
 
     #[inline(always)]
-    fn open_len(_: usize) -> Self::Len {}
+    fn open_len(_: Measures) -> Self::Len {}
 
     #[inline(always)]
     fn as_slice(&self) -> &[T] {
@@ -66,17 +73,22 @@ impl<T: Pod, const N: usize> Elements for [T; N] {
 
 impl<T: Pod> Elements for [T] {
     type Element = T;
+    /// How many.
+    type Stated = Option<usize>;
     type Len = usize;
-    const LEN: Option<usize> = None;
 
-    #[inline(always)]
-    fn at(first: NonNull<T>, len: usize) -> NonNull<Self> {
-        NonNull::slice_from_raw_parts(first, len)
+    fn expected(len: &Option<usize>) -> (Shape, TypeName) {
+        (shape_of::<T>(*len), TypeName::of::<T>())
     }
 
     #[inline(always)]
-    fn open_len(len: usize) -> usize {
-        len
+    fn at(first: NonNull<u8>, len: usize) -> NonNull<Self> {
+        NonNull::slice_from_raw_parts(first.cast(), len)
+    }
+
+    #[inline(always)]
+    fn open_len(measures: Measures) -> usize {
+        measures.count
     }
 
     #[inline(always)]
@@ -90,40 +102,35 @@ impl<T: Pod> Elements for [T] {
     }
 }
 
+/// Of elements of type `T`, so many if it is known.
+fn shape_of<T>(len: Option<usize>) -> Shape {
+    const { assert!(align_of::<T>() <= layout::PAGE, "shared elements are aligned to at most 4,096 bytes") };
+    let (elem_size, elem_align) = (size_of::<T>() as u64, align_of::<T>() as u64);
+    Shape { kind: Kind::Array, elem_size, elem_align, len: len.map(|len| len as u64), is_open: true }
+}
+
 /// Where elements stand, and how many, as far as their type leaves it open.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent<L> {
+pub(crate) struct Place<L> {
     /// From the lock line, in bytes.
     offset: usize,
     pub(crate) len: L,
 }
 
-impl<D: Elements + ?Sized> OpenLen<ElementsOf<D>> for Extent<D::Len> {
+impl<D: Elements + ?Sized> Extent<ElementsOf<D>> for Place<D::Len> {
     #[inline(always)]
-    fn new(len: usize, offset: usize) -> Self {
-        Self { offset, len: D::open_len(len) }
+    fn new(measures: Measures) -> Self {
+        Self { offset: measures.offset, len: D::open_len(measures) }
     }
 }
 
 impl<D: Elements + ?Sized> Contents for ElementsOf<D> {
-    type Len = Extent<D::Len>;
+    const KIND: Kind = Kind::Array;
+    type Stated = D::Stated;
+    type Extent = Place<D::Len>;
 
-    const SHAPE: Shape = {
-        assert!(align_of::<D::Element>() <= layout::PAGE, "shared elements are aligned to at most 4,096 bytes");
-        Shape {
-            kind: Kind::Array,
-            elem_size: size_of::<D::Element>() as u64,
-            elem_align: align_of::<D::Element>() as u64,
-            len: match D::LEN {
-                Some(len) => Some(len as u64),
-                None => None,
-            },
-            is_open: D::LEN.is_none(),
-        }
-    };
-
-    fn type_name() -> TypeName {
-        TypeName::of::<D::Element>()
+    fn expected(stated: &D::Stated) -> (Shape, TypeName) {
+        D::expected(stated)
     }
 }
 
@@ -135,8 +142,8 @@ impl<D: Elements + ?Sized> Locked<'_, ElementsOf<D>> {
     fn place(&self) -> NonNull<D> {
         let lock_line = lock_line(self.held.line());
         // SAFETY: within the mapping, whose length was checked against the shape.
-        let first = unsafe { lock_line.add(self.len.offset) };
-        D::at(first.cast(), self.len.len)
+        let first = unsafe { lock_line.add(self.extent.offset) };
+        D::at(first, self.extent.len)
     }
 
     /// The elements.
@@ -194,10 +201,10 @@ impl<D: Elements + ?Sized> Segment<ElementsOf<D>> {
     /// The elements, beside others who read.
     #[inline(always)]
     pub(crate) fn read_beside(&self, wait: Wait) -> Result<Read<'_, D>, LockError> {
-        let extent = self.len();
+        let extent = self.extent();
         // SAFETY: within the mapping, whose length was checked against the shape.
         let first = unsafe { self.mapping.base.add(layout::LOCK_OFFSET + extent.offset) };
-        let place = D::at(first.cast(), extent.len);
+        let place = D::at(first, extent.len);
         match self.enter(wait) {
             Ok(reading) => Ok(Read { reading, place }),
             Err(error) => Err(error),

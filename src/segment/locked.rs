@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::cell::cell_at;
-use super::{Contents, LockOnly, Segment, ValueOf};
+use super::{Contents, InCell, LockOnly, Segment, ValueOf};
 use crate::error::LockError;
 use crate::layout;
 use crate::shareable::Shareable;
@@ -19,7 +19,7 @@ use crate::sync::words;
 pub(crate) struct Locked<'a, C: Contents> {
     pub(super) held: Held<'a>,
     /// Of the contents.
-    pub(super) len: C::Len,
+    pub(super) extent: C::Extent,
     /// The contents behind that lock line: only [`Segment::lock`] makes this.
     contents: PhantomData<fn() -> C>,
 }
@@ -28,7 +28,7 @@ impl<'a, C: Contents> Locked<'a, C> {
     /// Another that is the same, of which one only may be used.
     #[inline(always)]
     pub(super) fn twin(&self) -> Self {
-        Locked { held: self.held.twin(), len: self.len, contents: PhantomData }
+        Locked { held: self.held.twin(), extent: self.extent, contents: PhantomData }
     }
 }
 
@@ -36,9 +36,9 @@ impl<C: Contents> Segment<C> {
     /// Takes the lock, poisoned or not.
     #[inline(always)]
     pub(crate) fn lock(&self, wait: Wait) -> Result<Locked<'_, C>, LockError> {
-        let len = self.len();
+        let extent = self.extent();
         match self.mutex().lock(wait) {
-            Ok(held) => Ok(Locked { held, len, contents: PhantomData }),
+            Ok(held) => Ok(Locked { held, extent, contents: PhantomData }),
             Err(error) => Err(error),
         }
     }
@@ -76,7 +76,7 @@ impl<C: Contents> Locked<'_, C> {
         }
         self.release_or_poison();
         self.held.let_go();
-        Err(LockError::Poisoned { name: self.held.name(), kind: C::SHAPE.kind.name() })
+        Err(LockError::Poisoned { name: self.held.name(), kind: C::KIND.name() })
     }
 
     pub(crate) fn notify(&self, which: usize, whom: Whom) {
@@ -179,38 +179,41 @@ pub(super) fn body(line: Line<'_>) -> NonNull<u8> {
     unsafe { lock_line(line).add(layout::BODY_OFFSET - layout::LOCK_OFFSET) }
 }
 
-impl<T: Shareable> Locked<'_, ValueOf<T>> {
+impl<C: InCell> Locked<'_, C> {
     /// The commit cell.
     #[inline(always)]
     pub(crate) fn cell(&self) -> CommitCell<'_> {
-        // SAFETY: the body of a segment with a `T` in it, mapped while the lock is held.
-        unsafe { cell_at::<T>(body(self.held.line())) }
+        // SAFETY: the body of a segment with a value of this size in it, mapped while the lock is held.
+        unsafe { cell_at(body(self.held.line()), C::size(self.extent)) }
     }
 
+    /// If this thread holds the lock: has `commit` put another value into the cell if it was `changed` (1 or 0) and no panic
+    /// that began under the lock is unwinding, and releases.
+    #[inline(always)]
+    fn release_with(&self, changed: usize, commit: impl FnOnce(&CommitCell<'_>) + Copy) {
+        let size = C::size(self.extent);
+        let commits = move |end| changed != 0 && end != End::Panic;
+        self.held.release(move |line, end| {
+            let owed = owed(line, end, commits(end));
+            if commits(end) {
+                // SAFETY: as in `cell`.
+                commit(&unsafe { cell_at(body(line), size) });
+            }
+            owed
+        });
+    }
+}
+
+impl<T: Shareable> Locked<'_, ValueOf<T>> {
     /// If this thread holds the lock: commits the value if it was `changed` (1 or 0) and no panic that began under the
     /// lock is unwinding, and releases.
     #[inline(always)]
     pub(crate) fn commit_and_release(&self, value: &T, changed: usize) {
-        // SAFETY: as in `cell`.
-        let cell = |line| unsafe { cell_at::<T>(body(line)) };
-        let commits = move |end| changed != 0 && end != End::Panic;
         if size_of::<T>() <= COMMIT_IN_REGISTERS {
             let value = *value;
-            self.held.release(move |line, end| {
-                let owed = owed(line, end, commits(end));
-                if commits(end) {
-                    words::commit(&cell(line), &value);
-                }
-                owed
-            });
+            self.release_with(changed, move |cell| words::commit(cell, &value));
         } else {
-            self.held.release(|line, end| {
-                let owed = owed(line, end, commits(end));
-                if commits(end) {
-                    words::commit(&cell(line), value);
-                }
-                owed
-            });
+            self.release_with(changed, move |cell| words::commit(cell, value));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::mem::{ManuallyDrop, offset_of};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 
+use super::Measures;
 use super::registered::Registered;
 use crate::error::Error;
 use crate::fault::point;
@@ -20,10 +21,7 @@ use crate::sync::users::Users;
 pub(super) struct Mapping {
     map: ManuallyDrop<Map>,
     pub(super) base: NonNull<u8>,
-    /// How many elements, or permits, the header said there are, when it was validated. What it says now is not asked.
-    pub(super) len: usize,
-    /// How far from the lock line the data begin, as the header said then.
-    pub(super) offset: usize,
+    pub(super) measures: Measures,
     body: Body,
     pub(super) mutex: Mutex,
     word: Word,
@@ -55,10 +53,8 @@ impl Mapping {
         let base = map.start();
         let kind = Kind::from_stored(header.kind);
         let body = kind.map_or(Body::Nothing, Kind::body);
-        let len = kind.map_or(0, |kind| header.count(kind)) as usize; // this system's pointers have 64 bits: see `os/mod.rs`
         // SAFETY: the mapping is `header.total_len` bytes, which includes the lock line.
         let line = unsafe { base.add(layout::LOCK_OFFSET) }.cast();
-        let offset = (header.data_offset as usize).saturating_sub(layout::LOCK_OFFSET);
         let slots = header.readers as usize;
         let poison = kind.map_or(Poison::Never, |kind| Poison::of(kind, header.poisons()));
         let word = kind.map_or(Word::Holder, Kind::word);
@@ -81,8 +77,7 @@ impl Mapping {
         Ok(Self {
             map: ManuallyDrop::new(map),
             base,
-            len,
-            offset,
+            measures: Measures::of(header),
             body,
             mutex,
             word,
@@ -95,7 +90,7 @@ impl Mapping {
     /// The permits of a semaphore; of another kind, none.
     #[inline(always)]
     pub(super) fn permits(&self) -> Permits<'_> {
-        let count = if self.body == Body::Permits { self.len } else { 0 };
+        let count = if self.body == Body::Permits { self.measures.count } else { 0 };
         // SAFETY: within the mapping.
         let line = unsafe { self.base.add(layout::LOCK_OFFSET) };
         // SAFETY: the lock line, of which the bell line is another view; made of atomics.

@@ -21,7 +21,7 @@ use super::cell::cell_at;
 use super::found::{self, Found, os_error, read_header};
 use super::inspect::{self, Inspection};
 use super::retries::Retries;
-use super::{Contents, EventOnly, PermitsOnly, ValueOf, open, orphan};
+use super::{Contents, EventOnly, Extent, InCell, Measures, PermitsOnly, open, orphan};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::layout::{self, Header, LockLine};
@@ -32,6 +32,7 @@ use crate::os::map::Map;
 use crate::os::{file, file_lock};
 use crate::sync::commit::CommitCell;
 use crate::sync::mutex;
+use crate::sync::words::Copied;
 
 /// A segment with the contents `C`, for reading only.
 pub(crate) struct Observed<C> {
@@ -39,8 +40,7 @@ pub(crate) struct Observed<C> {
     id: u64,
     /// Where it is mapped, if no other segment can be made in its place. Who reads has the pointer at hand, and so the answer.
     lasting: Option<NonNull<u8>>,
-    /// How many elements or permits the header said there are, when it was validated.
-    count: usize,
+    measures: Measures,
     lock_kind: LockKind,
     map: Map,
     file: Descriptor,
@@ -58,9 +58,9 @@ impl<C> UnwindSafe for Observed<C> {}
 impl<C> RefUnwindSafe for Observed<C> {}
 
 impl<C: Contents> Observed<C> {
-    pub(crate) fn open(name: &str, settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn open(name: &str, settings: &Settings, stated: &C::Stated) -> Result<Self, Error> {
         let name = Name::new(name)?;
-        let identity = C::identity(settings, None);
+        let identity = C::identity(settings, stated);
         let mut retries = Retries::new();
         loop {
             match Self::try_open(&name, &identity, settings)? {
@@ -94,7 +94,7 @@ impl<C: Contents> Observed<C> {
         Ok(Attempt::Opened(Self {
             id: header.id[0],
             lasting: (!orphan::can_be_made_anew(&status)).then_some(map.start()),
-            count: header.count(valid.identity.shape.kind) as usize, // this system's pointers have 64 bits: see `os/mod.rs`
+            measures: Measures::of(header),
             lock_kind: valid.lock_kind,
             map,
             file: Descriptor::new(open.file, status)
@@ -169,7 +169,7 @@ impl<C> Observed<C> {
     }
 }
 
-impl<T> Observed<ValueOf<T>> {
+impl<C: InCell> Observed<C> {
     /// The commit cell in the mapping, for reading; and whether it is certain that no other segment is made in its place, so
     /// that [`is_there`](Self::is_there) need not be asked.
     #[inline(always)]
@@ -180,8 +180,36 @@ impl<T> Observed<ValueOf<T>> {
         };
         // SAFETY: within the length that was checked when mapping.
         let body = unsafe { base.add(layout::BODY_OFFSET) };
-        // SAFETY: the body of a segment with a `T` in it, mapped as long as `self`.
-        (unsafe { cell_at::<T>(body) }, is_certain)
+        // SAFETY: the body of a segment with a value of this size in it, mapped as long as `self`.
+        (unsafe { cell_at(body, C::size(C::Extent::new(self.measures))) }, is_certain)
+    }
+
+    /// A consistent copy of the last commit, although writers overtook one; returns its number.
+    ///
+    /// Copying is tried again: each failure is somebody's commit, so the system goes on. After some, the writers are given
+    /// the processor.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn read_among_writers(&self, bytes: &mut impl Copied) -> u64 {
+        const WITHOUT_A_PAUSE: u32 = 100;
+        /// So often in a row without a commit, nobody was in the way: the counters are damaged, and will never be right.
+        /// (They are stores of another core, which come to be seen in well below that time.)
+        const IN_VAIN: u32 = 1_000;
+        let (cell, _) = self.cell();
+        let (mut failures, mut in_vain, mut last) = (1u32, 0, cell.commits());
+        loop {
+            if let Some(commit) = bytes.read(&cell) {
+                return commit;
+            }
+            let now = cell.commits();
+            in_vain = if now == last { in_vain + 1 } else { 0 };
+            last = now;
+            if in_vain == IN_VAIN {
+                return bytes.read_locked(&cell); // as a user would, with the lock
+            }
+            failures = failures.saturating_add(1);
+            if failures < WITHOUT_A_PAUSE { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
     }
 }
 
@@ -197,7 +225,7 @@ impl Observed<EventOnly> {
 
 impl Observed<PermitsOnly> {
     pub(crate) fn permits(&self) -> usize {
-        self.count
+        self.measures.count
     }
 
     /// How many nobody has. A moment's picture.
@@ -211,6 +239,6 @@ impl Observed<PermitsOnly> {
             let seen = unsafe { self.load(line + offset_of!(LockLine, word)) };
             mutex::is_free(self.lock_kind, seen, used_in, is_present)
         };
-        (0..self.count).filter(is_free).count()
+        (0..self.permits()).filter(is_free).count()
     }
 }

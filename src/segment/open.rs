@@ -20,11 +20,11 @@ use crate::os::map::Map;
 use crate::sync::mutex;
 
 impl<C: Contents> Segment<C> {
-    /// `len`: the length that is expected where the type leaves it open; `None`: any.
-    pub(crate) fn open(name: &str, settings: &Settings, len: Option<usize>) -> Result<Self, Error> {
+    /// `stated`: what is expected where the type leaves something open.
+    pub(crate) fn open(name: &str, settings: &Settings, stated: &C::Stated) -> Result<Self, Error> {
         let name = Name::new(name)?;
         check_readers(&name, settings)?;
-        let identity = C::identity(settings, len);
+        let identity = C::identity(settings, stated);
         let mut retries = Retries::new();
         loop {
             match in_one_process(Attempt::Busy, || try_open(&name, &identity, settings))? {

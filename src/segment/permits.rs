@@ -10,12 +10,14 @@ use crate::sync::mutex::Permits;
 pub(crate) struct PermitsOnly;
 
 impl Contents for PermitsOnly {
-    type Len = usize;
+    const KIND: Kind = Kind::Semaphore;
+    /// How many.
+    type Stated = Option<usize>;
+    type Extent = usize;
 
-    const SHAPE: Shape = Shape { kind: Kind::Semaphore, elem_size: 0, elem_align: 1, len: None, is_open: false };
-
-    fn type_name() -> TypeName {
-        TypeName::of::<()>()
+    fn expected(permits: &Option<usize>) -> (Shape, TypeName) {
+        let len = permits.map(|permits| permits as u64);
+        (Shape { len, ..Shape::of_nothing(Kind::Semaphore) }, TypeName::of::<()>())
     }
 }
 

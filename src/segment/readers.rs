@@ -19,11 +19,12 @@ pub(crate) unsafe trait SideBySide: Contents {}
 pub(crate) struct ReadersOnly;
 
 impl Contents for ReadersOnly {
-    type Len = ();
-    const SHAPE: Shape = Shape { kind: Kind::RwLock, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
+    const KIND: Kind = Kind::RwLock;
+    type Stated = ();
+    type Extent = ();
 
-    fn type_name() -> TypeName {
-        TypeName::of::<()>()
+    fn expected((): &()) -> (Shape, TypeName) {
+        (Shape::of_nothing(Kind::RwLock), TypeName::of::<()>())
     }
 }
 

@@ -30,7 +30,7 @@ pub struct SemaphoreObserver {
 
 impl SemaphoreObserver {
     pub(super) fn open(name: &str, settings: &Settings) -> Result<Self, Error> {
-        Ok(Self { observed: Observed::open(name, settings)? })
+        Ok(Self { observed: Observed::open(name, settings, &None)? })
     }
 
     /// How many permits nobody has: a moment's picture.

@@ -18,7 +18,7 @@ impl Options<SharedSemaphore> {
     pub fn create(&self, name: &str, permits: usize) -> Result<SharedSemaphore, Error> {
         check_permits(name, permits)?;
         self.check_lock_kind(name)?;
-        self.create_with(name, Some(permits), &PermitsOnly::all_free(permits))
+        self.create_with(name, &Some(permits), &PermitsOnly::all_free(permits))
     }
 
     /// As [`SharedSemaphore::open_exact`], with these options.
@@ -29,7 +29,7 @@ impl Options<SharedSemaphore> {
     #[must_use = "keep it: `let semaphore = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_exact(&self, name: &str, permits: usize) -> Result<SharedSemaphore, Error> {
         check_permits(name, permits)?;
-        self.open_with(name, Some(permits))
+        self.open_with(name, &Some(permits))
     }
 
     /// As [`SharedSemaphore::open_or_create`], with these options.
@@ -41,7 +41,7 @@ impl Options<SharedSemaphore> {
     pub fn open_or_create(&self, name: &str, permits: usize) -> Result<SharedSemaphore, Error> {
         check_permits(name, permits)?;
         self.check_lock_kind(name)?;
-        self.open_or_create_with(name, Some(permits), &PermitsOnly::all_free(permits))
+        self.open_or_create_with(name, &Some(permits), &PermitsOnly::all_free(permits))
     }
 
     /// As [`SharedSemaphore::observe`], with these options.

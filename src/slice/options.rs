@@ -25,7 +25,7 @@ impl<T: Element> Options<SharedSlice<T>> {
     /// ```
     #[must_use = "keep it: `let slice = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(&self, name: &str, len: usize) -> Result<SharedSlice<T>, Error> {
-        self.create_with(name, Some(len), &[])
+        self.create_with(name, &Some(len), &[])
     }
 
     /// Creates a slice of these elements with these options.
@@ -46,7 +46,7 @@ impl<T: Element> Options<SharedSlice<T>> {
     /// ```
     #[must_use = "keep it: `let slice = ...?;` (dropping the last handle removes the segment)"]
     pub fn create_from(&self, name: &str, elements: &[T]) -> Result<SharedSlice<T>, Error> {
-        self.create_with(name, Some(elements.len()), bytemuck::cast_slice(elements))
+        self.create_with(name, &Some(elements.len()), bytemuck::cast_slice(elements))
     }
 
     /// Opens a slice, or an array, that has just `len` elements. ([`open`](Self::open) takes any number.)
@@ -68,7 +68,7 @@ impl<T: Element> Options<SharedSlice<T>> {
     /// ```
     #[must_use = "keep it: `let slice = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_exact(&self, name: &str, len: usize) -> Result<SharedSlice<T>, Error> {
-        self.open_with(name, Some(len))
+        self.open_with(name, &Some(len))
     }
 
     /// Opens a slice of `len` elements, or creates it with these options, filled with zeros. Of programs that do this at
@@ -90,7 +90,7 @@ impl<T: Element> Options<SharedSlice<T>> {
     /// ```
     #[must_use = "keep it: `let slice = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(&self, name: &str, len: usize) -> Result<SharedSlice<T>, Error> {
-        self.open_or_create_with(name, Some(len), &[])
+        self.open_or_create_with(name, &Some(len), &[])
     }
 
     /// Opens a slice of as many elements, or creates it with these and with these options.
@@ -111,6 +111,6 @@ impl<T: Element> Options<SharedSlice<T>> {
     /// ```
     #[must_use = "keep it: `let slice = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create_from(&self, name: &str, elements: &[T]) -> Result<SharedSlice<T>, Error> {
-        self.open_or_create_with(name, Some(elements.len()), bytemuck::cast_slice(elements))
+        self.open_or_create_with(name, &Some(elements.len()), bytemuck::cast_slice(elements))
     }
 }

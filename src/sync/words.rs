@@ -8,6 +8,15 @@ use super::bulk;
 use super::commit::CommitCell;
 use crate::shareable::Shareable;
 
+/// Bytes that a commit is copied to.
+pub(crate) trait Copied {
+    /// Copies the last commit; gives its number, or `None` when writers overtook the copy.
+    fn read(&mut self, cell: &CommitCell<'_>) -> Option<u64>;
+
+    /// Copies the last commit, while the lock is held; gives its number.
+    fn read_locked(&mut self, cell: &CommitCell<'_>) -> u64;
+}
+
 /// The bytes of a `T`, copied out of a cell, before it is known that they are one.
 ///
 /// It stays where it is while it is filled and checked, because each move of a large value would be one more copy.
@@ -23,46 +32,10 @@ impl<T: Shareable> Unchecked<T> {
         Self(MaybeUninit::uninit())
     }
 
-    /// Copies the last commit; gives its number, or `None` when writers overtook the copy.
-    #[inline(always)]
-    pub(crate) fn read(&mut self, cell: &CommitCell<'_>) -> Option<u64> {
-        if cell.begun.is_some() {
-            // Both: which one it will be says a line that may be on its way from a writer's core, and so may the slot.
-            // One after the other, a reader of 64 bytes among writers came to a third.
-            cell.slots.into_iter().for_each(bulk::prefetch);
-        }
-        cell.read(|n| self.fill(cell, n))
-    }
-
-    /// Copies the last commit, while the lock is held; gives its number.
-    #[inline(always)]
-    pub(crate) fn read_locked(&mut self, cell: &CommitCell<'_>) -> u64 {
-        let n = cell.last_locked();
-        self.fill(cell, n);
-        n
-    }
-
-    /// Writes every byte, from the slot of commit `n`.
     #[inline(always)]
     fn fill(&mut self, cell: &CommitCell<'_>, n: u64) {
-        let start = self.0.as_mut_ptr().cast::<u8>();
-        if let ([even], [odd]) = (cell.slots[0], cell.slots[1]) {
-            // Both, and then a choice: so the processor need not know `n` before it loads.
-            let (even, odd) = (even.load(Ordering::Relaxed), odd.load(Ordering::Relaxed));
-            let word = if n & 1 == 0 { even } else { odd };
-            // SAFETY: a `T` has at most the eight bytes of a word when one word is all that it needs.
-            return unsafe { ptr::copy_nonoverlapping(word.to_ne_bytes().as_ptr(), start, size_of::<T>()) };
-        }
-        let (whole, rest) = cell.slot(n).split_at(size_of::<T>() / 8);
-        // SAFETY: a `T` has room for so many whole words, and this one is ours.
-        unsafe { bulk::load(whole, start) };
-        if let [last] = rest {
-            let bytes = last.load(Ordering::Relaxed).to_ne_bytes();
-            // SAFETY: within the `T`: the whole words are less than all of it.
-            let end = unsafe { start.add(whole.len() * 8) };
-            // SAFETY: just what is left of the `T`, from a word that has more.
-            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), end, size_of::<T>() % 8) };
-        }
+        // SAFETY: the room for a `T`, which is ours.
+        unsafe { fill(self.0.as_mut_ptr().cast(), size_of::<T>(), cell, n) };
     }
 
     /// The value, if the bytes are one. To be called after a copy that succeeded.
@@ -72,6 +45,56 @@ impl<T: Shareable> Unchecked<T> {
         let bits = unsafe { &*self.0.as_ptr().cast::<T::Bits>() };
         // SAFETY: valid, as is just being checked.
         T::is_valid_bit_pattern(bits).then(|| unsafe { self.0.assume_init_read() })
+    }
+}
+
+impl<T: Shareable> Copied for Unchecked<T> {
+    #[inline(always)]
+    fn read(&mut self, cell: &CommitCell<'_>) -> Option<u64> {
+        prefetch(cell);
+        cell.read(|n| self.fill(cell, n))
+    }
+
+    #[inline(always)]
+    fn read_locked(&mut self, cell: &CommitCell<'_>) -> u64 {
+        let n = cell.last_locked();
+        self.fill(cell, n);
+        n
+    }
+}
+
+#[inline(always)]
+fn prefetch(cell: &CommitCell<'_>) {
+    if cell.begun.is_some() {
+        // Both: which one it will be says a line that may be on its way from a writer's core, and so may the slot.
+        // One after the other, a reader of 64 bytes among writers came to a third.
+        cell.slots.into_iter().for_each(bulk::prefetch);
+    }
+}
+
+/// Writes each of the `size` bytes of a value, from the slot of commit `n`.
+///
+/// # Safety
+///
+/// `start` is room for so many bytes, which nobody else uses meanwhile; and the cell is of a value of this size.
+#[inline(always)]
+unsafe fn fill(start: *mut u8, size: usize, cell: &CommitCell<'_>, n: u64) {
+    if let ([even], [odd]) = (cell.slots[0], cell.slots[1]) {
+        // Both, and then a choice: so the processor need not know `n` before it loads.
+        let (even, odd) = (even.load(Ordering::Relaxed), odd.load(Ordering::Relaxed));
+        let word = if n & 1 == 0 { even } else { odd };
+        // SAFETY: a value has at most the eight bytes of a word when one word is all that it needs.
+        return unsafe { ptr::copy_nonoverlapping(word.to_ne_bytes().as_ptr(), start, size) };
+    }
+    let (whole, rest) = cell.slot(n).split_at(size / 8);
+    // SAFETY: there is room for so many whole words, by the contract of this function.
+    unsafe { bulk::load(whole, start) };
+    if let [last] = rest {
+        let bytes = last.load(Ordering::Relaxed).to_ne_bytes();
+        // SAFETY: within the room: the whole words are less than all of it.
+        let end = unsafe { start.add(whole.len() * 8) };
+        // SAFETY: just what is left of the room, from a word that has more.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), end, size % 8) };
     }
 }
 
@@ -100,7 +123,12 @@ impl<T: Shareable> Spaced<T> {
 /// Commits a value. The caller holds the lock.
 #[inline]
 pub(crate) fn commit<T: Shareable>(cell: &CommitCell<'_>, value: &T) {
-    let bytes = bytemuck::bytes_of(value);
+    commit_bytes(cell, bytemuck::bytes_of(value));
+}
+
+/// Commits as many bytes as the cell is for. The caller holds the lock.
+#[inline(always)]
+fn commit_bytes(cell: &CommitCell<'_>, bytes: &[u8]) {
     cell.commit(
         #[inline(always)]
         |slot| {

@@ -9,7 +9,7 @@ use crate::options::Settings;
 use crate::segment::{Observed, ValueOf};
 use crate::shareable::Shareable;
 use crate::sync::commit::CommitCell;
-use crate::sync::words::Unchecked;
+use crate::sync::words::Copied;
 
 /// A look at a [`SharedValue`](crate::SharedValue) by one who is no user of it: a monitor, an exporter of metrics, a
 /// program of another user who may only read (the creator's `mode(0o644)`), or one that sees `/dev/shm` mounted for reading
@@ -69,7 +69,7 @@ pub struct ValueObserver<T> {
 
 impl<T: Shareable> ValueObserver<T> {
     pub(super) fn open(name: &str, settings: &Settings) -> Result<Self, Error> {
-        Ok(Self { observed: Observed::open(name, settings)? })
+        Ok(Self { observed: Observed::open(name, settings, &())? })
     }
 
     /// The value: a consistent copy of the last commit. It never waits for a writer that is slow, stopped or dead.
@@ -167,7 +167,7 @@ impl<T: Shareable> ValueObserver<T> {
     methods_of_every_observer!("SharedValue::create(&name, 7u64)", "SharedValue::<u64>::observe");
 }
 
-impl<T: Shareable> Source<T> for ValueObserver<T> {
+impl<T: Shareable> Source for ValueObserver<T> {
     #[inline(always)]
     fn cell(&self) -> (CommitCell<'_>, bool) {
         self.observed.cell()
@@ -178,30 +178,9 @@ impl<T: Shareable> Source<T> for ValueObserver<T> {
         self.observed.is_there()
     }
 
-    /// Copying is tried again: each failure is somebody's commit, so the system goes on. After some, the writers are given
-    /// the processor.
-    #[cold]
-    #[inline(never)]
-    fn read_among_writers(&self, bytes: &mut Unchecked<T>) -> u64 {
-        const WITHOUT_A_PAUSE: u32 = 100;
-        /// So often in a row without a commit, nobody was in the way: the counters are damaged, and will never be right.
-        /// (They are stores of another core, which come to be seen in well below that time.)
-        const IN_VAIN: u32 = 1_000;
-        let (cell, _) = self.observed.cell();
-        let (mut failures, mut in_vain, mut last) = (1u32, 0, cell.commits());
-        loop {
-            if let Some(commit) = bytes.read(&cell) {
-                return commit;
-            }
-            let now = cell.commits();
-            in_vain = if now == last { in_vain + 1 } else { 0 };
-            last = now;
-            if in_vain == IN_VAIN {
-                return bytes.read_locked(&cell); // as a user would, with the lock
-            }
-            failures = failures.saturating_add(1);
-            if failures < WITHOUT_A_PAUSE { std::hint::spin_loop() } else { std::thread::yield_now() }
-        }
+    #[inline(always)]
+    fn read_among_writers(&self, bytes: &mut impl Copied) -> u64 {
+        self.observed.read_among_writers(bytes)
     }
 
     #[cold]

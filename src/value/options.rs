@@ -25,7 +25,7 @@ impl<T: Shareable> Options<SharedValue<T>> {
     /// ```
     #[must_use = "keep it: `let value = ...?;` (dropping the last handle removes the segment)"]
     pub fn create(&self, name: &str, initial: T) -> Result<SharedValue<T>, Error> {
-        self.create_with(name, None, bytemuck::bytes_of(&initial))
+        self.create_with(name, &(), bytemuck::bytes_of(&initial))
     }
 
     /// Opens the segment, or creates it with `initial` and these options. Of programs that do this at once, exactly one
@@ -47,7 +47,7 @@ impl<T: Shareable> Options<SharedValue<T>> {
     /// ```
     #[must_use = "keep it: `let value = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create(&self, name: &str, initial: T) -> Result<SharedValue<T>, Error> {
-        self.open_or_create_with(name, None, bytemuck::bytes_of(&initial))
+        self.open_or_create_with(name, &(), bytemuck::bytes_of(&initial))
     }
 
     /// Looks at a value without being a user of it: see [`ValueObserver`]. As with [`open`](Self::open), an option that is

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::error::LockError;
 use crate::shareable::Shareable;
 use crate::sync::commit::CommitCell;
-use crate::sync::words::{Spaced, Unchecked};
+use crate::sync::words::{Copied, Spaced, Unchecked};
 
 /// Whoever can look at a value.
-pub(super) trait Source<T: Shareable> {
+pub(crate) trait Source {
     /// Where the value is, and whether it is certain that no other segment is made in its place.
     fn cell(&self) -> (CommitCell<'_>, bool);
 
@@ -16,7 +16,7 @@ pub(super) trait Source<T: Shareable> {
     fn is_there(&self) -> bool;
 
     /// A consistent copy of the last commit, although writers overtook one; returns its number.
-    fn read_among_writers(&self, bytes: &mut Unchecked<T>) -> u64;
+    fn read_among_writers(&self, bytes: &mut impl Copied) -> u64;
 
     /// Why there is no value.
     fn no_value(&self) -> LockError;
@@ -24,7 +24,7 @@ pub(super) trait Source<T: Shareable> {
 
 #[inline(always)]
 #[track_caller]
-pub(super) fn get<T: Shareable>(source: &impl Source<T>) -> T {
+pub(super) fn get<T: Shareable>(source: &impl Source) -> T {
     match latest(source).0 {
         Some(value) => value,
         None => panic_over(source),
@@ -32,13 +32,13 @@ pub(super) fn get<T: Shareable>(source: &impl Source<T>) -> T {
 }
 
 #[inline(always)]
-pub(super) fn try_get<T: Shareable>(source: &impl Source<T>) -> Result<T, LockError> {
+pub(super) fn try_get<T: Shareable>(source: &impl Source) -> Result<T, LockError> {
     latest(source).0.ok_or_else(|| source.no_value())
 }
 
 #[inline(always)]
 #[track_caller]
-pub(super) fn get_if_changed<T: Shareable>(source: &impl Source<T>, seen: &mut u64) -> Option<T> {
+pub(super) fn get_if_changed<T: Shareable>(source: &impl Source, seen: &mut u64) -> Option<T> {
     if source.cell().0.commits() == *seen {
         return None;
     }
@@ -52,7 +52,7 @@ pub(super) fn get_if_changed<T: Shareable>(source: &impl Source<T>, seen: &mut u
 
 /// The last commit, if it is a value, and its number.
 #[inline(always)]
-pub(super) fn latest<T: Shareable>(source: &impl Source<T>) -> (Option<T>, u64) {
+pub(super) fn latest<T: Shareable>(source: &impl Source) -> (Option<T>, u64) {
     /// A value of at most this many bytes is read into a local whose address is never taken, so that it can stay in
     /// registers.
     const READ_IN_REGISTERS: usize = 32;
@@ -79,14 +79,14 @@ pub(super) fn latest<T: Shareable>(source: &impl Source<T>) -> (Option<T>, u64) 
 
 /// A consistent copy of the last commit; returns its number.
 #[inline(always)]
-fn read<T: Shareable>(cell: &CommitCell<'_>, source: &impl Source<T>, bytes: &mut Unchecked<T>) -> u64 {
+fn read(cell: &CommitCell<'_>, source: &impl Source, bytes: &mut impl Copied) -> u64 {
     bytes.read(cell).unwrap_or_else(|| source.read_among_writers(bytes))
 }
 
 #[cold]
 #[inline(never)]
 #[track_caller]
-fn panic_over<T: Shareable>(source: &impl Source<T>) -> ! {
+fn panic_over(source: &impl Source) -> ! {
     panic!("{}", source.no_value())
 }
 
