@@ -16,7 +16,6 @@
 //! ```
 
 mod described;
-mod schema;
 
+pub use crate::schema::{Field, Form, Primitive, Schema, SchemaError, Variant};
 pub use described::Described;
-pub use schema::{Field, Form, Primitive, Schema, SchemaError, Variant};

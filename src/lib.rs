@@ -62,6 +62,7 @@ mod observer;
 mod options;
 mod os;
 mod rwlock;
+mod schema;
 mod segment;
 mod semaphore;
 mod shareable;

@@ -14,6 +14,7 @@
 //! | `segment/inspect.rs` | a look at a segment that changes nothing |
 //! | `segment/observed.rs` | a segment that this process only looks at |
 //! | `segment/mapping.rs` | the mapping of a user, with the lock and the presence |
+//! | `segment/measures.rs` | how much there is, and where, as the header said it |
 //! | `segment/cell.rs` | where the contents of a value are |
 //! | `segment/locked.rs` | what can be done while the lock is held |
 //! | `segment/elements.rs` | the same, where elements stand in place |
@@ -57,7 +58,6 @@ use std::sync::Arc;
 use crate::error::{Error, LockError};
 use crate::identity::{Identity, TypeName};
 use crate::kind::{Kind, Shape};
-use crate::layout::{self, Header};
 use crate::options::Settings;
 use crate::sync::mutex::Mutex;
 
@@ -71,6 +71,7 @@ mod inspect;
 mod locked;
 mod make;
 mod mapping;
+mod measures;
 mod observed;
 mod open;
 mod orphan;
@@ -95,6 +96,7 @@ pub(crate) use readers::ReadersOnly;
 pub use removal::{orphans, remove, remove_orphans};
 
 use mapping::Mapping;
+use measures::Measures;
 
 /// What a segment holds, as a type: [`ValueOf`], [`ElementsOf`], [`LockOnly`], [`ReadersOnly`], [`EventOnly`] or
 /// [`PermitsOnly`].
@@ -112,25 +114,6 @@ pub(crate) trait Contents {
     fn identity(settings: &Settings, stated: &Self::Stated) -> Identity {
         let (shape, type_name) = Self::expected(stated);
         Identity { shape, type_name: settings.type_tag.as_deref().map_or(type_name, TypeName::tag) }
-    }
-}
-
-/// What the header said when it was validated. What it says now is not asked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Measures {
-    /// How many elements, or permits.
-    pub(crate) count: usize,
-    /// How far from the lock line the data begin, in bytes.
-    pub(crate) offset: usize,
-}
-
-impl Measures {
-    /// This system's pointers have 64 bits (see `os/mod.rs`), and what does not fit into its memory is not mapped.
-    fn of(header: &Header) -> Self {
-        Self {
-            count: Kind::from_stored(header.kind).map_or(0, |kind| header.count(kind)) as usize,
-            offset: (header.data_offset as usize).saturating_sub(layout::LOCK_OFFSET),
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom to the top: each floor, and what is on it.
 const FLOORS: [(&str, &[&str]); 6] = [
-    ("ground", &["error", "fault", "identity", "kind", "layout", "name", "options", "shareable"]),
+    ("ground", &["error", "fault", "identity", "kind", "layout", "name", "options", "schema", "shareable"]),
     ("os", &["os"]),
     ("sync", &["sync"]),
     ("segment", &["segment"]),
@@ -21,6 +21,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
         &[
             "array",
             "condvar",
+            "dynamic",
             "elements",
             "event",
             "face",

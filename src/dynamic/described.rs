@@ -1,6 +1,6 @@
 //! [`Described`]: types that say what they are made of.
 
-use super::Schema;
+use crate::schema::Schema;
 
 /// A type that says what it is made of, so that other languages and the command line can read it.
 ///
@@ -14,6 +14,14 @@ use super::Schema;
 pub trait Described: 'static {
     /// What it is made of.
     fn schema() -> Schema;
+}
+
+impl Schema {
+    /// That of a type that [describes](macro@crate::describe) itself.
+    #[must_use]
+    pub fn of<T: Described>() -> Self {
+        T::schema()
+    }
 }
 
 macro_rules! primitives {

@@ -5,7 +5,7 @@ use std::mem::{ManuallyDrop, offset_of};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 
-use super::Measures;
+use super::measures::Measures;
 use super::registered::Registered;
 use crate::error::Error;
 use crate::fault::point;

@@ -7,8 +7,6 @@
 //! | `schema/difference.rs` | compares it with another one |
 //! | `schema/bits.rs` | asks whether bytes are allowed, and shows them |
 
-use std::str::FromStr;
-
 mod bits;
 mod difference;
 mod parse;
@@ -239,19 +237,6 @@ impl Primitive {
 }
 
 impl Schema {
-    /// # Errors
-    ///
-    /// [`SchemaError`] says at which byte what was expected.
-    pub fn parse(text: &str) -> Result<Self, SchemaError> {
-        parse::parse(text)
-    }
-
-    /// That of a type that [describes](macro@crate::describe) itself.
-    #[must_use]
-    pub fn of<T: super::Described>() -> Self {
-        T::schema()
-    }
-
     /// That of a type which needs no description, because its name says all: a primitive, or an array of such. The full
     /// name of another crate's type has a `::` in it, so that none can be taken for one.
     #[cfg_attr(not(test), expect(dead_code))] // segments do not carry one yet
@@ -384,14 +369,6 @@ impl Schema {
 /// A name that is a keyword of Rust's is none in other languages.
 fn plain(name: &str) -> String {
     name.strip_prefix("r#").unwrap_or(name).to_owned()
-}
-
-impl FromStr for Schema {
-    type Err = SchemaError;
-
-    fn from_str(text: &str) -> Result<Self, SchemaError> {
-        Self::parse(text)
-    }
 }
 
 #[cfg(test)]

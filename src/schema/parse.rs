@@ -1,6 +1,7 @@
 //! A schema from a text. The text may stand in a hostile file: it is bounded, and so is the depth.
 
 use std::collections::HashSet;
+use std::str::FromStr;
 
 use super::{DEEPEST, LONGEST_TEXT, Primitive, Schema, Variant};
 
@@ -15,14 +16,27 @@ pub struct SchemaError {
     pub expected: &'static str,
 }
 
-pub(super) fn parse(text: &str) -> Result<Schema, SchemaError> {
-    if text.len() > LONGEST_TEXT {
-        return Err(SchemaError { at: LONGEST_TEXT, expected: "at most 4,096 bytes" });
+impl Schema {
+    /// # Errors
+    ///
+    /// [`SchemaError`] says at which byte what was expected.
+    pub fn parse(text: &str) -> Result<Self, SchemaError> {
+        if text.len() > LONGEST_TEXT {
+            return Err(SchemaError { at: LONGEST_TEXT, expected: "at most 4,096 bytes" });
+        }
+        let mut parser = Parser { text, at: 0, depth: 0 };
+        let schema = parser.a_type()?;
+        parser.skip();
+        if parser.at < text.len() { parser.expected("the end") } else { Ok(schema) }
     }
-    let mut parser = Parser { text, at: 0, depth: 0 };
-    let schema = parser.a_type()?;
-    parser.skip();
-    if parser.at < text.len() { parser.expected("the end") } else { Ok(schema) }
+}
+
+impl FromStr for Schema {
+    type Err = SchemaError;
+
+    fn from_str(text: &str) -> Result<Self, SchemaError> {
+        Self::parse(text)
+    }
 }
 
 struct Parser<'a> {
@@ -188,16 +202,16 @@ mod tests {
             ("(i8){Low=-128,Zero=-0}", "(i8){Low=-128,Zero=0}"),
             ("u8{u8:u8}", "u8{u8:u8}"),
         ] {
-            let schema = parse(loose).unwrap();
+            let schema = Schema::parse(loose).unwrap();
             assert_eq!(schema.to_string(), canonical);
-            assert_eq!(parse(canonical).unwrap(), schema);
+            assert_eq!(Schema::parse(canonical).unwrap(), schema);
         }
     }
 
     #[test]
     fn what_is_wrong_is_said_and_where() {
         let deep = |n: usize| format!("{}u8{}", "[".repeat(n), ";1]".repeat(n));
-        assert!(parse(&deep(15)).is_ok());
+        assert!(Schema::parse(&deep(15)).is_ok());
         for (text, at, expected) in [
             ("", 0, "a type"),
             ("u9", 0, "a type"),
@@ -231,7 +245,7 @@ mod tests {
             (&"[".repeat(3000), 16, "at most 16 types within each other"),
             (&" ".repeat(4097), 4096, "at most 4,096 bytes"),
         ] {
-            assert_eq!(parse(text), Err(SchemaError { at, expected }), "{text}");
+            assert_eq!(Schema::parse(text), Err(SchemaError { at, expected }), "{text}");
         }
     }
 }
