@@ -71,7 +71,8 @@ const CONDITIONS: usize = 3;
 ///
 /// # Limits
 ///
-/// * **For no reason.** A wait may end without a notification, as everywhere; and every death of a holder ends all waits.
+/// * **For no reason.** A wait may end without a notification, as everywhere: every death of a holder ends all waits, and that of
+///   one who was notified may end some more.
 ///   [`wait_while`](Self::wait_while) looks again, and is the form to use.
 /// * **A deadline** ends the waiting; then the lock must be had again, which takes as long as its holder takes.
 /// * With [`LockKind::File`](crate::LockKind::File) the kernel tells nobody of deaths: those who wait find what a killed one

@@ -115,7 +115,8 @@ fn with_sleepers(
 
 fn until_woken(woken: &SharedValue<usize>, count: usize) {
     until("so many to wake", || (woken.get() == count).then_some(()));
-    thread::sleep(MOMENT);
+    // Long enough for those whom no kernel tells of anything to look by themselves: they go on sleeping.
+    thread::sleep(10 * MOMENT);
     assert_eq!(woken.get(), count, "more than were notified");
 }
 

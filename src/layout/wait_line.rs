@@ -17,7 +17,8 @@ pub(crate) struct WaitLine {
     pub(crate) owed: AtomicU32,
     /// When somebody last asked whether anybody sleeps at all: the monotonic clock in units of 2^28 ns.
     pub(crate) probed: AtomicU32,
-    _zero: AtomicU32,
+    /// Counts how often the credit of a condition was dropped, so that it is left to none to say who may go on.
+    pub(crate) dropped: AtomicU32,
     /// How many sleep for the lock.
     pub(crate) lockers: AtomicU32,
     pub(crate) conditions: [Condition; 3],
@@ -41,6 +42,7 @@ const _: () = {
     assert!(offset_of!(WaitLine, watchers) == 8);
     assert!(offset_of!(WaitLine, owed) == 12);
     assert!(offset_of!(WaitLine, probed) == 16);
+    assert!(offset_of!(WaitLine, dropped) == 20);
     assert!(offset_of!(WaitLine, lockers) == 24);
     assert!(offset_of!(WaitLine, conditions) == 28);
 };
@@ -75,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_documentation_describes_each_byte_of_the_wait_line() {
-        let fields = fields!(WaitLine: gate at_gate watchers owed probed _zero lockers conditions);
+        let fields = fields!(WaitLine: gate at_gate watchers owed probed dropped lockers conditions);
         assert_describes("WaitLine", size_of::<WaitLine>(), " at 576", &fields);
         let fields = fields!(Condition: notified credit waiting);
         assert_describes("Condition", size_of::<Condition>(), "", &fields);

@@ -5,7 +5,7 @@
 //!
 //! | who | does |
 //! |---|---|
-//! | waits | notes the number, counts himself; sleeps (`gate.rs`); takes the lock again and looks: counted meanwhile? Then takes one off the credit, counts himself no more, and returns. Else sleeps again |
+//! | waits | notes the number, counts himself; sleeps (`gate.rs`); takes the lock again and looks: counted meanwhile, and is there credit? Then takes one off the credit, counts himself no more, and returns. Else sleeps again |
 //! | notifies one | counts the number; if somebody waits, one more credit. No system call |
 //! | notifies all | counts the number; credit for as many as wait |
 //! | unlocks, while there is credit | wakes one who sleeps for the lock or for such a condition; that one does the same when it unlocks |
@@ -22,7 +22,11 @@
 //! **Credit that nobody will take** (of one that was killed) must not make each unlock look for one who is not there. One
 //! who wakes without having been notified and finds credit wakes *all* who sleep for that condition, and then the credit is
 //! gone: whoever was notified is awake, and needs none. If it woke *one* and left the credit, two who were not notified could
-//! wake each other for ever. The probe (`gate.rs`) drops the credit of a condition for which nobody sleeps.
+//! wake each other for ever. The probe (`gate.rs`) drops the credit of a condition for which nobody sleeps. Whenever credit is
+//! dropped so, that is counted, and whoever waits since before then may go on without.
+//!
+//! **Nobody goes on for another's notification**: who wakes by himself, because his kernel tells him of nothing, or to look
+//! after a death that it does not report, finds a number that was counted for others, and no credit.
 
 use super::atomic::Ordering;
 use super::credit;
@@ -46,6 +50,7 @@ pub(super) fn wait(
 ) -> Result<(Linked, bool), Failure> {
     let condition = &lock.waits.conditions[which];
     let noted = condition.notified.load(Ordering::Relaxed);
+    let mut dropped = lock.waits.dropped.load(Ordering::Relaxed);
     let waiting = condition.waiting.load(Ordering::Relaxed);
     condition.waiting.store(waiting.saturating_add(1), Ordering::Relaxed);
     point!("condition: waits");
@@ -61,13 +66,21 @@ pub(super) fn wait(
                 return Err(failure);
             }
         };
-        let is_notified = condition.notified.load(Ordering::Relaxed) != noted;
+        let was_counted = condition.notified.load(Ordering::Relaxed) != noted;
+        let dropped_now = lock.waits.dropped.load(Ordering::Relaxed);
+        let needs_no_credit = was_counted && dropped_now != dropped;
+        let is_due = credit::is_due(condition);
+        let is_notified = needs_no_credit || was_counted && is_due;
         if is_notified || time_is_up {
-            credit::leave(condition, is_notified);
+            // What is there when one needs none is another's, who was notified later.
+            credit::leave(condition, is_notified && !needs_no_credit);
             return Ok((sleep.end_holding(), !is_notified));
         }
-        if credit::is_due(condition) {
-            credit::wake_all(lock.line, condition, which);
+        if !was_counted {
+            dropped = dropped_now;
+        }
+        if is_due {
+            credit::wake_all(lock.line, lock.waits, which);
         }
     }
 }

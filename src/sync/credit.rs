@@ -5,7 +5,7 @@
 use super::atomic::Ordering;
 use super::word::condition_class;
 use crate::fault::point;
-use crate::layout::{Condition, LockLine};
+use crate::layout::{Condition, LockLine, WaitLine};
 use crate::os::futex;
 
 /// For whom a notification is.
@@ -49,24 +49,31 @@ pub(super) fn leave(condition: &Condition, takes: bool) {
 }
 
 /// For one who has come back, and was not notified, although there is credit: all who sleep for the condition that stands at
-/// this place among its lock's may look. Those who were notified go on; more they need not, and if there are none, the
-/// credit was that of a dead one.
+/// this place among its lock's may look. Those who were notified before now go on; more they need not, and if there are none,
+/// the credit was that of a dead one.
 #[cold]
-pub(super) fn wake_all(line: &LockLine, condition: &Condition, which: usize) {
+pub(super) fn wake_all(line: &LockLine, waits: &WaitLine, which: usize) {
     if futex::wake_all_of(&line.word, condition_class(which)).is_ok() {
         point!("condition: all may look");
-        condition.credit.store(0, Ordering::Relaxed);
-        point!("condition: credit used up");
+        drop_all(waits, which);
     }
+}
+
+/// Whoever was notified before now needs no credit to go on. Counted first: if this one is killed in between, the rest of the
+/// credit is there, too.
+fn drop_all(waits: &WaitLine, which: usize) {
+    waits.dropped.store(waits.dropped.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    point!("condition: credit is not asked for");
+    waits.conditions[which].credit.store(0, Ordering::Relaxed);
+    point!("condition: no credit");
 }
 
 /// Drops credit that nobody will take: of those who wait for the condition, nobody sleeps. One who does is woken.
 #[cold]
-pub(super) fn drop_if_nobody_sleeps(line: &LockLine, condition: &Condition, which: usize) -> bool {
+pub(super) fn drop_if_nobody_sleeps(line: &LockLine, waits: &WaitLine, which: usize) -> bool {
     let is_nobody = matches!(futex::wake_one(&line.word, condition_class(which)), Ok(false));
     if is_nobody {
-        condition.credit.store(0, Ordering::Relaxed);
-        point!("condition: credit of nobody");
+        drop_all(waits, which);
     }
     is_nobody
 }

@@ -127,7 +127,7 @@ pub(super) fn look(line: &LockLine, waits: &WaitLine) -> Sleepers {
     let mut classes = LOCKER;
     for which in (0..3).filter(|which| waiting[*which]) {
         let condition = &waits.conditions[which];
-        if credit::is_due(condition) && !(probes && credit::drop_if_nobody_sleeps(line, condition, which)) {
+        if credit::is_due(condition) && !(probes && credit::drop_if_nobody_sleeps(line, waits, which)) {
             classes |= condition_class(which);
         }
     }

@@ -393,7 +393,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Condition: "    condition.waiting.store(waiting.saturating_add(1), Ordering::Relaxed);\n" => "    let _ = waiting;\n";
     }
     who_comes_back_does_not_look_at_the_number in condition: "LOST" {
-        Condition: "let is_notified = condition.notified.load(Ordering::Relaxed) != noted;" => "let is_notified = noted == u32::MAX;";
+        Condition: "let was_counted = condition.notified.load(Ordering::Relaxed) != noted;" => "let was_counted = noted == u32::MAX;";
+    }
+    credit_is_dropped_and_nobody_told in condition_producers: "LOST NOTIFICATION" {
+        Credit: "waits.dropped.load(Ordering::Relaxed).wrapping_add(1)" => "waits.dropped.load(Ordering::Relaxed)";
     }
 
     // The successor.
