@@ -34,7 +34,8 @@ pub use user::User;
 /// println!("{info}"); // most of what follows, in one line
 /// assert_eq!((info.name(), info.kind(), info.type_name()), (&*name, "SharedArray", "acme.Vector/1"));
 /// assert!(info.has_type_tag());
-/// assert_eq!((info.element_size(), info.length()), (8, 3));
+/// assert_eq!((info.element_size(), info.element_alignment(), info.length()), (8, 8, 3));
+/// assert_eq!((info.mode(), info.id()), (0o600, array.info()?.id()));
 /// assert!(info.bytes() >= 24);
 /// assert_eq!((info.creator(), info.attached()), (std::process::id(), 1));
 /// assert!(info.created() <= std::time::SystemTime::now());
@@ -51,6 +52,7 @@ pub use user::User;
 pub struct SegmentInfo {
     name: String,
     status: Status,
+    id: [u64; 2],
     shape: Shape,
     type_name: TypeName,
     bytes: u64,
@@ -115,6 +117,7 @@ impl SegmentInfo {
         Self {
             name: name.to_owned(),
             status,
+            id: header.id,
             shape,
             type_name: identity.type_name,
             bytes: status.len,
@@ -166,6 +169,12 @@ impl SegmentInfo {
         self.shape.elem_size
     }
 
+    /// The alignment of the value or of the elements, in bytes; 1 for what has none.
+    #[must_use]
+    pub fn element_alignment(&self) -> u64 {
+        self.shape.elem_align
+    }
+
     /// How many elements there are: 1 for a value, 0 for what has none.
     #[must_use]
     pub fn length(&self) -> u64 {
@@ -185,6 +194,18 @@ impl SegmentInfo {
     #[must_use]
     pub fn owner(&self) -> u32 {
         self.owner
+    }
+
+    /// The permission bits: who may look, and who may use it.
+    #[must_use]
+    pub fn mode(&self) -> u32 {
+        self.status.mode
+    }
+
+    /// A random number, by which the segment is told from another one of the same name, before or after it.
+    #[must_use]
+    pub fn id(&self) -> u128 {
+        u128::from(self.id[0]) << 64 | u128::from(self.id[1])
     }
 
     /// How the lock works.
