@@ -229,3 +229,31 @@ pub(crate) fn die_at(step: &str, process: u32) {
 
 #[cfg(not(debug_assertions))]
 pub(crate) fn die_at(_step: &str, _process: u32) {}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use super::*;
+
+    /// A creator has made the file before it had a name. Who listens for the name only does not hear that he is killed.
+    #[test]
+    fn the_end_of_a_creator_is_heard() {
+        let unnamed = OpenOptions::new().write(true).custom_flags(libc::O_TMPFILE).open(DIRECTORY).unwrap();
+        let name = robust_shm::unique_name("robust-shm-cli-watch");
+        let path = format!("{DIRECTORY}/{name}");
+        let (from, to) = (format!("/proc/self/fd/{}", unnamed.as_raw_fd()), CString::new(&*path).unwrap());
+        let from = CString::new(from).unwrap();
+        let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
+        // SAFETY: two paths with NULs at their ends, which outlive the call.
+        assert_eq!(unsafe { libc::linkat(here, from.as_ptr(), here, to.as_ptr(), follow) }, 0);
+        let mut watch = Watch::new().unwrap();
+        watch.add(&name);
+        drop(unnamed);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let is_heard = watch.wait_for(&name, Some(deadline));
+        std::fs::remove_file(&path).unwrap();
+        assert!(is_heard.unwrap());
+    }
+}
