@@ -14,8 +14,12 @@
 //! assert!(!schema.allows(&bytes)); // no bool
 //! # Ok::<(), robust_shm::dynamic::SchemaError>(())
 //! ```
+//!
+//! And what bindings need besides: [`interruptible`] waits.
 
 mod described;
+mod interruptible;
 
 pub use crate::schema::{Field, Form, Primitive, Schema, SchemaError, Variant};
 pub use described::Described;
+pub use interruptible::interruptible;

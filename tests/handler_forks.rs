@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use deaths::handle;
-use robust_shm::{LockError, SegmentInfo, SharedLock, SharedValue};
+use robust_shm::{LockError, SegmentInfo, SharedLock, SharedValue, dynamic};
 use support::{Family, Forked, LIMIT, Role, asleep, member, pause, play, say, spawn, until};
 
 #[test]
@@ -28,6 +28,18 @@ fn child() {
         ("wait and stay in the handler", |family| {
             STAYS.store(true, Ordering::Relaxed);
             in_two(family, |value, _| drop(in_turn(value.lock().unwrap())));
+        }),
+        ("wait and fork where it is asked", |family| {
+            in_two(family, |value, _| {
+                handle(libc::SIGUSR1, nothing);
+                let ask = &mut || {
+                    if CHILD.load(Ordering::Relaxed) == -1 {
+                        fork_here(0);
+                    }
+                    false
+                };
+                drop(in_turn(dynamic::interruptible(ask, || value.lock()).unwrap()));
+            });
         }),
         ("wait with another held", |family| {
             in_two(family, |value, other| {
@@ -57,6 +69,8 @@ extern "C" fn fork_here(_signal: libc::c_int) {
         pause();
     }
 }
+
+extern "C" fn nothing(_signal: libc::c_int) {}
 
 extern "C" fn look(_signal: libc::c_int) {
     say("looks");
@@ -161,7 +175,7 @@ fn both_have_it_in_turn(two: &mut Two) {
 
 #[test]
 fn a_child_that_was_forked_in_a_wait_waits_as_itself() {
-    for role in ["wait", "wait for long"] {
+    for role in ["wait", "wait for long", "wait and fork where it is asked"] {
         let (family, value, _other) = new_family();
         let guard = value.lock().unwrap();
         let mut two = doubled_while_it_waits(role, family);

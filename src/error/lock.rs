@@ -50,6 +50,14 @@ pub enum LockError {
         awaited: Awaited,
     },
 
+    /// The program has given the wait up, in [`dynamic::interruptible`](crate::dynamic::interruptible).
+    #[error("a wait at segment {name:?} was interrupted: this program was asked, and gave it up")]
+    #[non_exhaustive]
+    Interrupted {
+        /// The segment.
+        name: Arc<str>,
+    },
+
     /// A holder died or panicked while it could change the data in place, or what a lock guards.
     #[error("lock of segment {name:?} is poisoned: a holder died or panicked {}", kind::repair_of(kind))]
     #[non_exhaustive]
@@ -118,6 +126,7 @@ impl LockError {
             Self::WouldBlock { name, .. }
             | Self::TimedOut { name, .. }
             | Self::WouldDeadlock { name, .. }
+            | Self::Interrupted { name, .. }
             | Self::Poisoned { name, .. }
             | Self::NotHeld { name }
             | Self::InvalidValue { name, .. }
@@ -130,6 +139,7 @@ impl LockError {
             Self::WouldBlock { .. } => "WouldBlock",
             Self::TimedOut { .. } => "TimedOut",
             Self::WouldDeadlock { .. } => "WouldDeadlock",
+            Self::Interrupted { .. } => "Interrupted",
             Self::Poisoned { .. } => "Poisoned",
             Self::NotHeld { .. } => "NotHeld",
             Self::InvalidValue { .. } => "InvalidValue",

@@ -6,7 +6,7 @@ use super::{Contents, Segment};
 use crate::error::LockError;
 use crate::identity::TypeName;
 use crate::kind::{Kind, Shape};
-use crate::sync::mutex::{Readers, Reading, Section, Wait};
+use crate::sync::mutex::{Readers, Reading, Section, Wait, Whom};
 
 /// Contents that can be read side by side.
 ///
@@ -74,7 +74,7 @@ impl<C: SideBySide> Segment<C> {
     #[cold]
     #[inline(never)]
     fn drain<'a>(&'a self, mut locked: Locked<'a, C>, wait: Wait, again: Again<'a, C>) -> Outcome<'a, C> {
-        while !self.readers().drain(&locked.held, wait)? {
+        while !self.readers().drain(&locked.held, wait, || ())? {
             locked = again(self, wait)?; // as another process
         }
         locked.held.begin_changes();
@@ -135,7 +135,7 @@ impl<C: SideBySide> Locked<'_, C> {
         self.held.end_changes(readers);
         let time_is_up = self.wait(which, wait)?;
         // SAFETY: as above.
-        while unsafe { self.held.has_readers() } && !self.drain_again()? {
+        while unsafe { self.held.has_readers() } && !self.drain_again(which)? {
             self.lock_again()?; // as another process
         }
         self.held.begin_changes();
@@ -144,9 +144,11 @@ impl<C: SideBySide> Locked<'_, C> {
 
     /// As [`Readers::drain`].
     #[cold]
-    fn drain_again(&mut self) -> Result<bool, LockError> {
+    fn drain_again(&mut self, which: usize) -> Result<bool, LockError> {
         // SAFETY: by the contract of `SideBySide`.
-        let drained = unsafe { self.held.mutex().readers() }.drain(&self.held, Wait::Forever);
+        let readers = unsafe { self.held.mutex().readers() };
+        // If it has been notified, that is for another one now.
+        let drained = readers.drain(&self.held, Wait::Forever, || self.notify(which, Whom::One));
         if drained.is_err() {
             self.held.let_go();
         }

@@ -27,6 +27,9 @@
 //!
 //! **Nobody goes on for another's notification**: who wakes by himself, because his kernel tells him of nothing, or to look
 //! after a death that it does not report, finds a number that was counted for others, and no credit.
+//!
+//! **Who is interrupted** (`interrupts.rs`) has no lock, and need not get it. If it is free, he counts himself no more; else he
+//! goes as one who was killed. In either case he takes no credit, also if he has been notified: that is another's then.
 
 use super::atomic::Ordering;
 use super::credit;
@@ -36,6 +39,7 @@ use super::sleep::Sleep;
 use super::waiting::{Failure, Wait};
 use super::word::condition_class;
 use crate::fault::point;
+use crate::layout::Condition;
 use crate::os::Deadline;
 use crate::os::thread::Thread;
 
@@ -62,6 +66,7 @@ pub(super) fn wait(
             // Nothing of all this is the child's.
             Err(Failure::Forked) => return Err(Failure::Forked),
             Err(failure) => {
+                give_up(condition, &sleep, &failure);
                 sleep.end();
                 return Err(failure);
             }
@@ -82,5 +87,14 @@ pub(super) fn wait(
         if is_due {
             credit::wake_all(lock.line, lock.waits, which);
         }
+    }
+}
+
+/// One who waits no more, and does not hold the lock, has been interrupted.
+#[cold]
+fn give_up(condition: &Condition, sleep: &Sleep<'_>, failure: &Failure) {
+    if matches!(failure, Failure::Interrupted(_)) && sleep.lock(Wait::No, true).is_ok() {
+        credit::leave(condition, false);
+        sleep.unlock();
     }
 }

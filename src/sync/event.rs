@@ -46,6 +46,7 @@
 use std::time::Duration;
 
 use super::atomic::Ordering;
+use super::interrupts;
 use super::robust_futex;
 use super::waiting::{Failure, HEARTBEAT};
 use super::word::{LOCKER, OWNER_DIED, WAITERS, high, low, pair};
@@ -92,7 +93,7 @@ pub(super) fn wait_slow(
     deadline: Option<Deadline>,
 ) -> Result<(), Failure> {
     named(line, me, slot, || {
-        let (mut seen, mut time_is_up) = (first, false);
+        let (mut seen, mut time_is_up, mut asks) = (first, false, false);
         loop {
             if says_set(seen) {
                 return if has_sleepers(seen) { tell_all(line, seen) } else { Ok(()) };
@@ -102,6 +103,15 @@ pub(super) fn wait_slow(
             }
             if time_is_up {
                 return Err(Failure::TimedOut { holder: 0 });
+            }
+            if std::mem::take(&mut asks) && interrupts::are_asked() {
+                interrupts::ask()?;
+                if !me.is_current() {
+                    return Err(Failure::Forked);
+                }
+                name(line, me, slot);
+                seen = line.word.load(Ordering::Acquire);
+                continue;
             }
             // Also if there is something in it that nobody of ours has written.
             if low(seen) != WAITERS {
@@ -115,6 +125,7 @@ pub(super) fn wait_slow(
             }
             point!("event: about to sleep");
             time_is_up = sleep(line, me, deadline)?;
+            asks = true;
             point!("event: awake");
             if !me.is_current() {
                 return Err(Failure::Forked);

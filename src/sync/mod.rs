@@ -10,6 +10,7 @@
 //!   [`condition`]: waiting for what another one says, with [`credit`], how many may go on;
 //! * [`permits`]: many lock lines, of which one will do; [`readers`]: many lock lines, of which a writer must see all empty;
 //!   [`habits`]: which of them a thread had last;
+//! * [`interrupts`]: who is asked, amid a wait, whether to give it up;
 //! * [`event`]: a word to be set and waited for, and nobody's;
 //! * [`os_mutex`]: the operating system's own mutex in its place;
 //! * [`commit`]: the two-slot cell that makes a value whole at every moment;
@@ -26,6 +27,7 @@ mod credit;
 mod event;
 mod gate;
 pub(crate) mod habits;
+pub(crate) mod interrupts;
 mod leaked;
 mod lock;
 pub(crate) mod mutex;

@@ -207,6 +207,7 @@ impl Mutex {
         pair(me.tid, self.users.slot())
     }
 
+    /// Of a wait of which nothing is left: what has interrupted it may unwind.
     #[cold]
     fn explain(&self, failure: Failure) -> LockError {
         self.explain_of(Awaited::Lock, failure)
@@ -227,6 +228,10 @@ impl Mutex {
                 LockError::TimedOut { name, holder, process, awaited }
             }
             Failure::WouldDeadlock => LockError::WouldDeadlock { name, awaited },
+            Failure::Interrupted(interruption) => {
+                interruption.goes_on();
+                LockError::Interrupted { name }
+            }
             Failure::Forked => unreachable!("the child has begun anew"),
             Failure::Os(error) if awaited == Awaited::Permit => self.os_error("could not take a permit", error),
             Failure::Os(error) => self.os_error("could not take the lock", error),

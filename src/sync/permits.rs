@@ -48,6 +48,7 @@
 
 use super::atomic::{AtomicU32, Ordering};
 use super::habits::Homes;
+use super::interrupts;
 use super::poison::Poison;
 use super::reservation::{self, Free, Reserved, Token};
 use super::robust_futex::{self, Linked};
@@ -152,6 +153,8 @@ struct Seeker<'a> {
     /// Has the last sleep been ended by a wake-up?
     was_woken: bool,
     time_is_up: bool,
+    /// Has it slept since it last asked whether to give up?
+    asks: bool,
     token: Token,
     /// When it asks to be preferred: some time after it has first slept.
     starved_at: Option<Deadline>,
@@ -175,6 +178,7 @@ impl<'a> Seeker<'a> {
             may_owe: false,
             was_woken: false,
             time_is_up: false,
+            asks: false,
             token: Token::of(pair(me.tid, users.slot())),
             starved_at: None,
             is_in_turn: false,
@@ -273,6 +277,7 @@ impl<'a> Seeker<'a> {
             if self.time_is_up {
                 return Err(Failure::TimedOut { holder: 0 });
             }
+            self.ask()?;
             self.ask_to_be_preferred();
             self.sleep(&words, ring, doubted)?;
         }
@@ -305,6 +310,15 @@ impl<'a> Seeker<'a> {
         self.is_in_turn = true;
         self.time_is_up = self.wait.deadline().is_some_and(Deadline::has_passed);
         Ok(())
+    }
+
+    /// About to sleep, perhaps again, and no permit is free: gives up if the program says so.
+    fn ask(&mut self) -> Result<(), Failure> {
+        if !std::mem::take(&mut self.asks) || !interrupts::are_asked() {
+            return Ok(());
+        }
+        interrupts::ask()?;
+        self.check_process()
     }
 
     /// About to sleep, perhaps again.
@@ -399,7 +413,7 @@ impl<'a> Seeker<'a> {
         };
         self.was_woken = slept.map_err(Failure::Os)?;
         self.check_process()?;
-        self.is_in_turn = true;
+        (self.is_in_turn, self.asks) = (true, true);
         self.name_bell(); // again: a signal handler that used a robust mutex of libc's has overwritten it
         point!("permit: awake");
         let now = Deadline::now();

@@ -48,6 +48,7 @@
 
 use super::atomic::Ordering;
 use super::habits::{Habits, Homes};
+use super::interrupts;
 use super::node;
 use super::poison::{self, Poison};
 use super::robust_futex::{self, Linked};
@@ -392,6 +393,8 @@ struct Drainer<'a> {
     /// It has looked whether it waits for itself.
     is_another: bool,
     has_slept: bool,
+    /// Has it slept since it last asked whether to give up?
+    asks: bool,
     time_is_up: bool,
     /// When it asks whether the reader lives.
     heartbeat: Option<Deadline>,
@@ -408,6 +411,7 @@ impl<'a> Drainer<'a> {
             spin,
             is_another: false,
             has_slept: false,
+            asks: false,
             time_is_up: false,
             heartbeat: None,
             looks_up: false,
@@ -464,6 +468,10 @@ impl<'a> Drainer<'a> {
         if self.time_is_up {
             return Err(Failure::TimedOut { holder: reader });
         }
+        if std::mem::take(&mut self.asks) && interrupts::are_asked() {
+            interrupts::ask()?;
+            self.check_process()?;
+        }
         if low(seen) & WAITERS == 0 && !waiting::announce_waiter(slot, seen) {
             return Ok(());
         }
@@ -483,7 +491,7 @@ impl<'a> Drainer<'a> {
         }
         futex::wait(&slot.word, expected, LOCKER, until).map_err(Failure::Os)?;
         self.check_process()?;
-        self.has_slept = true;
+        (self.has_slept, self.asks) = (true, true);
         let now = Deadline::now();
         if beat <= now {
             (self.heartbeat, self.looks_up) = (None, true);

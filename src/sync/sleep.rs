@@ -3,10 +3,12 @@
 //! All along, the slot of its thread's list names the lock. So whatever it is killed at, the kernel hands the lock on, or the
 //! wake-up that it has had; and nothing needs to be linked for the few steps in which it has the lock.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::atomic::Ordering;
 use super::gate::{self, Owed};
+use super::interrupts;
 use super::lock::Lock;
 use super::robust_futex::{self, Linked};
 use super::successor::Candidate;
@@ -34,6 +36,8 @@ pub(super) struct Sleep<'a> {
     me: &'a Thread,
     owner: u64,
     interrupted: Interrupted,
+    /// Has it slept since it last asked whether to give up?
+    asks: Cell<bool>,
 }
 
 impl<'a> Sleep<'a> {
@@ -60,7 +64,8 @@ impl<'a> Sleep<'a> {
             Linked::AmongOthers if me.list.is_known() => robust_futex::interrupt(me),
             _ => Interrupted::NOTHING,
         };
-        let sleep = Self { lock, me, owner: pair(me.tid, lock.users.slot()), interrupted };
+        let owner = pair(me.tid, lock.users.slot());
+        let sleep = Self { lock, me, owner, interrupted, asks: Cell::new(false) };
         sleep.name();
         sleep
     }
@@ -95,7 +100,8 @@ impl<'a> Sleep<'a> {
         }
     }
 
-    /// Releases the lock and sleeps as one of this class, until woken, or until then, or for a while.
+    /// Releases the lock and sleeps as one of this class, until woken, or until then, or for a while. In between the program may
+    /// say that it gives up: to those who look for it at the gate, it is one who has not gone to sleep yet.
     pub(super) fn unlock_and_sleep(&self, class: u32, deadline: Option<Deadline>) -> Result<Slept, Failure> {
         let Lock { line, waits, successor, .. } = self.lock;
         let noted = gate::come_to(waits);
@@ -109,14 +115,28 @@ impl<'a> Sleep<'a> {
         }
         let beat = Deadline::soon(if self.me.list.is_known() { HEARTBEAT } else { BEAT });
         let until = deadline.map_or(beat, |deadline| deadline.min(beat));
+        self.ask()?;
         point!("sleep: about to sleep");
         let was_woken = futex::wait_in(&waits.gate, noted, class, until).map_err(Failure::Os)?;
         point!("sleep: awake");
         if !self.me.is_current() {
             return Err(Failure::Forked);
         }
+        self.asks.set(true);
         self.name(); // again: a signal handler that used a robust mutex of libc's has overwritten it
         Ok(Slept { was_woken, time_is_up: deadline.is_some_and(Deadline::has_passed) })
+    }
+
+    fn ask(&self) -> Result<(), Failure> {
+        if !self.asks.take() || !interrupts::are_asked() {
+            return Ok(());
+        }
+        interrupts::ask()?;
+        if !self.me.is_current() {
+            return Err(Failure::Forked);
+        }
+        self.name();
+        Ok(())
     }
 
     /// Waits no more, and holds the lock.

@@ -176,7 +176,7 @@ impl<'a> Candidate<'a> {
     }
 
     /// For one who gives up, and names the lock as pending.
-    pub(super) fn end(mut self, lock: &LockLine, list: RobustList) {
+    pub(super) fn end(&mut self, lock: &LockLine, list: RobustList) {
         if !self.is_named() {
             return;
         }

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use super::atomic::{Ordering, fence};
 use super::gate;
+use super::interrupts::{self, Interruption};
 use super::lock::Lock;
 use super::node::segment_of;
 use super::poison::Poison;
@@ -34,7 +35,7 @@ use super::spin::SpinPolicy;
 use super::successor::Candidate;
 use super::users::Users;
 use super::watch::Watch;
-use super::word::{HEIR, LOCKER, OWNER_DIED, TID, WAITERS, high, is_owned, low, pair, says_owner_died};
+use super::word::{ANY, HEIR, LOCKER, OWNER_DIED, TID, WAITERS, high, is_owned, low, pair, says_owner_died};
 use crate::fault::point;
 use crate::layout::{LockLine, WaitLine};
 use crate::os::robust_list::RobustList;
@@ -73,10 +74,18 @@ pub(super) enum Failure {
         holder: u32,
     },
     WouldDeadlock,
+    /// By the program, which was asked.
+    Interrupted(Interruption),
     /// The process forked in the middle of the wait, in a signal handler, and this is the child. Nothing that was noted
     /// before is its own; it has to begin anew.
     Forked,
     Os(io::Error),
+}
+
+impl From<Interruption> for Failure {
+    fn from(interruption: Interruption) -> Self {
+        Self::Interrupted(interruption)
+    }
 }
 
 /// Makes the word name `me`, with everything that depends on its being free: poison, reservation. Gives the word that it
@@ -106,6 +115,7 @@ pub(super) fn acquire(
         candidate,
         token,
         has_slept: comes_back,
+        asks: comes_back,
         was_woken: comes_back,
         time_is_up: false,
         starved_at: None,
@@ -137,6 +147,8 @@ struct Waiter<'a, 'b> {
     candidate: &'a mut Candidate<'b>,
     token: Token,
     has_slept: bool,
+    /// Has it slept since it last asked whether to give up?
+    asks: bool,
     /// Has the last sleep been ended by a wake-up? Then this thread must act on it, or pass it on.
     was_woken: bool,
     time_is_up: bool,
@@ -195,11 +207,15 @@ impl Waiter<'_, '_> {
         if !self.me.is_current() {
             return Err(Failure::Forked);
         }
+        self.name(); // again: a signal handler that used a robust mutex of libc's has overwritten it
+        Ok(seen)
+    }
+
+    /// As pending, where there is a list.
+    fn name(&self) {
         if self.me.list.is_known() {
-            // Again: a signal handler that used a robust mutex of libc's has overwritten it.
             self.me.list.begin(RobustList::node(&self.line.word), high(self.owner));
         }
-        Ok(seen)
     }
 
     /// For a try, which has found this holder: the word when he is gone. Where somebody is told of deaths, that is not asked.
@@ -240,6 +256,7 @@ impl Waiter<'_, '_> {
         if self.time_is_up {
             return Err(Failure::TimedOut { holder });
         }
+        self.ask()?;
         if low(seen) & WAITERS == 0 && !announce_waiter(self.line, seen) {
             return Ok(());
         }
@@ -291,6 +308,11 @@ impl Waiter<'_, '_> {
             let _ = futex::wake_one(&self.line.word, LOCKER);
             return Err(Failure::TimedOut { holder: 0 });
         }
+        if self.asks && interrupts::are_asked() && std::mem::take(&mut self.was_woken) {
+            // As above, and whatever that one waits for: this thread may be away for long.
+            let _ = futex::wake_one(&self.line.word, ANY);
+        }
+        self.ask()?;
         let until = Deadline::soon(self.doubt);
         self.doubt = (self.doubt * 2).min(*DOUBT.end());
         self.sleep(low(seen), LOCKER, until).map(drop)
@@ -316,6 +338,21 @@ impl Waiter<'_, '_> {
         Ok(())
     }
 
+    /// About to sleep, perhaps again, and owes nobody anything: gives up if the program says so.
+    fn ask(&mut self) -> Result<(), Failure> {
+        if !std::mem::take(&mut self.asks) || !interrupts::are_asked() {
+            return Ok(());
+        }
+        self.candidate.end(self.line, self.me.list);
+        self.name();
+        interrupts::ask()?;
+        if !self.me.is_current() {
+            return Err(Failure::Forked);
+        }
+        self.name();
+        Ok(())
+    }
+
     /// Sleeps while the word is as expected, until woken, or until then, or until the time is up. Returns the time.
     fn sleep(&mut self, expected: u32, classes: u32, until: Deadline) -> Result<Deadline, Failure> {
         let deadline = self.wait.deadline();
@@ -329,7 +366,7 @@ impl Waiter<'_, '_> {
         }
         self.was_woken = woken.map_err(Failure::Os)?;
         let now = Deadline::now();
-        self.has_slept = true;
+        (self.has_slept, self.asks) = (true, true);
         // One more try is made after the time is up: a wake-up that came with it must not be lost.
         self.time_is_up = deadline.is_some_and(|deadline| deadline <= now);
         Ok(now)

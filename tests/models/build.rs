@@ -203,13 +203,13 @@ fn of_successor(mut text: String) -> String {
             fn really_doze(&mut self,",
         ),
         (
-            "pub(super) fn end(mut self,",
-            "pub(super) fn end(self, lock: &LockLine, list: RobustList) {
+            "pub(super) fn end(&mut self,",
+            "pub(super) fn end(&mut self, lock: &LockLine, list: RobustList) {
                 crate::successor::begin();
                 self.really_end(lock, list);
                 crate::successor::end(0);
             }
-            fn really_end(mut self,",
+            fn really_end(&mut self,",
         ),
     ] {
         assert_eq!(text.matches(from).count(), 1, "the successor: {from}");
@@ -285,7 +285,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
             {os}
             pub(crate) mod sync {{
                 pub(crate) use crate::memory::atomic;
-                pub(crate) use crate::stubs::{{habits, node, spin}};
+                pub(crate) use crate::stubs::{{habits, interrupts, node, spin}};
                 {rest}
                 {word} pub(crate) mod word;
                 {users} pub(crate) mod users;

@@ -24,8 +24,8 @@ const LONGEST: Duration = Duration::from_millis(1);
 /// For one of a class of his own: what is kept for him is not kept for long.
 const LONGEST_OF_FEW: Duration = Duration::from_micros(200);
 
-/// Sleeps, as one of these classes (a bit set), while the lower half of `word` is `expected`, or until `deadline`. Nobody is
-/// woken: so `false`.
+/// Sleeps, as one of these classes (a bit set), while the lower half of `word` is `expected`, until a signal or `deadline`.
+/// Nobody is woken: so `false`.
 #[allow(clippy::unnecessary_wraps, reason = "as where there is a call")]
 pub(crate) fn wait(word: &AtomicU64, expected: u32, classes: u32, deadline: Deadline) -> io::Result<bool> {
     let longest = if classes == ALL { LONGEST } else { LONGEST_OF_FEW };
@@ -41,9 +41,18 @@ fn doze_while(is_same: impl Fn() -> bool, longest: Duration, deadline: Deadline)
         if left.is_zero() {
             return;
         }
-        std::thread::sleep(pause.min(left));
+        if !doze(pause.min(left)) {
+            return;
+        }
         pause = (pause * 2).min(longest);
     }
+}
+
+/// `false`: a signal has ended it. (std's sleeps go on.)
+fn doze(pause: Duration) -> bool {
+    let pause = libc::timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() }; // less than a second
+    // SAFETY: a timespec that outlives the call; what is left of the time is not asked for.
+    unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) == 0 }
 }
 
 /// Would wake one who sleeps. Is there one who is to be waited for?

@@ -1,7 +1,5 @@
 //! The event that stands in a lock line in the place of a lock, as its face uses it.
 
-use std::sync::Arc;
-
 use super::super::event;
 use super::{Mutex, Wait};
 use crate::error::{Awaited, LockError};
@@ -75,11 +73,8 @@ impl Event<'_> {
             };
             return Err(match failure {
                 Failure::Os(error) => self.0.os_error(action, error),
-                Failure::TimedOut { .. } => {
-                    let name = Arc::clone(&self.0.name);
-                    LockError::TimedOut { name, holder: None, process: None, awaited: Awaited::Event }
-                }
-                _ => unreachable!("nobody holds an event"),
+                Failure::TimedOut { .. } => self.0.timed_out(Awaited::Event),
+                failure => self.0.explain_of(Awaited::Event, failure),
             });
         }
     }

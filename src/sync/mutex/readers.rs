@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::gate::Owed;
-use super::super::leaked;
 use super::super::readers::{self, Places, ReadersAfter};
 use super::super::robust_futex::{self, Linked};
 use super::super::waiting::Failure;
 use super::super::word::{high, low, pair};
+use super::super::{interrupts, leaked};
 use super::held::{GuardStaysOnItsThread, Held, Own, Section};
 use super::{Kind, Mutex, Wait};
 use crate::error::LockError;
@@ -76,7 +76,10 @@ impl Mutex {
                 (Err(LockError::TimedOut { .. }), Some(_)) if readers.is_waited_for()? => {
                     return Err(self.explain(Failure::WouldDeadlock));
                 }
-                (Err(LockError::TimedOut { .. }), Some(_)) if !wait.is_over() => {}
+                (Err(LockError::TimedOut { .. }), Some(_)) if !wait.is_over() => {
+                    // A sleep, of which the next one is not the first.
+                    interrupts::ask().map_err(|interruption| self.explain(interruption.into()))?;
+                }
                 (result, _) => return result,
             }
         }
@@ -180,21 +183,21 @@ impl<'a> Readers<'a> {
     }
 
     /// Waits until all readers have left. `false`: this is a child that was forked in the middle, and does not have the
-    /// lock. If it fails, the lock is released.
+    /// lock. If it fails, the lock is released, after `give_up`.
     #[cold]
-    pub(crate) fn drain(self, held: &Held<'_>, wait: Wait) -> Result<bool, LockError> {
-        let drained = self.this_thread().and_then(|me| {
-            match self.places.drain(&me, &self.mutex.users, wait, &self.mutex.habits.spin) {
-                Ok(()) => Ok(true),
-                Err(Failure::Forked) => Ok(false),
-                Err(failure) => Err(self.mutex.explain(failure)),
-            }
-        });
-        if drained.is_err() {
-            let readers = ReadersAfter::GiveUp;
-            held.release_or_poison(Section { changes: false, was_broken_off: false, readers });
-        }
-        drained
+    pub(crate) fn drain(self, held: &Held<'_>, wait: Wait, give_up: impl FnOnce()) -> Result<bool, LockError> {
+        let failure = match self.this_thread() {
+            Ok(me) => match self.places.drain(&me, &self.mutex.users, wait, &self.mutex.habits.spin) {
+                Ok(()) => return Ok(true),
+                Err(Failure::Forked) => return Ok(false),
+                Err(failure) => Ok(failure),
+            },
+            Err(error) => Err(error),
+        };
+        give_up();
+        let readers = ReadersAfter::GiveUp;
+        held.release_or_poison(Section { changes: false, was_broken_off: false, readers });
+        Err(failure.map_or_else(|error| error, |failure| self.mutex.explain(failure)))
     }
 
     /// For how long at a time one who reads already waits for the lock; `None`: he does not read, or does not wait.

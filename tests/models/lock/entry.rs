@@ -99,6 +99,7 @@ fn outcome_of(failure: Failure) -> Outcome {
         Err(Failure::WouldBlock) => Outcome::WouldBlock,
         Err(Failure::TimedOut { .. }) => Outcome::TimedOut,
         Err(Failure::WouldDeadlock) => Outcome::WouldDeadlock,
+        Err(Failure::Interrupted(_)) => Outcome::Interrupted,
         Err(Failure::Forked) => panic!("nobody forks"),
         Err(Failure::Os(error)) => panic!("{error}"),
     }
@@ -203,6 +204,7 @@ fn ask(line: &LockLine, me: Who, what: Asked) -> Told {
     match result {
         Ok(()) => Told::Done,
         Err(Failure::TimedOut { .. }) => Told::TimedOut,
+        Err(Failure::Interrupted(_)) => Told::Interrupted,
         Err(failure) => panic!("{failure:?}"),
     }
 }

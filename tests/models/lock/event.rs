@@ -23,6 +23,7 @@ pub(crate) enum Asked {
 pub(crate) enum Told {
     Done,
     TimedOut,
+    Interrupted,
 }
 
 /// What is true of the event.
@@ -154,7 +155,7 @@ fn wait(thread: usize, deadline: Option<u64>) {
             Told::TimedOut if deadline.is_none_or(|deadline| deadline > run.clock) => {
                 run.fail("TIMED OUT: too soon".to_owned());
             }
-            Told::TimedOut => {}
+            Told::TimedOut | Told::Interrupted => {}
         }
     });
 }

@@ -123,6 +123,7 @@ pub(crate) fn wait(word: usize, expected: u32, class: u32, until: u64) -> bool {
         });
         sleeps
     });
+    with(|run| run.me().asks = run.world.asks);
     if sleeps {
         with(|run| run.me().was_woken = false);
         block();
@@ -174,9 +175,10 @@ pub(crate) fn wait_for_many(words: &[(usize, u32)], until: u64) -> bool {
         if run.ghost.deadline[thread].is_some_and(|deadline| until > deadline) || run.ghost.readers.tries[thread] {
             run.fail("LATE: asleep until after its own deadline".to_owned());
         }
+        let asks = run.world.asks;
         let me = run.me();
         me.learns(u64::from(sleeps));
-        (me.has_slept, me.was_woken) = (true, false);
+        (me.has_slept, me.asks, me.was_woken) = (true, asks, false);
         if sleeps {
             let many = (1 << run.world.lines) - 1;
             let since = run.clock;

@@ -335,6 +335,55 @@ fn worlds() -> Vec<World> {
         World { consumers: 1, ..successor("successor_condition", 3, 1, Budget { deaths: 1, ..few(1) }) },
         World { walks: 60_000, all_forms: true, is_hasty: false, ..successor("successor_walks", 5, 3, many) },
         World { walks: 1_000_000, all_forms: true, is_hasty: false, ..successor("successor_long_walks", 5, 3, many) },
+        World { asks: true, ..world("asks", 3, 2, Budget { interruptions: 1, ..few(3) }) },
+        World {
+            asks: true,
+            ..world("asks_deaths", 3, 1, Budget { deaths: 1, interruptions: 1, signals: 1, ..few(3) })
+        },
+        World { asks: true, ..world("asks_fair", 3, 2, Budget { deaths: 1, interruptions: 1, jumps: 1, ..few(1) }) },
+        World {
+            asks: true,
+            several: true,
+            ..world("asks_several", 3, 1, Budget { deaths: 2, interruptions: 1, signals: 1, ..few(2) })
+        },
+        World {
+            asks: true,
+            file: true,
+            ..world("asks_file", 3, 1, Budget { deaths: 1, interruptions: 1, timeouts: 1, ..few(2) })
+        },
+        World {
+            asks: true,
+            ..successor("asks_successor", 3, 1, Budget { deaths: 1, timeouts: 1, interruptions: 1, ..few(2) })
+        },
+        World {
+            asks: true,
+            ..event("asks_event", 4, 1, 1, Budget { deaths: 1, interruptions: 1, signals: 1, ..few(2) })
+        },
+        World {
+            asks: true,
+            discards: true,
+            ..watch("asks_watch", 1, 2, 1, Budget { deaths: 1, interruptions: 1, ..few(1) })
+        },
+        World { asks: true, ..condition("asks_condition", 2, 1, 1, Budget { interruptions: 1, signals: 1, ..few(2) }) },
+        World {
+            asks: true,
+            ..condition("asks_condition_deaths", 2, 1, 1, Budget { deaths: 1, interruptions: 1, ..few(1) })
+        },
+        World {
+            asks: true,
+            ..readers("asks_readers", 2, 1, 2, 1, Budget { deaths: 1, interruptions: 1, signals: 1, ..few(1) })
+        },
+        World {
+            asks: true,
+            walks: 60_000,
+            ..condition("asks_condition_walks", 3, 2, 2, Budget { deaths: 1, interruptions: 2, signals: 2, ..budget })
+        },
+        World { asks: true, ..permits("asks_permits", 4, 2, 1, Budget { deaths: 1, interruptions: 1, ..few(2) }) },
+        World {
+            asks: true,
+            rings: true,
+            ..permits("asks_permits_ring", 3, 2, 1, Budget { interruptions: 1, signals: 1, ..few(2) })
+        },
         world("stale", 2, 2, Budget { stale: 2, ..budget }),
         world("stale_fair", 3, 2, Budget { jumps: 1, stale: 1, ..few(2) }),
     ]
@@ -507,6 +556,20 @@ holds! {
     successors_of_three_and_two_deaths: "successor_many";
     #[ignore = "takes minutes"]
     very_many_successors_by_chance: "successor_long_walks";
+    waits_that_are_given_up: "asks";
+    waits_that_are_given_up_and_a_death: "asks_deaths";
+    heirs_who_give_up: "asks_fair";
+    namesakes_who_give_up: "asks_several";
+    waits_that_are_given_up_where_nobody_is_told: "asks_file";
+    successors_who_are_asked: "asks_successor";
+    waits_for_an_event_that_are_given_up: "asks_event";
+    waits_for_a_commit_that_are_given_up: "asks_watch";
+    waits_for_a_condition_that_are_given_up: "asks_condition";
+    waits_for_a_condition_that_are_given_up_and_a_death: "asks_condition_deaths";
+    waits_for_a_condition_that_are_given_up_by_chance: "asks_condition_walks";
+    writers_and_readers_who_give_up: "asks_readers";
+    waits_for_a_permit_that_are_given_up: "asks_permits";
+    waits_for_a_permit_without_sleep_on_many_that_are_given_up: "asks_permits_ring";
     loads_that_are_late: "stale";
     loads_that_are_late_and_heirs: "stale_fair";
     loads_that_are_late_and_many_heirs_by_chance: "stale_walks";

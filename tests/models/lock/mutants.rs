@@ -80,6 +80,32 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Gate: "matches!(futex::wake_one(&line.word, self.classes), Ok(false))" => "false";
     }
 
+    // Waits that are given up.
+    wake_up_is_taken_along_by_who_gives_up in asks: "LOST" {
+        Waiting: "        let mut seen = self.line.word.load(Ordering::Relaxed);\n        if is_owned(seen) {\n            if matches!(self.wait, Wait::No)" =>
+            "        self.ask()?;\n        let mut seen = self.line.word.load(Ordering::Relaxed);\n        if is_owned(seen) {\n            if matches!(self.wait, Wait::No)";
+    }
+    setting_is_taken_along_by_who_gives_up in asks_event: "LOST" {
+        Event: "            asks = true;\n" => "            if interrupts::are_asked() { interrupts::ask()?; }\n";
+    }
+    commit_is_taken_along_by_who_gives_up in asks_watch: "" {
+        Sleep: "        self.asks.set(true);\n" => "        self.asks.set(true);\n        self.ask()?;\n";
+    }
+    notification_is_taken_along_by_who_gives_up in asks_condition: "LOST NOTIFICATION" {
+        Condition: "credit::leave(condition, false);" => "credit::leave(condition, true);";
+    }
+    who_gives_up_has_no_lock_and_counts_itself_no_more in asks_condition: "LOST NOTIFICATION" {
+        Condition: "    if matches!(failure, Failure::Interrupted(_)) && sleep.lock(Wait::No, true).is_ok() {" =>
+            "    if matches!(failure, Failure::Interrupted(_)) {\n        return credit::leave(condition, false);\n    }\n    if false {";
+    }
+    permit_is_taken_along_by_who_gives_up in asks_permits: "LOST" {
+        Permits: "            let ring = self.places.bell.ring.load(Ordering::Acquire); // before the look at the permits\n" =>
+            "            self.ask()?;\n            let ring = self.places.bell.ring.load(Ordering::Acquire);\n";
+    }
+    death_is_taken_along_by_who_gives_up in asks_several: "LOST" {
+        Waiting: "if self.asks && interrupts::are_asked() && std::mem::take(&mut self.was_woken) {" => "if false {";
+    }
+
     // Deaths.
     dead_holder_is_marked_blindly in unnoticed: "" {
         Waiting: "let _ = line.word.compare_exchange(seen, dead, Ordering::Release, Ordering::Relaxed);" =>

@@ -64,7 +64,7 @@ pub(crate) fn body(thread: usize) {
                     let me = run.me();
                     me.history = (me.round as u64) << 8 | (index as u64) << 1 | u64::from(alone);
                     me.timers = [0; 3];
-                    (me.has_slept, me.was_woken, me.awake_at) = (false, false, None);
+                    (me.has_slept, me.asks, me.was_woken, me.awake_at) = (false, false, false, None);
                 });
                 private_step();
                 if with(|run| run.world.keeps && run.choose(2) == 1) {
@@ -96,6 +96,7 @@ fn check_refusal(run: &mut Run, thread: usize, how: How, outcome: Outcome) {
     let is_right = match outcome {
         Outcome::WouldBlock => how == How::Try,
         Outcome::TimedOut => matches!(how, How::Until(deadline) if deadline <= run.clock),
+        Outcome::Interrupted => true,
         _ => false,
     };
     if !is_right {

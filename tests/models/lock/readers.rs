@@ -162,7 +162,7 @@ pub(crate) fn seek(lock: impl FnOnce() -> Outcome) -> Outcome {
             let me = run.me();
             me.history = mixed(me.round as u64, deadline.unwrap_or_default());
             me.timers = [0; 3];
-            (me.seeks, me.has_slept, me.was_woken, me.awake_at) = (seeks, false, false, None);
+            (me.seeks, me.has_slept, me.asks, me.was_woken, me.awake_at) = (seeks, false, false, false, None);
         });
     };
     set_out(true);
@@ -180,6 +180,7 @@ fn has_ended(run: &mut Run, how: How, outcome: Outcome) {
     let is_right = match outcome {
         Outcome::WouldBlock => how == How::Try,
         Outcome::TimedOut => matches!(how, How::Until(deadline) if deadline <= run.clock),
+        Outcome::Interrupted => true,
         Outcome::Poisoned => true, // it was; somebody may have repaired it since
         _ => false,
     };
@@ -197,7 +198,7 @@ fn remember(run: &mut Run, what: u64) {
     let me = run.me();
     me.history = mixed(me.round as u64, what);
     me.timers = [0; 3];
-    (me.has_slept, me.was_woken, me.awake_at) = (false, false, None);
+    (me.has_slept, me.asks, me.was_woken, me.awake_at) = (false, false, false, None);
 }
 
 fn read(thread: usize, how: How) {

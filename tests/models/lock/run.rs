@@ -66,6 +66,8 @@ pub(crate) struct Thread {
     /// It is on its way to the lock, and so is in a loop that begins with a look at the word.
     pub(crate) seeks: bool,
     pub(crate) has_slept: bool,
+    /// Since the program was last asked whether to give up.
+    pub(crate) asks: bool,
     pub(crate) was_woken: bool,
     /// The first look at the clock after the last sleep.
     pub(crate) awake_at: Option<u64>,
@@ -109,6 +111,8 @@ pub(crate) struct Budget {
     pub(crate) stale: u8,
     /// Signal handlers.
     pub(crate) handlers: u8,
+    /// Times that the program gives up a wait, when it is asked.
+    pub(crate) interruptions: u8,
     /// Times that another thread goes on although this one could.
     pub(crate) preemptions: Option<u8>,
 }
@@ -684,6 +688,7 @@ impl Run {
                 candidate: 0,
                 seeks: false,
                 has_slept: false,
+                asks: false,
                 was_woken: false,
                 awake_at: None,
                 timers: [0; 3],
@@ -709,9 +714,9 @@ impl Run {
         let budget = &self.budget;
         let preemptions = budget.preemptions.unwrap_or_default();
         let running = running.filter(|_| budget.preemptions.is_some()).map_or(0, |i| i as u8 + 1);
-        let Budget { deaths, timeouts, signals, jumps, stale, handlers, .. } = *budget;
+        let Budget { deaths, timeouts, signals, jumps, stale, handlers, interruptions, .. } = *budget;
         let budget = [deaths, timeouts, signals, jumps, stale, handlers, preemptions, running];
-        hash = mixed(hash, u64::from_ne_bytes(budget));
+        hash = mixed(mixed(hash, u64::from_ne_bytes(budget)), interruptions.into());
         // With loads of the last values only, what else there was does not matter.
         let is_stale = self.budget.stale > 0;
         let mut bases = [0; VIEW];
@@ -763,7 +768,8 @@ impl Run {
             }
             hash = mixed(
                 hash,
-                thread.awake_at.unwrap_or_default() << 2
+                thread.awake_at.unwrap_or_default() << 3
+                    | u64::from(thread.asks) << 2
                     | u64::from(thread.was_woken) << 1
                     | u64::from(thread.has_slept),
             );

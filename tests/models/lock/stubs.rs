@@ -78,6 +78,29 @@ pub(crate) mod node {
     }
 }
 
+/// As `sync/interrupts.rs`: what is asked takes its time, and says what the checker likes.
+pub(crate) mod interrupts {
+    use crate::run::{step, with};
+
+    #[derive(Debug)]
+    pub(crate) struct Interruption;
+
+    pub(crate) fn are_asked() -> bool {
+        with(|run| run.world.asks)
+    }
+
+    pub(crate) fn ask() -> Result<(), Interruption> {
+        step();
+        with(|run| {
+            run.me().asks = false;
+            let gives_up = run.budget.interruptions > 0 && run.choose(2) == 1;
+            run.budget.interruptions -= u8::from(gives_up);
+            run.say(|_| format!("is asked: {}", if gives_up { "gives up" } else { "goes on" }));
+            if gives_up { Err(Interruption) } else { Ok(()) }
+        })
+    }
+}
+
 /// As `sync/habits.rs`: a thread remembers the line that it had last, and it is time for whatever is done seldom.
 pub(crate) mod habits {
     use crate::run::with;

@@ -105,23 +105,25 @@ fn watch(thread: usize, how: How) {
         run.say(|_| format!("{outcome:?}"));
         let is_late = matches!(how, How::Until(deadline) if deadline <= run.clock);
         match outcome {
-            Outcome::Locked { .. } => {}
+            Outcome::Locked { .. } | Outcome::Interrupted => {}
             Outcome::TimedOut if is_late => {}
             _ => run.fail(format!("{how:?} ends with {outcome:?}")),
         }
     });
 }
 
-fn lock() -> bool {
+/// `None`: it was given up.
+fn lock() -> Option<bool> {
     let (subject, me) = who();
     match (subject.lock)(place(0), me, How::Forever) {
         Outcome::Locked { alone } => {
             enter();
-            alone
+            Some(alone)
         }
+        Outcome::Interrupted => None,
         outcome => {
             with(|run| run.fail(format!("the lock: {outcome:?}")));
-            false
+            None
         }
     }
 }
@@ -146,7 +148,7 @@ fn leave() {
 
 fn write() {
     let (subject, me) = who();
-    let alone = lock();
+    let Some(alone) = lock() else { return };
     private_step();
     let commits_it = with(|run| !run.world.gives_up && (!run.world.discards || run.choose(2) == 0));
     let commit = || {
@@ -160,7 +162,7 @@ fn write() {
 
 fn take(thread: usize, how: How) {
     let (subject, me) = who();
-    let mut alone = lock();
+    let Some(mut alone) = lock() else { return };
     while with(|run| run.ghost.waits.items == 0) {
         with(|run| {
             run.ghost.waits.knows_of[thread] = Some(run.ghost.waits.deaths);
@@ -169,11 +171,14 @@ fn take(thread: usize, how: How) {
         leave();
         let outcome;
         (alone, outcome) = (subject.wait)(place(0), me, alone, how);
-        enter();
         with(|run| {
             run.ghost.waits.knows_of[thread] = None;
             run.say(|_| format!("{outcome:?}"));
         });
+        if outcome == Outcome::Interrupted {
+            return;
+        }
+        enter();
         match outcome {
             Outcome::Locked { .. } => {}
             Outcome::TimedOut if matches!(how, How::Until(deadline) if deadline <= with(|run| run.clock)) => break,
@@ -190,7 +195,7 @@ fn take(thread: usize, how: How) {
 
 fn put() {
     let (subject, me) = who();
-    let alone = lock();
+    let Some(alone) = lock() else { return };
     private_step();
     with(|run| run.ghost.waits.items += 1);
     private_step();

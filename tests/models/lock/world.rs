@@ -82,6 +82,7 @@ pub(crate) enum Outcome {
     WouldBlock,
     TimedOut,
     WouldDeadlock,
+    Interrupted,
     Poisoned,
 }
 
@@ -114,6 +115,8 @@ pub(crate) struct World {
     pub(crate) is_late: bool,
     /// Wrong: the last user takes the slot of the first one, which has died with the lock.
     pub(crate) reuses_slots: bool,
+    /// The program is asked whether to give up.
+    pub(crate) asks: bool,
     /// Signal handlers that interrupt a sleep use a robust mutex of libc's, which leaves nothing pending.
     pub(crate) libc: bool,
     /// Each thread holds a lock of its own meanwhile.
@@ -728,7 +731,7 @@ pub(crate) fn begin_round(thread: usize, round: usize) {
         me.round = round;
         me.history = round as u64;
         me.timers = [0; 3];
-        (me.seeks, me.has_slept, me.was_woken, me.awake_at) = (true, false, false, None);
+        (me.seeks, me.has_slept, me.asks, me.was_woken, me.awake_at) = (true, false, false, false, None);
         me.candidate = 0;
     });
 }
@@ -845,7 +848,7 @@ fn operation(which: usize, how: How) -> Outcome {
             me.history = mixed(me.round as u64, u64::from(outcome == Outcome::Locked { alone: true }));
         }
         me.timers = [0; 3];
-        (me.seeks, me.has_slept, me.was_woken, me.awake_at) = (false, false, false, None);
+        (me.seeks, me.has_slept, me.asks, me.was_woken, me.awake_at) = (false, false, false, false, None);
         me.candidate = 0;
     });
     match outcome {
@@ -858,6 +861,7 @@ fn operation(which: usize, how: How) -> Outcome {
             (subject.unlock)(place(which), me, alone, looks, None);
         }
         Outcome::WouldBlock if how == How::Try => {}
+        Outcome::Interrupted => {}
         Outcome::TimedOut if matches!(how, How::Until(deadline) if deadline <= with(|run| run.clock)) => {}
         _ => with(|run| run.fail(format!("{how:?} ends with {outcome:?}"))),
     }
