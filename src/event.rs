@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, LockError};
 use crate::face::{Face, StartsEmpty, methods_of_every_face};
-use crate::identity::TypeName;
-use crate::kind::{Kind, Shape};
+use crate::kind::Kind;
 use crate::options::Options;
-use crate::segment::{Contents, EventOnly, Segment};
+use crate::segment::{Contents, EventOnly, Expected, Segment};
 use crate::sync::mutex::{Event, Wait};
 
 mod observer;
@@ -131,8 +130,8 @@ impl Contents for EventOnly {
     type Stated = ();
     type Extent = ();
 
-    fn expected((): &()) -> (Shape, TypeName) {
-        (Shape::of_nothing(Kind::Event), TypeName::of::<()>())
+    fn expected((): &()) -> Expected {
+        Expected::of_nothing(Kind::Event)
     }
 }
 

@@ -172,7 +172,7 @@ impl<H: HasReaders> Options<H> {
     /// // Never read side by side: 2 KiB less.
     /// let name = robust_shm::unique_name("little");
     /// let little = SharedArray::<u8, 16>::options().readers(0).create(&name)?;
-    /// assert_eq!(little.info()?.bytes(), 720);
+    /// assert_eq!(little.info()?.bytes(), 722);
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn readers(mut self, slots: usize) -> Self {

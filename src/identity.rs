@@ -1,11 +1,18 @@
-//! What a segment says that it holds: kind, element size and alignment, length, and a readable type name or tag.
+//! What a segment says that it holds: kind, element size and alignment, length, a readable type name or tag, and of what
+//! the type is made, if it says that.
 //!
 //! The name is a safety net and no proof: compiler versions may print a type differently, and two types may share a
-//! name. Deployed programs state a `type_tag` instead.
+//! name. Deployed programs state a `type_tag` instead, or describe their types.
 
 use std::fmt;
 
 use crate::kind::{Body, Shape};
+use crate::schema::Schema;
+
+mod description;
+mod mismatch;
+
+pub(crate) use description::Description;
 
 /// The bytes that the header reserves for the type name.
 pub(crate) const TYPE_NAME_LEN: usize = 128;
@@ -33,12 +40,14 @@ impl TypeName {
 pub(crate) struct Identity {
     pub(crate) shape: Shape,
     pub(crate) type_name: TypeName,
+    /// Of what the element is made.
+    pub(crate) description: Option<Description>,
 }
 
 impl Identity {
-    /// Is that what was expected?
-    pub(crate) fn admits(&self, found: &Self) -> bool {
-        self.shape.admits(&found.shape) && self.type_name == found.type_name
+    /// As far as this program understands it.
+    pub(crate) fn schema(&self) -> Option<&Schema> {
+        self.description.as_ref()?.schema.as_ref()
     }
 }
 
@@ -54,16 +63,6 @@ impl fmt::Display for Identity {
         }
         Ok(())
     }
-}
-
-/// Both sides of a mismatch in words. Where only one side has a tag, both say so.
-pub(crate) fn describe_mismatch(expected: &Identity, found: &Identity) -> (String, String) {
-    let (mut left, mut right) = (expected.to_string(), found.to_string());
-    if expected.type_name.is_tag != found.type_name.is_tag {
-        let side = if expected.type_name.is_tag { &mut right } else { &mut left };
-        side.push_str(" without a type_tag");
-    }
-    (left, right)
 }
 
 /// Drops every `path::` in front of an identifier, and lifetimes.
@@ -112,7 +111,6 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::Kind;
 
     #[test]
     fn module_paths_and_lifetimes_do_not_count() {
@@ -138,19 +136,6 @@ mod tests {
         assert!(fit(&a).starts_with("TTTT"));
         assert_ne!(fit(&a), fit(&b));
         assert!(fit(&"ü".repeat(200)).len() <= TYPE_NAME_LEN);
-    }
-
-    #[test]
-    fn a_mismatch_of_tags_shows_both_whatever_has_them() {
-        for kind in [Kind::Value, Kind::Array, Kind::Lock] {
-            let shape = Shape { kind, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
-            let [one, other] = ["one", "other"].map(|tag| Identity { shape, type_name: TypeName::tag(tag) });
-            let (expected, found) = describe_mismatch(&one, &other);
-            assert!(expected.ends_with("type_tag \"one\"") && found.ends_with("type_tag \"other\""), "{found}");
-            let untagged = Identity { shape, type_name: TypeName::of::<u8>() };
-            let (expected, found) = describe_mismatch(&one, &untagged);
-            assert!(expected.ends_with("type_tag \"one\"") && found.ends_with("without a type_tag"), "{found}");
-        }
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
-use crate::identity::TypeName;
+use crate::identity::{Description, TypeName};
 use crate::kind::{Body, Shape};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::file::Status;
 use crate::os::process;
+use crate::schema::Schema;
 use crate::segment::{self, Inspection};
 use crate::sync::poison::Poison;
 
@@ -55,6 +56,7 @@ pub struct SegmentInfo {
     id: [u64; 2],
     shape: Shape,
     type_name: TypeName,
+    description: Option<Description>,
     bytes: u64,
     owner: u32,
     lock_kind: LockKind,
@@ -120,6 +122,7 @@ impl SegmentInfo {
             id: header.id,
             shape,
             type_name: identity.type_name,
+            description: identity.description,
             bytes: status.len,
             owner: status.owner,
             lock_kind,
@@ -161,6 +164,24 @@ impl SegmentInfo {
     #[must_use]
     pub fn has_type_tag(&self) -> bool {
         self.type_name.is_tag
+    }
+
+    /// Of what the value or the elements are made, if the segment says it, in words that this version knows. Segments of
+    /// numbers and arrays of them do, and those that were created with `described()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{SegmentInfo, SharedValue};
+    ///
+    /// let name = robust_shm::unique_name("schema");
+    /// let value = SharedValue::create(&name, [0.5f64, 1.5])?;
+    /// assert_eq!(SegmentInfo::of(&name)?.schema().unwrap().to_string(), "[f64;2]");
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    #[must_use]
+    pub fn schema(&self) -> Option<&Schema> {
+        self.description.as_ref()?.schema.as_ref()
     }
 
     /// The size of the value or of one element, in bytes.
@@ -349,6 +370,7 @@ impl fmt::Debug for SegmentInfo {
             .field("kind", &self.kind())
             .field("type_name", &self.type_name())
             .field("has_type_tag", &self.has_type_tag())
+            .field("schema", &self.description.as_ref().map(|description| &description.text))
             .field("element_size", &self.element_size())
             .field("length", &self.length())
             .field("bytes", &self.bytes)
@@ -377,6 +399,10 @@ impl fmt::Display for SegmentInfo {
         let Self { bytes, creator, .. } = self;
         let (name, type_name) = (self.name.escape_debug(), self.type_name().escape_debug());
         write!(f, "{name}: {}", self.shape.in_rust(&type_name))?;
+        let says_it = |text: &str| self.type_name().bytes().filter(|byte| *byte != b' ').eq(text.bytes());
+        if let Some(text) = self.description.as_ref().map(|it| &it.text).filter(|text| !says_it(text)) {
+            write!(f, ", schema {}", text.escape_debug())?;
+        }
         write!(f, ", {bytes} bytes, {:?} lock, created by process {creator}", self.lock_kind)?;
         if let Some(commits) = self.commits {
             write!(f, ", {commits} commits")?;

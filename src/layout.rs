@@ -10,6 +10,7 @@
 //! | 640 … 703 | array, read-write lock: [`ReaderLine`], for readers side by side |
 //! | 704 … | the slots of these readers, each a [`LockLine`] |
 //! | behind | array: the elements, from the first multiple of max(64, alignment) |
+//! | the last bytes | value, array: the text that describes the element, if there is one |
 //!
 //! Numbers have the machine's own byte order and width; the header says which, and another one is refused. For whoever
 //! implements this in another language it is described byte by byte in `guide/format.md`, which a test compares with
@@ -35,10 +36,12 @@ pub(crate) use wait_line::{Condition, WaitBytes, WaitLine};
 /// The alignment that a mapping has: no element can ask for more.
 pub(crate) const PAGE: usize = 4096;
 pub(crate) const HEADER_LEN: usize = 512;
+/// As much is read at first: the header, the lines behind it of any kind, and small segments as a whole.
+pub(crate) const FIRST_READ: usize = PAGE;
 pub(crate) const LOCK_OFFSET: usize = HEADER_LEN;
 /// In the header: the line of whoever comes next to the lock. See `sync/successor.rs`.
 pub(crate) const SUCCESSOR_OFFSET: usize = HEADER_LEN - CACHE_LINE;
-const CACHE_LINE: usize = 64;
+pub(crate) const CACHE_LINE: usize = 64;
 
 /// The cache line of the lock, as the lock word sees it. The kernel and both C libraries know parts of it: see
 /// `sync/robust_futex.rs`. With [`LockKind::OsMutex`] all that is in front of `record` is the C library's mutex: see

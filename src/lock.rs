@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use crate::condvar::conditions_of;
 use crate::error::{Error, LockError};
 use crate::face::{Face, HasPoison, StartsEmpty, methods_of_every_face};
-use crate::identity::TypeName;
-use crate::kind::{Kind, Shape};
-use crate::segment::{Contents, LockOnly, Locked, Segment};
+use crate::kind::Kind;
+use crate::segment::{Contents, Expected, LockOnly, Locked, Segment};
 use crate::sync::mutex::Wait;
 
 mod guard;
@@ -75,8 +74,8 @@ impl Contents for LockOnly {
     type Stated = ();
     type Extent = ();
 
-    fn expected((): &()) -> (Shape, TypeName) {
-        (Shape::of_nothing(Kind::Lock), TypeName::of::<()>())
+    fn expected((): &()) -> Expected {
+        Expected::of_nothing(Kind::Lock)
     }
 }
 

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use crate::kind::{Body, Kind, Word};
 use crate::layout::USUAL_READERS;
+use crate::schema::Schema;
 
 /// How a segment's lock works. The creator chooses, the segment records it, openers follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,6 +116,8 @@ pub(crate) struct Settings {
     pub(crate) readers: Option<usize>,
     pub(crate) allowed_owners: Vec<u32>,
     pub(crate) type_tag: Option<String>,
+    /// What the elements are made of.
+    pub(crate) schema: Option<Schema>,
     pub(crate) reserve: bool,
 }
 
@@ -152,6 +155,7 @@ impl<H> Options<H> {
             readers: None,
             allowed_owners: Vec::new(),
             type_tag: None,
+            schema: None,
             reserve: true,
         };
         Self { settings, handle: PhantomData }

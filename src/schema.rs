@@ -239,7 +239,6 @@ impl Primitive {
 impl Schema {
     /// That of a type which needs no description, because its name says all: a primitive, or an array of such. The full
     /// name of another crate's type has a `::` in it, so that none can be taken for one.
-    #[cfg_attr(not(test), expect(dead_code))] // segments do not carry one yet
     pub(crate) fn of_name<T>() -> Option<Self> {
         let schema = Self::parse(std::any::type_name::<T>()).ok()?;
         (schema.is_of_primitives() && schema.size == size_of::<T>() && schema.align == align_of::<T>())
@@ -300,7 +299,6 @@ impl Schema {
     /// # Errors
     ///
     /// One that nobody could read: too long or too deep, or with a name that other languages cannot spell.
-    #[cfg_attr(not(test), expect(dead_code))] // segments do not carry one yet
     pub(crate) fn stored(&self) -> Result<String, SchemaError> {
         let text = self.to_string();
         Self::parse(&text).map(|_| text)

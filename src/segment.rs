@@ -56,9 +56,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::{Error, LockError};
-use crate::identity::{Identity, TypeName};
+use crate::identity::{Description, Identity, TypeName};
 use crate::kind::{Kind, Shape};
+use crate::name::Name;
 use crate::options::Settings;
+use crate::schema::Schema;
 use crate::sync::mutex::Mutex;
 
 mod cell;
@@ -107,13 +109,39 @@ pub(crate) trait Contents {
     /// What the type leaves open, as the segment says it: `()` is nothing.
     type Extent: Extent<Self>;
 
-    /// What they are, as far as this program says it, and the name of the type that stands for them. Whatever is opened by
-    /// this may be used as the type says.
-    fn expected(stated: &Self::Stated) -> (Shape, TypeName);
+    /// Whatever is opened by this may be used as the type says.
+    fn expected(stated: &Self::Stated) -> Expected;
 
-    fn identity(settings: &Settings, stated: &Self::Stated) -> Identity {
-        let (shape, type_name) = Self::expected(stated);
-        Identity { shape, type_name: settings.type_tag.as_deref().map_or(type_name, TypeName::tag) }
+    /// The same, with what the options say of it.
+    fn identity(name: &Name, settings: &Settings, stated: &Self::Stated) -> Result<Identity, Error> {
+        let Expected { shape, type_name, schema } = Self::expected(stated);
+        let description = match &settings.schema {
+            Some(schema) => Some(Description::of(name, &shape, schema.clone())?),
+            None => schema.map(Description::of_numbers),
+        };
+        Ok(Identity { shape, type_name: settings.type_tag.as_deref().map_or(type_name, TypeName::tag), description })
+    }
+}
+
+/// What contents are, as far as a program says it.
+pub(crate) struct Expected {
+    pub(crate) shape: Shape,
+    /// Of the type that stands for them.
+    pub(crate) type_name: TypeName,
+    /// What they are made of, if they are numbers, or arrays of them.
+    pub(crate) schema: Option<Schema>,
+}
+
+impl Expected {
+    /// `T`s.
+    pub(crate) fn of<T>(shape: Shape) -> Self {
+        Self { shape, type_name: TypeName::of::<T>(), schema: Schema::of_name::<T>() }
+    }
+
+    /// No elements at all.
+    pub(crate) fn of_nothing(kind: Kind) -> Self {
+        let shape = Shape { kind, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
+        Self { shape, type_name: TypeName::of::<()>(), schema: None }
     }
 }
 

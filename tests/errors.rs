@@ -147,7 +147,7 @@ fn meet_a_limit_on_files(name: &str) {
     let error = SharedArray::<u8, 10_000>::create(name).unwrap_err();
     let Error::Io { source, .. } = &error else { panic!("{error:?}") };
     assert_eq!(source.kind(), std::io::ErrorKind::FileTooLarge);
-    check(&error, name, &["at most 4096 bytes", "12752", "ulimit -f"]);
+    check(&error, name, &["at most 4096 bytes", "12754", "ulimit -f"]);
     assert!(!exists(name));
     drop(SharedValue::options().persistent(true).create(name, 7u64).unwrap());
     // Held by nobody who lives: whoever takes over has to write.
@@ -159,7 +159,7 @@ fn meet_a_limit_on_files(name: &str) {
     check(&error, name, &["at most 0 bytes", "640", "ulimit -f"]);
     remove(name).unwrap();
     let error = SharedValue::create(name, 7u64).unwrap_err();
-    check(&error, name, &["at most 0 bytes", "704", "ulimit -f"]);
+    check(&error, name, &["at most 0 bytes", "707", "ulimit -f"]);
 }
 
 /// Once, the kernel killed the creator (`SIGXFSZ`).
@@ -251,7 +251,7 @@ fn lock_errors_name_the_segment_and_become_errors() {
 fn a_segment_larger_than_memory_is_out_of_shared_memory() {
     let name = Scratch::new("huge");
     const N: usize = 1 << 46;
-    assert_error!(SharedArray::<u8, N>::create(&name), OutOfSharedMemory, &name, ["70368744180416", "bytes free"]);
+    assert_error!(SharedArray::<u8, N>::create(&name), OutOfSharedMemory, &name, ["70368744180418", "bytes free"]);
     assert!(!exists(&name));
 }
 
@@ -270,7 +270,7 @@ fn fill_a_small_file_system(name: &str) {
         SharedArray::<u8, { 2 << 20 }>::create(name),
         OutOfSharedMemory,
         name,
-        ["2099904", "1048576 bytes free"]
+        ["2099906", "1048576 bytes free"]
     );
     assert!(SharedArray::<u8, { 512 << 10 }>::create(name).is_ok(), "the name and the space are free");
 }

@@ -203,13 +203,13 @@ fn meet_a_quota(name: &str) {
     let Error::Io { source, .. } = &error else { panic!("{error:?}") };
     assert_eq!(source.kind(), io::ErrorKind::QuotaExceeded);
     let message = error.to_string();
-    assert!(message.contains("quota") && message.contains("12752 bytes") && !exists(name), "{message}");
+    assert!(message.contains("quota") && message.contains("12754 bytes") && !exists(name), "{message}");
 }
 
 fn meet_the_largest_file(name: &str) {
     filter(&[LARGEST_FILE]);
     let error = SharedArray::<u8, 10_000>::create(name).unwrap_err();
-    assert!(matches!(error, Error::OutOfSharedMemory { requested: 12_752, .. }) && !exists(name), "{error:?}");
+    assert!(matches!(error, Error::OutOfSharedMemory { requested: 12_754, .. }) && !exists(name), "{error:?}");
 }
 
 fn live(family: &str) {

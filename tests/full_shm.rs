@@ -39,9 +39,13 @@ const PAGE: usize = 4096;
 const FRONT: usize = 704 + 32 * 64;
 /// All of a lock.
 const LOCK: u64 = 640;
+/// What stands behind them, and behind a value of a byte: `u8`.
+const SCHEMA: usize = 2;
+/// Behind the largest: `[u8;65536]`.
+const LARGE_SCHEMA: u64 = 10;
 /// The bytes in so many pages.
 const fn pages(count: usize) -> usize {
-    count * PAGE - FRONT
+    count * PAGE - FRONT - SCHEMA
 }
 
 #[track_caller]
@@ -64,14 +68,22 @@ fn creates_up_to_the_limit(_: &str) {
         let name = "second";
         assert_out_of_memory(SharedArray::<u8, { pages(128) + 1 }>::create(name), name, (left + 1, left));
         assert_out_of_memory(SharedArray::<u8, { pages(300) }>::open_or_create(name), name, (300 * PAGE as u64, left));
-        assert_out_of_memory(SharedArray::<u8, { 64 << 20 }>::create(name), name, ((64 << 20) + FRONT as u64, left));
+        assert_out_of_memory(
+            SharedArray::<u8, { 64 << 20 }>::create(name),
+            name,
+            ((64 << 20) + (FRONT + SCHEMA) as u64, left),
+        );
         // The name and the pages are free.
         let second = SharedArray::<u8, { pages(128) }>::create(name).unwrap();
         second.copy_from_slice(&[7; pages(128)]).unwrap();
         // Nothing is left.
         assert_out_of_memory(SharedLock::create("lock"), "lock", (LOCK, 0));
-        assert_out_of_memory(SharedValue::create("value", 1u8), "value", (704, 0));
-        assert_out_of_memory(SharedValue::create("value", [1u8; 64 << 10]), "value", (704 + (128 << 10), 0));
+        assert_out_of_memory(SharedValue::create("value", 1u8), "value", (704 + SCHEMA as u64, 0));
+        assert_out_of_memory(
+            SharedValue::create("value", [1u8; 64 << 10]),
+            "value",
+            (704 + (128 << 10) + LARGE_SCHEMA, 0),
+        );
         assert_eq!(second.get(pages(128) - 1).unwrap(), 7);
         drop(second);
         assert!(SharedLock::create("lock").is_ok());
@@ -81,7 +93,11 @@ fn creates_up_to_the_limit(_: &str) {
     // All of it, in values: each takes 33 pages.
     let values: Vec<_> =
         (0..7).map(|which| SharedValue::create(&format!("value.{which}"), [1u8; 64 << 10]).unwrap()).collect();
-    assert_out_of_memory(SharedValue::create("value.7", [1u8; 64 << 10]), "value.7", (704 + (128 << 10), 25 * 4096));
+    assert_out_of_memory(
+        SharedValue::create("value.7", [1u8; 64 << 10]),
+        "value.7",
+        (704 + (128 << 10) + LARGE_SCHEMA, 25 * 4096),
+    );
     drop(values);
     assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
 }

@@ -30,6 +30,7 @@ struct Picture {
     is_poisoned: bool,
     is_set: Option<bool>,
     lock_kind: LockKind,
+    schema: Option<&'static str>,
 }
 
 const VALUE: Picture = Picture {
@@ -38,25 +39,28 @@ const VALUE: Picture = Picture {
     has_type_tag: false,
     element: 8,
     length: 1,
-    bytes: 704,
+    bytes: 704 + 3,
     commits: Some(0),
     is_persistent: true,
     has_poison: false,
     is_poisoned: false,
     is_set: None,
     lock_kind: LockKind::Futex,
+    schema: Some("u64"),
 };
 const ARRAY: Picture = Picture {
     kind: "SharedArray",
     type_name: "u16",
     element: 2,
     length: 5,
-    bytes: 714,
+    bytes: 714 + 3,
     commits: None,
     has_poison: true,
+    schema: Some("u16"),
     ..VALUE
 };
-const LOCK: Picture = Picture { kind: "SharedLock", type_name: "()", element: 0, length: 0, bytes: 640, ..ARRAY };
+const LOCK: Picture =
+    Picture { kind: "SharedLock", type_name: "()", element: 0, length: 0, bytes: 640, schema: None, ..ARRAY };
 const EVENT: Picture = Picture { kind: "SharedEvent", has_poison: false, is_set: Some(true), ..LOCK };
 
 const SEMAPHORE: Picture = Picture { kind: "SharedSemaphore", bytes: 768, has_poison: false, ..LOCK };
@@ -83,7 +87,40 @@ fn take_three(name: &str) {
 
 const LARGE: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
-const ALL: [Golden; 17] = [
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
+#[repr(u8)]
+enum Light {
+    Red,
+    Amber = 5,
+    Green,
+}
+robust_shm::describe!(Light(u8) { Red, Amber, Green });
+
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
+#[repr(C)]
+struct Crossing {
+    at: [f64; 2],
+    cars: i32,
+    light: Light,
+    open: bool,
+    _pad: [u8; 2],
+}
+robust_shm::describe!(Crossing { at: [f64; 2], cars: i32, light: Light, open: bool, _pad: [u8; 2] });
+
+const CROSSING: Crossing = Crossing { at: [1.5, -2.0], cars: -3, light: Light::Green, open: true, _pad: [0; 2] };
+const OF_CROSSING: &str = "Crossing{at:[f64;2],cars:i32,light:Light(u8){Red=0,Amber=5,Green=6},open:bool,_pad:[u8;2]}";
+
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Sample {
+    sensor: u32,
+    level: f32,
+}
+robust_shm::describe!(Sample { sensor: u32, level: f32 });
+
+const SAMPLES: [Sample; 2] = [Sample { sensor: 7, level: 0.5 }, Sample { sensor: 8, level: -0.5 }];
+
+const ALL: [Golden; 20] = [
     Golden {
         file: "value",
         picture: Picture { commits: Some(2), ..VALUE },
@@ -103,7 +140,14 @@ const ALL: [Golden; 17] = [
     },
     Golden {
         file: "large-value",
-        picture: Picture { type_name: "[u64; 9]", element: 72, bytes: 904, commits: Some(1), ..VALUE },
+        picture: Picture {
+            type_name: "[u64; 9]",
+            element: 72,
+            bytes: 904 + 7,
+            commits: Some(1),
+            schema: Some("[u64;9]"),
+            ..VALUE
+        },
         make: |name| {
             let value = SharedValue::options().lock_kind(LockKind::Futex).persistent(true).create(name, [0; 9])?;
             value.set(LARGE)?;
@@ -119,7 +163,7 @@ const ALL: [Golden; 17] = [
     // A last word of which only a byte is used.
     Golden {
         file: "odd-value",
-        picture: Picture { type_name: "[u8; 25]", element: 25, bytes: 800, ..VALUE },
+        picture: Picture { type_name: "[u8; 25]", element: 25, bytes: 800 + 7, schema: Some("[u8;25]"), ..VALUE },
         make: |name| {
             let options = SharedValue::options().lock_kind(LockKind::Futex).persistent(true);
             options.create(name, *b"twenty-five bytes of text").map(|made| bytes_of(name, &made))
@@ -130,7 +174,14 @@ const ALL: [Golden; 17] = [
     },
     Golden {
         file: "tagged-value",
-        picture: Picture { type_name: "acme.Point/1", has_type_tag: true, element: 16, ..VALUE },
+        picture: Picture {
+            type_name: "acme.Point/1",
+            has_type_tag: true,
+            element: 16,
+            bytes: 704 + 7,
+            schema: Some("[f64;2]"),
+            ..VALUE
+        },
         make: |name| {
             let options = SharedValue::options().lock_kind(LockKind::Futex).persistent(true).type_tag("acme.Point/1");
             options.create(name, [0.5f64, -2.0]).map(|made| bytes_of(name, &made))
@@ -139,6 +190,57 @@ const ALL: [Golden; 17] = [
             let value = SharedValue::<[f64; 2]>::options().type_tag("acme.Point/1").open(name).unwrap();
             assert_eq!(value.get().map(f64::to_bits), [0.5, -2.0].map(f64::to_bits));
             assert!(matches!(SharedValue::<[f64; 2]>::open(name), Err(Error::TypeMismatch { .. })));
+        },
+    },
+    Golden {
+        file: "described-value",
+        picture: Picture {
+            type_name: "Crossing",
+            element: 24,
+            bytes: 704 + OF_CROSSING.len() as u64,
+            schema: Some(OF_CROSSING),
+            ..VALUE
+        },
+        make: |name| {
+            let options = SharedValue::options().lock_kind(LockKind::Futex).persistent(true).described();
+            options.create(name, CROSSING).map(|made| bytes_of(name, &made))
+        },
+        check: |name| {
+            assert_eq!(SharedValue::<Crossing>::options().described().open(name).unwrap().get(), CROSSING);
+            assert_eq!(SharedValue::<Crossing>::open(name).unwrap().get(), CROSSING);
+        },
+    },
+    // What nobody describes has no text.
+    Golden {
+        file: "undescribed-value",
+        picture: Picture { type_name: "Sample", bytes: 704, schema: None, ..VALUE },
+        make: |name| {
+            let options = SharedValue::options().lock_kind(LockKind::Futex).persistent(true);
+            options.create(name, SAMPLES[0]).map(|made| bytes_of(name, &made))
+        },
+        check: |name| {
+            assert_eq!(SharedValue::<Sample>::open(name).unwrap().get(), SAMPLES[0]);
+            assert_eq!(SharedValue::<Sample>::options().described().open(name).unwrap().get(), SAMPLES[0]);
+        },
+    },
+    Golden {
+        file: "described-array",
+        picture: Picture {
+            type_name: "Sample",
+            element: 8,
+            length: 2,
+            bytes: 720 + 28,
+            schema: Some("Sample{sensor:u32,level:f32}"),
+            ..ARRAY
+        },
+        make: |name| {
+            let options = SharedArray::options().lock_kind(LockKind::Futex).persistent(true).readers(0).described();
+            options.create_from(name, &SAMPLES).map(|made| bytes_of(name, &made))
+        },
+        check: |name| {
+            let array = SharedArray::<Sample, 2>::options().described().open(name).unwrap();
+            assert_eq!(array.to_vec().unwrap(), SAMPLES);
+            assert_eq!(SharedSlice::<Sample>::open(name).unwrap().to_vec().unwrap(), SAMPLES);
         },
     },
     Golden {
@@ -194,7 +296,7 @@ const ALL: [Golden; 17] = [
     // Somebody has read side by side.
     Golden {
         file: "read-array",
-        picture: Picture { bytes: 778, ..ARRAY },
+        picture: Picture { bytes: 778 + 3, ..ARRAY },
         make: |name| {
             let options = SharedArray::<u16, 5>::options().lock_kind(LockKind::Futex).persistent(true).readers(1);
             let array = options.create_from(name, &[1, 2, 3, 4, 500])?;
@@ -388,6 +490,7 @@ fn kept_segments_are_opened_and_hold_what_was_put_into_them() {
         assert_eq!((info.element_size(), info.length()), (expected.element, expected.length), "{file}");
         assert_eq!((info.bytes(), info.commits()), (expected.bytes, expected.commits), "{file}");
         assert_eq!(info.is_set(), expected.is_set, "{file}");
+        assert_eq!(info.schema().map(ToString::to_string).as_deref(), expected.schema, "{file}");
         assert_eq!(
             (info.has_type_tag(), info.is_persistent()),
             (expected.has_type_tag, expected.is_persistent),

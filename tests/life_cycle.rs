@@ -122,7 +122,7 @@ fn segments_lists_what_there_is() {
     assert_eq!((info.kind(), info.type_name(), info.element_size(), info.length()), ("SharedArray", "u16", 2, 5));
     assert_eq!((info.commits(), info.is_persistent(), info.is_poisoned()), (None, false, false));
     assert_eq!((info.creator(), info.holder_process()), (std::process::id(), Some(std::process::id())));
-    assert_eq!((info.attached(), info.is_orphan(), info.bytes()), (2, false, 704 + 32 * 64 + 10));
+    assert_eq!((info.attached(), info.is_orphan(), info.bytes()), (2, false, 704 + 32 * 64 + 10 + "u16".len() as u64));
     assert!((before..=std::time::SystemTime::now()).contains(&info.created()));
     assert!(info.holder_thread().is_some());
     let text = info.to_string();
@@ -139,7 +139,7 @@ fn a_picture_says_what_there_is_and_no_more() {
     }
     let lock = SharedLock::create(&of_lock).unwrap();
     let by = format!("{:?} lock, created by process {}", LockKind::default(), std::process::id());
-    let of_value = format!("{}: SharedValue<u64>, 704 bytes, {by}, 2 commits, 1 handle attached", &*of_value);
+    let of_value = format!("{}: SharedValue<u64>, 707 bytes, {by}, 2 commits, 1 handle attached", &*of_value);
     assert_eq!(value.info().unwrap().to_string(), of_value);
     assert_eq!(
         lock.info().unwrap().to_string(),

@@ -1,6 +1,7 @@
 //! [`Options`] that lead to a [`SharedArray`]: it can have first elements.
 
 use super::SharedArray;
+use crate::dynamic::Described;
 use crate::elements::Element;
 use crate::error::Error;
 use crate::options::Options;
@@ -46,5 +47,38 @@ impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     #[must_use = "keep it: `let array = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create_from(&self, name: &str, elements: &[T; N]) -> Result<SharedArray<T, N>, Error> {
         self.open_or_create_with(name, &(), bytemuck::cast_slice(elements))
+    }
+}
+
+impl<T: Element + Described, const N: usize> Options<SharedArray<T, N>> {
+    /// Has the segment say of what its elements are made, so that other languages and the command line can read them; and
+    /// compares that with what is found, field by field, in the place of the type's name.
+    ///
+    /// Numbers and arrays of them say it by themselves. Of a struct or an enum, [`describe!`](macro@crate::describe) does.
+    /// A program that does not describe its type goes by the name, as without.
+    ///
+    /// # Errors
+    ///
+    /// When the segment is created or opened: [`Error::InvalidArgument`] for a description that is longer than 4,096 bytes,
+    /// or not of this type; [`Error::TypeMismatch`] names the first field that differs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{SharedArray, describe};
+    ///
+    /// #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    /// #[repr(C)]
+    /// struct Sample { at: f64, sensor: u64 }
+    /// describe!(Sample { at: f64, sensor: u64 });
+    ///
+    /// let name = robust_shm::unique_name("described");
+    /// let samples = SharedArray::<Sample, 8>::options().described().create(&name)?;
+    /// assert_eq!(samples.info()?.schema().unwrap().to_string(), "Sample{at:f64,sensor:u64}");
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn described(mut self) -> Self {
+        self.settings.schema = Some(T::schema());
+        self
     }
 }

@@ -1,6 +1,7 @@
 //! The header: what a segment is, and the validation of each field.
 #![allow(unsafe_code)]
 
+use std::borrow::Cow;
 use std::mem::{offset_of, size_of};
 
 use bytemuck::{Pod, Zeroable};
@@ -8,10 +9,11 @@ use bytemuck::{Pod, Zeroable};
 use super::body::{BODY_OFFSET, FRONT, MAX_READERS, extent, is_damaged, unfilled};
 use super::{HEADER_LEN, LOCK_OFFSET, LockBytes, LockLine, PAGE, SUCCESSOR_OFFSET};
 use crate::error::Error;
-use crate::identity::{Identity, TYPE_NAME_LEN, TypeName};
+use crate::identity::{Description, Identity, TYPE_NAME_LEN, TypeName};
 use crate::kind::{self, Body, Kind, Poison, Shape};
 use crate::name::Name;
 use crate::options::LockKind;
+use crate::schema::LONGEST_TEXT;
 
 /// The first bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"rbstSHM\0";
@@ -68,8 +70,7 @@ pub(crate) struct Header {
     pub(crate) readers: u32,
     /// How many permits a semaphore has; else 0.
     pub(crate) permits: u32,
-    /// How long the description of the element is that stands behind the data. Nobody writes one yet: zero, and checked
-    /// to be zero.
+    /// How long the text is that describes the element. It stands behind the data, as the last bytes of the segment.
     pub(crate) schema_len: u32,
     /// Whose mutex stands in the lock line, as [`C_LIBRARY`] says; 0 with other lock kinds.
     pub(crate) c_library: u32,
@@ -122,7 +123,9 @@ impl Header {
     pub(crate) fn new(identity: &Identity, creation: Creation) -> Option<Self> {
         let shape = identity.shape;
         let readers = if shape.kind.body().has_readers() { creation.readers } else { 0 };
-        let (data_offset, total_len) = extent(shape, readers)?;
+        let (data_offset, end) = extent(shape, readers)?;
+        let schema_len = identity.description.as_ref().map_or(0, |description| description.text.len() as u32);
+        let total_len = end.checked_add(schema_len.into()).filter(|len| isize::try_from(*len).is_ok())?;
         let (len, permits) = match shape.kind.body() {
             Body::Permits => (0, u32::try_from(shape.len?).ok()?),
             _ => (shape.len?, 0),
@@ -159,7 +162,7 @@ impl Header {
             type_name,
             readers,
             permits,
-            schema_len: 0,
+            schema_len,
             c_library: if creation.lock_kind.is_the_c_librarys() { C_LIBRARY } else { 0 },
             reserved: [0; RESERVED],
             successor: [0; size_of::<LockBytes>()],
@@ -200,10 +203,16 @@ impl Header {
     }
 
     /// Reads a header from the first bytes of a file of `file_len` bytes. Each field is checked before anybody uses it; and
-    /// the lines behind it, as far as they are there, that are to be zero.
-    pub(crate) fn validate(name: &Name, bytes: &[u8], file_len: u64) -> Result<(Self, Identity, LockKind), Error> {
+    /// the lines behind it, as far as they are there, that are to be zero. `description`: gives the bytes of the text that
+    /// describes the elements, when it is certain that the file has them.
+    pub(crate) fn validate<'a>(
+        name: &Name,
+        bytes: &[u8],
+        file_len: u64,
+        description: impl FnOnce(&Self) -> Result<Cow<'a, [u8]>, Error>,
+    ) -> Result<(Self, Identity, LockKind), Error> {
         let header = Self::recognise(name, bytes, file_len)?;
-        let identity = header.check_contents(name)?;
+        let mut identity = header.check_contents(name)?;
         let lock_kind = LockKind::from_stored(header.lock_kind).ok_or_else(|| {
             unsupported(
                 name,
@@ -224,6 +233,11 @@ impl Header {
         }
         check_unfilled(name, identity.shape.kind, bytes)?;
         header.check_readers(name, identity.shape.kind, lock_kind, bytes)?;
+        if header.schema_len != 0 {
+            let found = Description::found(&description(&header)?, &identity.shape);
+            identity.description =
+                found.map_err(|found| not_a_segment(name, format!("a damaged header with {found}")))?;
+        }
         Ok((header, identity, lock_kind))
     }
 
@@ -312,14 +326,24 @@ impl Header {
         if is_semaphore && self.len != 0 || !is_semaphore && self.permits != 0 {
             return Err(damaged(format!("{} elements and {} permits for a {kind:?}", self.len, self.permits)));
         }
-        if extent(shape, self.readers) != Some((self.data_offset, self.total_len)) {
+        let most = if kind.body().has_elements() { LONGEST_TEXT } else { 0 };
+        if self.schema_len as usize > most {
+            return Err(damaged(format!("a schema of {} bytes for a {kind:?}", self.schema_len)));
+        }
+        let as_it_says = |end| extent(shape, self.readers) == Some((self.data_offset, end));
+        if !self.total_len.checked_sub(self.schema_len.into()).is_some_and(as_it_says) {
             let found = format!(
-                "{} elements of {} bytes behind {} reader slots at {} in {} bytes",
-                self.len, self.elem_size, self.readers, self.data_offset, self.total_len
+                "{} elements of {} bytes behind {} reader slots at {}, and a schema of {} bytes, in {} bytes",
+                self.len, self.elem_size, self.readers, self.data_offset, self.schema_len, self.total_len
             );
             return Err(damaged(found));
         }
-        Ok(Identity { shape, type_name: self.check_type_name().map_err(damaged)? })
+        Ok(Identity { shape, type_name: self.check_type_name().map_err(damaged)?, description: None })
+    }
+
+    /// Where the text that describes the elements begins.
+    pub(crate) fn schema_offset(&self) -> u64 {
+        self.total_len.saturating_sub(self.schema_len.into())
     }
 
     /// How many there are of what the kind has: elements, or permits.
@@ -332,11 +356,6 @@ impl Header {
 
     /// What no segment of this build has, and others may.
     fn check_unused(&self, name: &Name) -> Result<(), Error> {
-        if self.schema_len != 0 {
-            let what = "bytes of a schema behind the data";
-            let needed = "need a version of robust-shm that describes elements by a schema";
-            return Err(unsupported(name, format!("no {what}"), format!("{} {what}, which {needed}", self.schema_len)));
-        }
         if self.reserved.iter().any(|byte| *byte != 0) {
             return Err(unsupported(
                 name,

@@ -1,7 +1,5 @@
 //! Do two schemas describe the same bytes, and where do they not?
 
-use std::fmt;
-
 use super::{Node, Schema};
 
 /// The first place at which two schemas differ.
@@ -13,14 +11,12 @@ pub(crate) struct Difference {
     found: String,
 }
 
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Difference {
+    /// What was expected, and what was found, as it goes on behind "with".
+    pub(crate) fn sides(&self) -> (String, String) {
         let Self { path, expected, found } = self;
-        if path.is_empty() {
-            write!(f, "{expected} is not {found}")
-        } else {
-            write!(f, "`{path}` is {expected} on one side and {found} on the other")
-        }
+        let side = |what: &String| if path.is_empty() { what.clone() } else { format!("`{path}`: {what}") };
+        (side(expected), side(found))
     }
 }
 
@@ -111,25 +107,22 @@ mod tests {
     #[test]
     fn the_first_difference_is_named() {
         for (expected, found, said) in [
-            ("u8", "i8", "u8 is not i8"),
-            ("P{x:f64,y:f64}", "Q{x:f64,y:f64}", "struct `P` is not struct `Q`"),
-            ("{x:f64,y:f64}", "{x:f64,z:f64}", "field `y` is not field `z`"),
-            ("{x:f64}", "{x:f64,z:f64}", "the end of the struct is not field `z`"),
-            ("{x:f64,z:f64}", "{x:f64}", "field `z` is not the end of the struct"),
-            ("{x:f64,y:[u8;8]}", "{x:f64,y:u64}", "`y` is an array of 8 on one side and u64 on the other"),
-            ("[{a:[{b:u8};2]};3]", "[{a:[{b:i8};2]};3]", "`[].a[].b` is u8 on one side and i8 on the other"),
-            ("[[u8;2];3]", "[[i8;2];3]", "`[][]` is u8 on one side and i8 on the other"),
-            ("(u8){A=1}", "(i8){A=1}", "an enum of u8 is not an enum of i8"),
-            ("E(u8){A=1,B=2}", "(u8){A=1,B=3}", "variant `B` = 2 is not variant `B` = 3"),
-            (
-                "{e:(u8){A=1}}",
-                "{e:(u8){A=1,B=3}}",
-                "`e` is the end of the enum on one side and variant `B` = 3 on the other",
-            ),
-            ("{x:u8}", "[u8;1]", "a struct is not an array of 1"),
+            ("u8", "i8", ["u8", "i8"]),
+            ("P{x:f64,y:f64}", "Q{x:f64,y:f64}", ["struct `P`", "struct `Q`"]),
+            ("{x:f64,y:f64}", "{x:f64,z:f64}", ["field `y`", "field `z`"]),
+            ("{x:f64}", "{x:f64,z:f64}", ["the end of the struct", "field `z`"]),
+            ("{x:f64,z:f64}", "{x:f64}", ["field `z`", "the end of the struct"]),
+            ("{x:f64,y:[u8;8]}", "{x:f64,y:u64}", ["`y`: an array of 8", "`y`: u64"]),
+            ("[{a:[{b:u8};2]};3]", "[{a:[{b:i8};2]};3]", ["`[].a[].b`: u8", "`[].a[].b`: i8"]),
+            ("[[u8;2];3]", "[[i8;2];3]", ["`[][]`: u8", "`[][]`: i8"]),
+            ("(u8){A=1}", "(i8){A=1}", ["an enum of u8", "an enum of i8"]),
+            ("E(u8){A=1,B=2}", "(u8){A=1,B=3}", ["variant `B` = 2", "variant `B` = 3"]),
+            ("{e:(u8){A=1}}", "{e:(u8){A=1,B=3}}", ["`e`: the end of the enum", "`e`: variant `B` = 3"]),
+            ("{x:u8}", "[u8;1]", ["a struct", "an array of 1"]),
         ] {
             let (expected, found) = (Schema::parse(expected).unwrap(), Schema::parse(found).unwrap());
-            assert_eq!(expected.difference(&found).unwrap().to_string(), said);
+            let (left, right) = expected.difference(&found).unwrap().sides();
+            assert_eq!([&*left, &*right], said);
             assert!(!expected.agrees(&found) && !found.agrees(&expected));
             assert!(expected.agrees(&expected));
         }

@@ -5,8 +5,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use super::{Contents, Segment};
-use crate::identity::TypeName;
+use super::{Contents, Expected, Segment};
 use crate::kind::{Kind, Shape};
 use crate::layout::{self, CommitLine};
 use crate::shareable::Shareable;
@@ -32,7 +31,7 @@ impl<T: Shareable> Contents for ValueOf<T> {
     type Stated = ();
     type Extent = ();
 
-    fn expected((): &()) -> (Shape, TypeName) {
+    fn expected((): &()) -> Expected {
         const {
             assert!(
                 size_of::<T>() <= layout::MAX_VALUE,
@@ -41,8 +40,7 @@ impl<T: Shareable> Contents for ValueOf<T> {
             assert!(align_of::<T>() <= layout::PAGE, "a SharedValue is aligned to at most 4,096 bytes");
         }
         let (elem_size, elem_align) = (size_of::<T>() as u64, align_of::<T>() as u64);
-        let shape = Shape { kind: Kind::Value, elem_size, elem_align, len: Some(1), is_open: false };
-        (shape, TypeName::of::<T>())
+        Expected::of::<T>(Shape { kind: Kind::Value, elem_size, elem_align, len: Some(1), is_open: false })
     }
 }
 

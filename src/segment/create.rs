@@ -15,7 +15,7 @@ impl<C: Contents> Segment<C> {
     pub(crate) fn create(name: &str, settings: &Settings, stated: &C::Stated, initial: &[u8]) -> Result<Self, Error> {
         let name = Name::new(name)?;
         open::check_readers(&name, settings)?;
-        let identity = C::identity(settings, stated);
+        let identity = C::identity(&name, settings, stated)?;
         removal::sweep();
         let mut retries = Retries::new();
         loop {
@@ -44,7 +44,7 @@ impl<C: Contents> Segment<C> {
     ) -> Result<Self, Error> {
         let name = Name::new(name)?;
         open::check_readers(&name, settings)?;
-        let identity = C::identity(settings, stated);
+        let identity = C::identity(&name, settings, stated)?;
         let mut retries = Retries::new();
         loop {
             match in_one_process(Attempt::Busy, || open::try_open(&name, &identity, settings))? {

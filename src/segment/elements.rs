@@ -11,9 +11,8 @@ use bytemuck::Pod;
 
 use super::locked::{Locked, lock_line};
 use super::readers::SideBySide;
-use super::{Contents, Extent, Measures, Segment};
+use super::{Contents, Expected, Extent, Measures, Segment};
 use crate::error::LockError;
-use crate::identity::TypeName;
 use crate::kind::{Kind, Shape};
 use crate::layout;
 use crate::sync::mutex::{Reading, Wait};
@@ -30,7 +29,7 @@ pub(crate) trait Elements {
     type Len: Copy + fmt::Debug + Send + Sync;
 
     /// See [`Contents::expected`].
-    fn expected(stated: &Self::Stated) -> (Shape, TypeName);
+    fn expected(stated: &Self::Stated) -> Expected;
 
     /// So many of them, from the first on.
     fn at(first: NonNull<u8>, len: Self::Len) -> NonNull<Self>;
@@ -48,8 +47,8 @@ impl<T: Pod, const N: usize> Elements for [T; N] {
     type Stated = ();
     type Len = ();
 
-    fn expected((): &()) -> (Shape, TypeName) {
-        (Shape { is_open: false, ..shape_of::<T>(Some(N)) }, TypeName::of::<T>())
+    fn expected((): &()) -> Expected {
+        Expected::of::<T>(Shape { is_open: false, ..shape_of::<T>(Some(N)) })
     }
 
     #[inline(always)]
@@ -77,8 +76,8 @@ impl<T: Pod> Elements for [T] {
     type Stated = Option<usize>;
     type Len = usize;
 
-    fn expected(len: &Option<usize>) -> (Shape, TypeName) {
-        (shape_of::<T>(*len), TypeName::of::<T>())
+    fn expected(len: &Option<usize>) -> Expected {
+        Expected::of::<T>(shape_of::<T>(*len))
     }
 
     #[inline(always)]
@@ -129,7 +128,7 @@ impl<D: Elements + ?Sized> Contents for ElementsOf<D> {
     type Stated = D::Stated;
     type Extent = Place<D::Len>;
 
-    fn expected(stated: &D::Stated) -> (Shape, TypeName) {
+    fn expected(stated: &D::Stated) -> Expected {
         D::expected(stated)
     }
 }

@@ -1,12 +1,13 @@
 //! What stands under a name: it is opened and validated, and nothing that it says is believed before.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 
 use crate::error::Error;
 use crate::fault::point;
 use crate::identity::Identity;
-use crate::layout::{self, FRONT, HEADER_LEN, Header, SUCCESSOR_OFFSET};
+use crate::layout::{self, FIRST_READ, FRONT, HEADER_LEN, Header, SUCCESSOR_OFFSET};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::file::{self, OpenError, Status};
@@ -88,11 +89,12 @@ impl Found {
 }
 
 /// What the header says; `None` when it is unfinished.
-fn interpret(name: &Name, Ours { status, start, .. }: &Ours) -> Result<Option<ValidHeader>, Error> {
+fn interpret(name: &Name, Ours { file, status, start }: &Ours) -> Result<Option<ValidHeader>, Error> {
     if Header::is_unfinished(name, start, status.len)? {
         return Ok(None);
     }
-    let (header, identity, lock_kind) = Header::validate(name, start, status.len)?;
+    let description = |header: &Header| read_description(name, file, start, header);
+    let (header, identity, lock_kind) = Header::validate(name, start, status.len, description)?;
     Ok(Some(ValidHeader { header, identity, lock_kind }))
 }
 
@@ -104,7 +106,7 @@ const ATTEMPTS: usize = 100;
 pub(super) struct Ours {
     pub(super) file: File,
     pub(super) status: Status,
-    /// As much as there is of the header and the lines behind it. It was read before the file was opened for good, and by another description.
+    /// Its first bytes. They were read before the file was opened for good, and by another description.
     start: Vec<u8>,
 }
 
@@ -112,7 +114,8 @@ impl Ours {
     /// Do start and length belong together? An orphan may be made anew meanwhile, and be short in between, but then its
     /// start differs when it is read again.
     fn is_whole(&self, name: &Name) -> Result<bool, Error> {
-        let again = read_start(&self.file).map_err(|error| os_error(name, "could not read the segment", error))?;
+        let again = read_start(&self.file, self.status.len)
+            .map_err(|error| os_error(name, "could not read the segment", error))?;
         Ok(header_in(&again) == header_in(&self.start))
     }
 }
@@ -124,7 +127,8 @@ pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Err
     for _ in 0..ATTEMPTS {
         let Some(first) = look_at(name)? else { return Ok(None) };
         let Some(reading) = open_checked(name, false)? else { return Ok(None) };
-        let start = read_start(&reading).map_err(|error| os_error(name, "could not read the segment", error))?;
+        let start =
+            read_start(&reading, first.len).map_err(|error| os_error(name, "could not read the segment", error))?;
         point!("open: read");
         Header::check_magic(name, &start, first.len)?;
         let opened = if writable { open_checked(name, true)? } else { Some(reading) };
@@ -139,11 +143,32 @@ pub(super) fn open_ours(name: &Name, writable: bool) -> Result<Option<Ours>, Err
     Err(os_error(name, "could not open the segment", io::Error::other("its name keeps leading to other files")))
 }
 
-fn read_start(file: &File) -> io::Result<Vec<u8>> {
-    let mut start = vec![0; FRONT];
+/// Of a file that had this length.
+fn read_start(file: &File, len: u64) -> io::Result<Vec<u8>> {
+    // No more than there is: it would be asked for once more.
+    let mut start = vec![0; usize::try_from(len).map_or(FIRST_READ, |len| len.clamp(FRONT, FIRST_READ))];
     let len = file::read_at(file, &mut start, 0)?;
     start.truncate(len);
     Ok(start)
+}
+
+/// The text that describes the elements, from what has been read of the file, or else from there.
+pub(super) fn read_description<'a>(
+    name: &Name,
+    file: &File,
+    start: &'a [u8],
+    header: &Header,
+) -> Result<Cow<'a, [u8]>, Error> {
+    let (offset, len) = (header.schema_offset(), header.schema_len as usize);
+    let known = usize::try_from(offset).ok().and_then(|offset| start.get(offset..offset.checked_add(len)?));
+    if let Some(text) = known {
+        return Ok(text.into());
+    }
+    let mut text = vec![0; len];
+    let read =
+        file::read_at(file, &mut text, offset).map_err(|error| os_error(name, "could not read the segment", error))?;
+    // Somebody has shortened it meanwhile.
+    if read < len { Err(layout::truncated(name, header.total_len, offset + read as u64)) } else { Ok(text.into()) }
 }
 
 /// The line of the successor, and those behind it, change while a segment is used.

@@ -55,7 +55,8 @@ pub(super) fn inspect_open(name: &Name, file: &File, slot: Option<u32>) -> Resul
     let mut start = [0; HEADER_LEN];
     let len =
         file::read_at(file, &mut start, 0).map_err(|error| os_error(name, "could not read the segment", error))?;
-    let (header, identity, lock_kind) = Header::validate(name, &start[..len], status.len)?;
+    let description = |header: &Header| found::read_description(name, file, &[], header);
+    let (header, identity, lock_kind) = Header::validate(name, &start[..len], status.len, description)?;
     look(name, file, status, ValidHeader { header, identity, lock_kind }, slot)
 }
 

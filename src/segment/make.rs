@@ -27,12 +27,13 @@ pub(super) fn try_make(
     settings: &Settings,
     initial: &[u8],
 ) -> Result<Option<Mapping>, Error> {
-    let (header, image) = prepare(name, identity, settings)?;
+    let plan = prepare(name, identity, settings, initial)?;
+    let header = &plan.header;
     point!("create: prepared");
-    let finished = make_and_name(name, &header, &image, settings, initial);
+    let finished = make_and_name(name, &plan, settings);
     let finished = finished.map_err(|error| create_error(name, header.total_len, error))?;
     let Some(presence) = finished else { return Ok(None) };
-    let mapped = open::len_of(&header).map_or(Ok(None), |len| {
+    let mapped = open::len_of(header).map_or(Ok(None), |len| {
         let mark = Mark { offset: offset_of!(Header, id), number: header.id };
         Map::of_new(name.as_str(), presence.opened(), len, mark)
     });
@@ -45,11 +46,29 @@ pub(super) fn try_make(
         }
     };
     point!("create: mapped");
-    Mapping::new(map, &header, settings.lock_kind(), name.clone(), presence, true).map(Some)
+    Mapping::new(map, header, settings.lock_kind(), name.clone(), presence, true).map(Some)
 }
 
-/// Does all that can fail before a file exists. Returns the header, and the image: header, lock line, readers' slots.
-pub(super) fn prepare(name: &Name, identity: &Identity, settings: &Settings) -> Result<(Header, Vec<u8>), Error> {
+/// What is to be in a new segment. All else is zero.
+pub(super) struct Plan<'a> {
+    pub(super) header: Header,
+    /// Header, lock line, readers' slots.
+    pub(super) image: Vec<u8>,
+    /// The first bytes of the data.
+    initial: &'a [u8],
+    /// The text that describes the elements.
+    description: &'a [u8],
+    /// Is memory reserved for it at once?
+    reserve: bool,
+}
+
+/// Does all that can fail before a file exists.
+pub(super) fn prepare<'a>(
+    name: &Name,
+    identity: &'a Identity,
+    settings: &Settings,
+    initial: &'a [u8],
+) -> Result<Plan<'a>, Error> {
     check_lock_kind(name, identity.shape.kind, settings)?;
     let lock = mutex::new(settings.lock_kind()).map_err(|source| lock_unavailable(name, source))?;
     registered::install_hooks()
@@ -68,9 +87,10 @@ pub(super) fn prepare(name: &Name, identity: &Identity, settings: &Settings) -> 
     let header = Header::new(identity, creation).ok_or_else(|| out_of_memory(name, u64::MAX))?;
     // What no opener would accept must not be made.
     let image = header.image(lock);
-    Header::validate(name, &image, header.total_len)?;
+    let description = identity.description.as_ref().map_or(&[][..], |description| description.text.as_bytes());
+    Header::validate(name, &image, header.total_len, |_| Ok(description.into()))?;
     file::check_limit(header.total_len).map_err(|error| create_error(name, header.total_len, error))?;
-    Ok((header, image))
+    Ok(Plan { header, image, initial, description, reserve: settings.reserve })
 }
 
 /// Makes the file and gives it its name, last; `None` when the name is taken, or when a sweep or `remove` was faster.
@@ -78,17 +98,11 @@ pub(super) fn prepare(name: &Name, identity: &Identity, settings: &Settings) -> 
 /// Without a name the kernel forgets what a dead creator leaves. Where that cannot be, because the file system, the
 /// kernel (before Linux 6.10, without `/proc`) or a sandbox does not let it be made or linked, it has a private name
 /// first.
-fn make_and_name(
-    name: &Name,
-    header: &Header,
-    image: &[u8],
-    settings: &Settings,
-    initial: &[u8],
-) -> io::Result<Option<Registered>> {
+fn make_and_name(name: &Name, plan: &Plan<'_>, settings: &Settings) -> io::Result<Option<Registered>> {
     match open_announced(name, settings, unnamed::create_unnamed) {
         Ok(presence) => {
             point!("create: made without a name");
-            if !fill(&presence, header, image, settings, initial)? {
+            if !fill(&presence, plan, settings)? {
                 return Ok(None);
             }
             match unnamed::link(presence.just_opened(), name.as_c_str()) {
@@ -112,7 +126,7 @@ fn make_and_name(
         }
         result => result,
     })?;
-    if !fill(&presence, header, image, settings, initial)? {
+    if !fill(&presence, plan, settings)? {
         return Ok(None);
     }
     match file::link_private(&private.0, name.as_str()) {
@@ -139,44 +153,41 @@ fn open_announced(name: &Name, settings: &Settings, make: impl Fn() -> io::Resul
 
 /// Everything that a segment needs before it may have a name, its creator's presence included. `false` when a sweep is
 /// removing the private name, which it has taken for a dead creator's.
-fn fill(presence: &Registered, header: &Header, image: &[u8], settings: &Settings, initial: &[u8]) -> io::Result<bool> {
+fn fill(presence: &Registered, plan: &Plan<'_>, settings: &Settings) -> io::Result<bool> {
     let file = presence.just_opened();
     if file::ensure_mode(file, presence.opened(), settings.mode())? {
         point!("create: mode set");
     }
-    write_segment(file, 0, header, image, settings.reserve, initial)?;
+    plan.write(file, 0)?;
     point!("create: written");
     presence.share()
 }
 
-/// Of a file of `len` zeros, but for its header.
-pub(super) fn write_segment(
-    file: &File,
-    len: u64,
-    header: &Header,
-    image: &[u8],
-    reserve: bool,
-    initial: &[u8],
-) -> io::Result<()> {
-    if header.total_len <= PAGE as u64 {
-        // All at once: what is written has its page, so there is nothing to size and to reserve.
-        let mut page = [0; PAGE];
-        let data = header.data_offset as usize;
-        page[..image.len()].copy_from_slice(image);
-        page[data..data + initial.len()].copy_from_slice(initial);
-        return file::write_at(file, &page[..header.total_len as usize], 0);
+impl Plan<'_> {
+    /// Into a file of `len` zeros, but for its header.
+    pub(super) fn write(&self, file: &File, len: u64) -> io::Result<()> {
+        let Self { header, image, initial, description, reserve } = self;
+        if header.total_len <= PAGE as u64 {
+            // All at once: what is written has its page, so there is nothing to size and to reserve.
+            let mut page = [0; PAGE];
+            for (part, at) in [(&**image, 0), (initial, header.data_offset), (description, header.schema_offset())] {
+                page[at as usize..][..part.len()].copy_from_slice(part);
+            }
+            return file::write_at(file, &page[..header.total_len as usize], 0);
+        }
+        if len < header.total_len {
+            file::set_len(file, header.total_len)?;
+        }
+        point!("create: sized");
+        if *reserve {
+            file::reserve(file, header.total_len)?;
+            point!("create: reserved");
+        }
+        file::write_at(file, image, 0)?;
+        point!("create: header written");
+        file::write_at(file, initial, header.data_offset)?;
+        file::write_at(file, description, header.schema_offset())
     }
-    if len < header.total_len {
-        file::set_len(file, header.total_len)?;
-    }
-    point!("create: sized");
-    if reserve {
-        file::reserve(file, header.total_len)?;
-        point!("create: reserved");
-    }
-    file::write_at(file, image, 0)?;
-    point!("create: header written");
-    file::write_at(file, initial, header.data_offset)
 }
 
 /// A name that goes when it is dropped. A creator that is killed leaves it; the next sweep of the same user finds the

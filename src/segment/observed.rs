@@ -60,7 +60,7 @@ impl<C> RefUnwindSafe for Observed<C> {}
 impl<C: Contents> Observed<C> {
     pub(crate) fn open(name: &str, settings: &Settings, stated: &C::Stated) -> Result<Self, Error> {
         let name = Name::new(name)?;
-        let identity = C::identity(settings, stated);
+        let identity = C::identity(&name, settings, stated)?;
         let mut retries = Retries::new();
         loop {
             match Self::try_open(&name, &identity, settings)? {

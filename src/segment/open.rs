@@ -10,7 +10,7 @@ use super::retries::Retries;
 use super::{Contents, Mapping, Segment, take_over};
 use crate::error::{Error, LockError};
 use crate::fault::point;
-use crate::identity::{Identity, describe_mismatch};
+use crate::identity::Identity;
 use crate::layout::{self, Header, MAX_READERS};
 use crate::name::Name;
 use crate::options::{LockKind, Settings};
@@ -24,7 +24,7 @@ impl<C: Contents> Segment<C> {
     pub(crate) fn open(name: &str, settings: &Settings, stated: &C::Stated) -> Result<Self, Error> {
         let name = Name::new(name)?;
         check_readers(&name, settings)?;
-        let identity = C::identity(settings, stated);
+        let identity = C::identity(&name, settings, stated)?;
         let mut retries = Retries::new();
         loop {
             match in_one_process(Attempt::Busy, || try_open(&name, &identity, settings))? {
@@ -160,11 +160,10 @@ pub(super) fn len_of(header: &Header) -> Option<usize> {
 }
 
 pub(super) fn check_identity(name: &Name, expected: &Identity, found: &Identity) -> Result<(), Error> {
-    if expected.admits(found) {
-        return Ok(());
+    match expected.mismatch(found) {
+        None => Ok(()),
+        Some((expected, found)) => Err(Error::TypeMismatch { name: name.shared(), expected, found }),
     }
-    let (expected, found) = describe_mismatch(expected, found);
-    Err(Error::TypeMismatch { name: name.shared(), expected, found })
 }
 
 /// Can a segment have so many reader slots?

@@ -1,8 +1,7 @@
 //! The permits of a semaphore, as a handle has them.
 
-use super::{Contents, Segment};
-use crate::identity::TypeName;
-use crate::kind::{Kind, Shape};
+use super::{Contents, Expected, Segment};
+use crate::kind::Kind;
 use crate::layout::LockLine;
 use crate::sync::mutex::Permits;
 
@@ -15,9 +14,10 @@ impl Contents for PermitsOnly {
     type Stated = Option<usize>;
     type Extent = usize;
 
-    fn expected(permits: &Option<usize>) -> (Shape, TypeName) {
-        let len = permits.map(|permits| permits as u64);
-        (Shape { len, ..Shape::of_nothing(Kind::Semaphore) }, TypeName::of::<()>())
+    fn expected(permits: &Option<usize>) -> Expected {
+        let mut expected = Expected::of_nothing(Kind::Semaphore);
+        expected.shape.len = permits.map(|permits| permits as u64);
+        expected
     }
 }
 

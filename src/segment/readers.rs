@@ -2,10 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::locked::{Locked, run};
-use super::{Contents, Segment};
+use super::{Contents, Expected, Segment};
 use crate::error::LockError;
-use crate::identity::TypeName;
-use crate::kind::{Kind, Shape};
+use crate::kind::Kind;
 use crate::sync::mutex::{Readers, Reading, Section, Wait, Whom};
 
 /// Contents that can be read side by side.
@@ -23,8 +22,8 @@ impl Contents for ReadersOnly {
     type Stated = ();
     type Extent = ();
 
-    fn expected((): &()) -> (Shape, TypeName) {
-        (Shape::of_nothing(Kind::RwLock), TypeName::of::<()>())
+    fn expected((): &()) -> Expected {
+        Expected::of_nothing(Kind::RwLock)
     }
 }
 

@@ -21,6 +21,7 @@ use std::io;
 use std::mem::offset_of;
 
 use super::found::ValidHeader;
+use super::make::Plan;
 use super::open::{self, Attempt};
 use super::orphan::IrremovableOrphan;
 use super::{Mapping, make};
@@ -42,7 +43,7 @@ impl IrremovableOrphan {
         settings: &Settings,
         initial: &[u8],
     ) -> Result<Option<Mapping>, Error> {
-        let (header, mut image) = match self.prepare(name, identity, settings) {
+        let mut plan = match self.prepare(name, identity, settings, initial) {
             Ok(prepared) => prepared,
             Err(error) => {
                 self.give_back();
@@ -50,10 +51,10 @@ impl IrremovableOrphan {
             }
         };
         // Announced first: what a fork spoils is then nothing but an attempt.
-        let Some(presence) = open::announce(name, self.0, &header)? else { return Ok(None) };
-        reset(presence.just_opened(), &header, &mut image, settings.reserve, initial)
-            .map_err(|error| make::create_error(name, header.total_len, error))?; // dropping the presence gives it back
-        let valid = ValidHeader { header, identity: identity.clone(), lock_kind: settings.lock_kind() };
+        let Some(presence) = open::announce(name, self.0, &plan.header)? else { return Ok(None) };
+        reset(presence.just_opened(), &mut plan)
+            .map_err(|error| make::create_error(name, plan.header.total_len, error))?; // dropping the presence gives it back
+        let valid = ValidHeader { header: plan.header, identity: identity.clone(), lock_kind: settings.lock_kind() };
         match open::share_and_map(name, presence, &valid, true)? {
             Attempt::Opened(mapping) => Ok(Some(*mapping)),
             _ => Ok(None),
@@ -62,30 +63,36 @@ impl IrremovableOrphan {
 
     /// Its mode stays as it is, because only its owner changes it. So it serves only who asks for that mode: anything
     /// else would let in others than the program has said.
-    fn prepare(&self, name: &Name, identity: &Identity, settings: &Settings) -> Result<(Header, Vec<u8>), Error> {
+    fn prepare<'a>(
+        &self,
+        name: &Name,
+        identity: &'a Identity,
+        settings: &Settings,
+        initial: &'a [u8],
+    ) -> Result<Plan<'a>, Error> {
         let mode = self.0.status.mode & 0o777;
         if mode != settings.mode() {
             return Err(Error::ForeignOrphan { name: name.shared(), owner: self.0.status.owner, mode });
         }
-        make::prepare(name, identity, settings)
+        make::prepare(name, identity, settings, initial)
     }
 }
 
-fn reset(file: &File, header: &Header, image: &mut [u8], reserve: bool, initial: &[u8]) -> io::Result<()> {
+fn reset(file: &File, plan: &mut Plan<'_>) -> io::Result<()> {
     const ID: usize = offset_of!(Header, id);
     const FLAGS: usize = offset_of!(Header, flags);
     let mark = Header::UNFINISHED.to_ne_bytes();
     let marked = FLAGS + mark.len();
-    image[FLAGS..marked].copy_from_slice(&mark);
+    plan.image[FLAGS..marked].copy_from_slice(&mark);
     point!("reuse: prepared");
-    file::write_at(file, &image[ID..marked], ID as u64)?;
+    file::write_at(file, &plan.image[ID..marked], ID as u64)?;
     point!("reuse: marked");
     file::clear(file, HEADER_LEN as u64)?;
     point!("reuse: emptied");
     let len = file::status(file)?.len;
-    make::write_segment(file, len, header, image, reserve, initial)?;
+    plan.write(file, len)?;
     point!("reuse: written");
-    file::write_at(file, &header.flags.to_ne_bytes(), FLAGS as u64)?;
+    file::write_at(file, &plan.header.flags.to_ne_bytes(), FLAGS as u64)?;
     point!("reuse: finished");
     Ok(())
 }

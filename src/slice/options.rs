@@ -1,6 +1,7 @@
 //! [`Options`] that lead to a [`SharedSlice`]: it has a length, or first elements.
 
 use super::SharedSlice;
+use crate::dynamic::Described;
 use crate::elements::Element;
 use crate::error::Error;
 use crate::options::Options;
@@ -112,5 +113,38 @@ impl<T: Element> Options<SharedSlice<T>> {
     #[must_use = "keep it: `let slice = ...?;` (dropping the last handle removes the segment)"]
     pub fn open_or_create_from(&self, name: &str, elements: &[T]) -> Result<SharedSlice<T>, Error> {
         self.open_or_create_with(name, &Some(elements.len()), bytemuck::cast_slice(elements))
+    }
+}
+
+impl<T: Element + Described> Options<SharedSlice<T>> {
+    /// Has the segment say of what its elements are made, so that other languages and the command line can read them; and
+    /// compares that with what is found, field by field, in the place of the type's name.
+    ///
+    /// Numbers and arrays of them say it by themselves. Of a struct or an enum, [`describe!`](macro@crate::describe) does.
+    /// A program that does not describe its type goes by the name, as without.
+    ///
+    /// # Errors
+    ///
+    /// When the segment is created or opened: [`Error::InvalidArgument`] for a description that is longer than 4,096 bytes,
+    /// or not of this type; [`Error::TypeMismatch`] names the first field that differs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{SharedSlice, describe};
+    ///
+    /// #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    /// #[repr(C)]
+    /// struct Sample { at: f64, sensor: u64 }
+    /// describe!(Sample { at: f64, sensor: u64 });
+    ///
+    /// let name = robust_shm::unique_name("described");
+    /// let samples = SharedSlice::<Sample>::options().described().create(&name, 8)?;
+    /// assert_eq!(samples.info()?.schema().unwrap().to_string(), "Sample{at:f64,sensor:u64}");
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn described(mut self) -> Self {
+        self.settings.schema = Some(T::schema());
+        self
     }
 }

@@ -2,6 +2,7 @@
 
 use super::SharedValue;
 use super::observer::ValueObserver;
+use crate::dynamic::Described;
 use crate::error::Error;
 use crate::options::Options;
 use crate::shareable::Shareable;
@@ -72,5 +73,49 @@ impl<T: Shareable> Options<SharedValue<T>> {
     /// ```
     pub fn observe(&self, name: &str) -> Result<ValueObserver<T>, Error> {
         ValueObserver::open(name, &self.settings)
+    }
+}
+
+impl<T: Shareable + Described> Options<SharedValue<T>> {
+    /// Has the segment say of what its value is made, so that other languages and the command line can read it; and
+    /// compares that with what is found, field by field, in the place of the type's name.
+    ///
+    /// Numbers and arrays of them say it by themselves. Of a struct or an enum, [`describe!`](macro@crate::describe) does.
+    /// A program that does not describe its type goes by the name, as without.
+    ///
+    /// # Errors
+    ///
+    /// When the segment is created or opened: [`Error::InvalidArgument`] for a description that is longer than 4,096 bytes,
+    /// or not of this type; [`Error::TypeMismatch`] names the first field that differs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use robust_shm::{Error, SharedValue, describe};
+    ///
+    /// #[derive(Clone, Copy, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
+    /// #[repr(C)]
+    /// struct Account { balance: i64, open: bool, _pad: [u8; 7] }
+    /// describe!(Account { balance: i64, open: bool, _pad: [u8; 7] });
+    ///
+    /// let name = robust_shm::unique_name("described");
+    /// let first = Account { balance: 200, open: true, _pad: [0; 7] };
+    /// let account = SharedValue::<Account>::options().described().create(&name, first)?;
+    /// assert_eq!(account.info()?.schema().unwrap().to_string(), "Account{balance:i64,open:bool,_pad:[u8;7]}");
+    ///
+    /// mod older {
+    ///     #[derive(Clone, Copy, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
+    ///     #[repr(C)]
+    ///     pub struct Account { balance: f64, open: bool, _pad: [u8; 7] }
+    ///     robust_shm::describe!(Account { balance: f64, open: bool, _pad: [u8; 7] });
+    /// }
+    /// let Err(Error::TypeMismatch { expected, found, .. }) =
+    ///     SharedValue::<older::Account>::options().described().open(&name) else { panic!() };
+    /// assert!(expected.ends_with("with `balance`: f64") && found.ends_with("with `balance`: i64"));
+    /// # Ok::<(), robust_shm::Error>(())
+    /// ```
+    pub fn described(mut self) -> Self {
+        self.settings.schema = Some(T::schema());
+        self
     }
 }

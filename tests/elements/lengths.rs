@@ -94,20 +94,23 @@ const TOTAL_LEN: u64 = 24;
 const LEN: u64 = 80;
 const DATA: usize = 704 + 32 * 64;
 
-/// A file whose header says that it has `len` elements of 8 bytes, and so many bytes; 4 are there.
-fn lying(len: u64, total_len: u64) -> Scratch {
+/// The text behind the data: `u64`.
+const SCHEMA: u64 = 3;
+
+/// A file whose header says that it has `len` elements of 8 bytes, and that the data end there; 4 are there.
+fn lying(len: u64, end: u64) -> Scratch {
     let name = Scratch::new("lying");
     drop(SharedSlice::<u64>::options().persistent(true).create(&name, 4).unwrap());
     let file = fs::OpenOptions::new().write(true).open(path(&name)).unwrap();
     file.write_all_at(&len.to_ne_bytes(), LEN).unwrap();
-    file.write_all_at(&total_len.to_ne_bytes(), TOTAL_LEN).unwrap();
+    file.write_all_at(&end.wrapping_add(SCHEMA).to_ne_bytes(), TOTAL_LEN).unwrap();
     name
 }
 
 #[test]
 fn a_hostile_length_is_refused_before_anything_is_mapped() {
     let data = DATA as u64;
-    for (len, total_len) in [
+    for (len, end) in [
         (u64::MAX, data + 32),
         (u64::MAX, data.wrapping_sub(8)), // as a product that is cut off would have it
         (1 << 61, data),                  // the same
@@ -115,23 +118,23 @@ fn a_hostile_length_is_refused_before_anything_is_mapped() {
         (1 << 60, data + (1 << 63)),      // fits a number, and no object
         (5, data + 32),                   // one more than there is room for
         (3, data + 32),                   // one less
-        (u64::MAX / 8, u64::MAX),
+        (u64::MAX / 8, u64::MAX),         // and all of it, with the text, is two bytes
     ] {
-        let name = lying(len, total_len);
+        let name = lying(len, end);
         for error in [
             SharedSlice::<u64>::open(&name).unwrap_err(),
             SharedSlice::<u64>::open_exact(&name, len as usize).unwrap_err(),
             SharedArray::<u64, 4>::open(&name).unwrap_err(),
             SegmentInfo::of(&name).unwrap_err(),
         ] {
-            assert!(matches!(error, Error::NotASegment { .. }), "{len:#x} in {total_len:#x}: {error}");
+            assert!(matches!(error, Error::NotASegment { .. }), "{len:#x} in {end:#x}: {error}");
             assert!(error.to_string().contains(&format!("{len} elements of 8 bytes")), "{error}");
         }
         remove(&name).unwrap();
     }
     for len in [5, 1 << 32, (1 << 60) - data / 8 - 1] {
         let name = lying(len, data + 8 * len);
-        let expected = format!("expected at least {} bytes", data + 8 * len);
+        let expected = format!("expected at least {} bytes", data + 8 * len + SCHEMA);
         assert_error!(SharedSlice::<u64>::open(&name), Truncated, &name, [&expected]);
         assert_error!(SharedSlice::<u64>::open_or_create(&name, 4), Truncated, &name, [&expected]);
         remove(&name).unwrap();
@@ -170,7 +173,7 @@ fn a_gibibyte_that_is_not_reserved_takes_the_pages_that_are_used() {
     assert_eq!(opened.len(), LEN);
     assert_eq!([0, 1, LEN / 2, LEN - 1].map(|at| opened.get(at).unwrap()), [1, 0, LEN as u64 / 2 + 1, LEN as u64]);
     let file = fs::metadata(path(&name)).unwrap();
-    assert_eq!(file.len(), (DATA + 8 * LEN) as u64);
+    assert_eq!(file.len(), (DATA + 8 * LEN) as u64 + SCHEMA);
     if is_linux("counts the blocks of a file by its length") {
         assert!(file.blocks() * 512 <= 64 << 10, "{} blocks", file.blocks());
     }

@@ -76,9 +76,11 @@ fn a_damaged_successor_costs_nobody_his_turn() {
 #[test]
 fn nothing_in_a_message_controls_a_terminal() {
     const TYPE_NAME_LEN: u64 = 60;
+    const SCHEMA: u64 = 704;
     let name = Scratch::new("con\ntrol\u{1b}[31m\u{7f}");
     drop(SharedValue::options().persistent(true).create(&name, 7u64).unwrap());
     let text = b"u64\n\x1b[2Jnot \xc2\x9b found";
+    writable(&name).write_all_at(b"\x1b[m", SCHEMA).unwrap();
     writable(&name).write_all_at(&(text.len() as u32).to_ne_bytes(), TYPE_NAME_LEN).unwrap();
     writable(&name).write_all_at(text, TYPE_NAME_LEN + 60).unwrap();
     let check = |message: String| assert!(!message.chars().any(char::is_control), "{message:?}");

@@ -38,6 +38,33 @@ fn use_flag(value: &SharedValue<bool>) {
     assert!(value.get());
 }
 
+#[derive(Clone, Copy, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
+#[repr(u8)]
+enum Light {
+    Red,
+    Green = 5,
+}
+robust_shm::describe!(Light(u8) { Red, Green });
+
+#[derive(Clone, Copy, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
+#[repr(C)]
+struct Crossing {
+    at: [f64; 2],
+    cars: i32,
+    light: Light,
+    open: bool,
+    _pad: [u8; 2],
+}
+robust_shm::describe!(Crossing { at: [f64; 2], cars: i32, light: Light, open: bool, _pad: [u8; 2] });
+
+const CROSSING: Crossing = Crossing { at: [0.5, 1.5], cars: -3, light: Light::Green, open: true, _pad: [0; 2] };
+
+fn use_crossing(value: &SharedValue<Crossing>) {
+    may_be_impossible(value.try_get());
+    value.set(Crossing { light: Light::Red, ..CROSSING }).unwrap();
+    assert_eq!(value.get().cars, -3);
+}
+
 fn use_large(value: &Large) {
     let _ = value.get();
     value.update(|v| v[39] = 4).unwrap();
@@ -98,6 +125,7 @@ pub(crate) fn all() -> Vec<Face> {
     vec![
         face!("value", SharedValue::<bool>::options(), (true), use_flag),
         face!("large value", Large::options(), ([3; 40]), use_large),
+        face!("described value", SharedValue::<Crossing>::options().described(), (CROSSING), use_crossing),
         face!("array", Points::options(), (), use_points),
         face!("bytes", Bytes::options(), (), use_bytes),
         Face { is_open: true, ..face!("slice", SharedSlice::<u8>::options(), (5000), use_slice) },

@@ -17,7 +17,7 @@ fn damaged(damage: impl FnOnce(&fs::File)) -> Scratch {
 
 #[test]
 fn a_truncated_segment_says_how_long_it_should_be() {
-    for len in [8, 100, 511, 512, 600, 640, 703] {
+    for len in [8, 100, 511, 512, 600, 640, 703, 704, 706] {
         let name = damaged(|file| file.set_len(len).unwrap());
         assert_error!(SharedValue::<u64>::open(&name), Truncated, &name, [&format!("found {len}")]);
         remove(&name).unwrap(); // asked for by name, a damaged segment of ours goes
@@ -42,12 +42,19 @@ fn every_damaged_header_field_has_its_own_message() {
         (64, vec![0xff; 8], "size"),
         (72, vec![3, 0, 0, 0], "alignment 3"),
         (80, vec![2, 0, 0, 0], "2 elements"),
-        (88, vec![1, 0, 0, 0], "at 1 in"),
+        (88, vec![1, 0, 0, 0], "at 1, and a schema of 3 bytes, in 707"),
         (120, vec![0xff], "not UTF-8"),
         (130, vec![1], "behind the type name"),
         (248, vec![32, 0, 0, 0], "32 reader slots for a Value"),
         (252, vec![3, 0, 0, 0], "1 elements and 3 permits for a Value"),
-        (256, vec![1, 2, 0, 0], "found 513 bytes of a schema behind the data, which need a version"),
+        (
+            256,
+            vec![4, 0, 0, 0],
+            "1 elements of 8 bytes behind 0 reader slots at 656, and a schema of 4 bytes, in 707 bytes",
+        ),
+        (256, vec![1, 16, 0, 0], "a schema of 4097 bytes for a Value"),
+        (704, b"u32".to_vec(), "a schema of 4 bytes for elements of 8"),
+        (704, vec![0xc3, 0xbc], "a schema that is not ASCII"),
         (260, vec![1, 0, 0, 0], &format!("C library 1 for lock kind {:?}", LockKind::default())),
         (264, vec![1], "reserved"),
         (447, vec![0x80], "reserved"),
@@ -92,7 +99,7 @@ fn readers_in_slots_that_there_are_not_are_damage() {
 #[test]
 fn a_file_of_another_format_version_is_told_both_versions() {
     for version in [0u32, 1, 3, u32::MAX] {
-        for len in [704, 511, 16] {
+        for len in [707, 511, 16] {
             let name = damaged(|file| {
                 file.write_all_at(&version.to_ne_bytes(), 8).unwrap();
                 file.set_len(len).unwrap();

@@ -16,6 +16,7 @@ mod owners;
 mod plant;
 #[path = "../support/mod.rs"]
 mod support;
+mod text;
 mod trial;
 
 #[test]

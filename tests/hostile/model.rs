@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use crate::text::{self, Said};
+
 pub(crate) const HEADER: usize = 512;
 const LOCK_LINE: u64 = 64;
 const WAIT_LINE: u64 = 64;
@@ -10,6 +12,7 @@ const COMMIT_LINE: u64 = 64;
 const READER_LINE: u64 = 64;
 const PAGE: u64 = 4096;
 const LARGEST_VALUE: u64 = 64 << 10;
+const LONGEST_SCHEMA: u64 = 4096;
 
 /// The fields of the header.
 pub(crate) const MAGIC: Range<usize> = 0..8;
@@ -36,7 +39,7 @@ pub(crate) const PERMITS: Range<usize> = 252..256;
 pub(crate) const SCHEMA_LEN: Range<usize> = 256..260;
 pub(crate) const C_LIBRARY: Range<usize> = 260..264;
 /// All that is zero in every segment of these tests. What stands behind it, of a successor, may be anything.
-pub(crate) const RESERVED: Range<usize> = 252..448;
+pub(crate) const RESERVED: Range<usize> = 260..448;
 
 /// All of them that are numbers.
 pub(crate) const NUMBERS: [Range<usize>; 22] = [
@@ -108,6 +111,9 @@ pub(crate) fn judge(bytes: &[u8], len: u64) -> Verdict {
     if !agrees_with_itself(bytes) || len < number(bytes, TOTAL_LEN) || has_what_nobody_fills(bytes, len) {
         return Verdict::Damaged;
     }
+    if !text::is_possible(&schema(bytes), number(bytes, ELEM_SIZE), number(bytes, KIND) == ARRAY) {
+        return Verdict::Damaged;
+    }
     Verdict::Segment { persistent: number(bytes, FLAGS) & PERSISTENT != 0 }
 }
 
@@ -130,9 +136,21 @@ fn agrees_with_itself(bytes: &[u8]) -> bool {
         && number(bytes, FLAGS) <= PERSISTENT + TAGGED + POISON_OFF
         && ([ARRAY, LOCK, RWLOCK].contains(&kind) || number(bytes, FLAGS) & POISON_OFF == 0)
         && std::str::from_utf8(name).is_ok()
-        && rest.iter().chain(&bytes[RESERVED]).all(|byte| *byte == 0)
+        && rest.iter().chain(&bytes[PERMITS]).chain(&bytes[RESERVED]).all(|byte| *byte == 0)
         && readers <= most_readers
-        && extent(kind, size, align, count, readers) == Some((number(bytes, DATA_OFFSET), number(bytes, TOTAL_LEN)))
+        && number(bytes, SCHEMA_LEN) <= if [VALUE, ARRAY].contains(&kind) { LONGEST_SCHEMA } else { 0 }
+        && extent(kind, size, align, count, readers)
+            .is_some_and(|(start, end)| start == number(bytes, DATA_OFFSET) && Some(end) == end_of_data(bytes))
+}
+
+fn end_of_data(bytes: &[u8]) -> Option<u64> {
+    number(bytes, TOTAL_LEN).checked_sub(number(bytes, SCHEMA_LEN))
+}
+
+/// The text at the end, of a header that agrees with itself. What `bytes` does not have of the file is zero.
+pub(crate) fn schema(bytes: &[u8]) -> Vec<u8> {
+    let (start, len) = (end_of_data(bytes).unwrap_or(0), number(bytes, SCHEMA_LEN));
+    (start..start + len).map(|at| bytes.get(at as usize).copied().unwrap_or(0)).collect()
 }
 
 fn has_readers(kind: u64) -> bool {
@@ -179,13 +197,21 @@ pub(crate) fn extent(kind: u64, size: u64, align: u64, count: u64, readers: u64)
     }
 }
 
-/// Do two valid headers state the same type?
-pub(crate) fn is_same_type(one: &[u8], other: &[u8]) -> bool {
-    is_same_element(one, other) && one[LEN] == other[LEN]
+/// Does a program that expects one valid segment take the other?
+pub(crate) fn is_same_type(found: &[u8], expected: &[u8]) -> bool {
+    is_same_element(found, expected) && found[LEN] == expected[LEN]
 }
 
-/// The same, whatever their lengths?
-pub(crate) fn is_same_element(one: &[u8], other: &[u8]) -> bool {
-    [KIND, TYPE_NAME_LEN, ELEM_SIZE, ELEM_ALIGN, TYPE_NAME].into_iter().all(|field| one[field.clone()] == other[field])
-        && (number(one, FLAGS) ^ number(other, FLAGS)) & TAGGED == 0
+/// Whatever their lengths?
+pub(crate) fn is_same_element(found: &[u8], expected: &[u8]) -> bool {
+    let is_equal = |field: Range<usize>| found[field.clone()] == expected[field];
+    let tagged = [found, expected].map(|it| number(it, FLAGS) & TAGGED != 0);
+    let same_name = is_equal(TYPE_NAME_LEN) && is_equal(TYPE_NAME) && tagged[0] == tagged[1];
+    let agree = match [found, expected].map(|it| text::parse(&schema(it))) {
+        [Some(Said { words, .. }), Some(other)] => {
+            words == other.words && number(expected, ELEM_ALIGN) <= number(found, ELEM_ALIGN).max(64)
+        }
+        _ => same_name && is_equal(ELEM_ALIGN),
+    };
+    is_equal(KIND) && is_equal(ELEM_SIZE) && agree && (tagged == [false, false] || same_name)
 }

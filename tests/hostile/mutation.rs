@@ -1,7 +1,8 @@
 //! Damage of every kind to the bytes of a segment.
 
 use crate::model::{
-    self, ARRAY, ELEM_ALIGN, ELEM_SIZE, HEADER, KIND, LEN, LOCK, NUMBERS, READERS, RESERVED, TYPE_NAME, VALUE,
+    self, ARRAY, ELEM_ALIGN, ELEM_SIZE, HEADER, KIND, LEN, LOCK, NUMBERS, READERS, RESERVED, SCHEMA_LEN, TYPE_NAME,
+    VALUE,
 };
 use crate::support::Random;
 
@@ -84,17 +85,22 @@ pub(crate) fn fields(seed: &Image) -> impl Iterator<Item = Image> {
     })
 }
 
-/// Every bit of every byte in front of the data (of persistent segments, which are all that can be opened), and every
-/// byte as a whole.
+/// Every bit of every byte in front of the data and behind them (of persistent segments, which are all that can be opened), and
+/// every byte as a whole.
 pub(crate) fn flips(seed: &Image) -> impl Iterator<Item = Image> {
     let persistent = model::number(&seed.bytes, model::FLAGS) & model::PERSISTENT != 0;
     const DATA: usize = 704;
-    (0..seed.bytes.len().min(DATA + 200)).flat_map(move |at| {
-        (if at < DATA && persistent { 0..8 } else { 0..0 }).map(|bit| 1 << bit).chain([0xff]).map(move |flip: u8| {
-            let mut image = seed.clone();
-            image.bytes[at] ^= flip;
-            image
-        })
+    let end = seed.bytes.len();
+    let text = end - model::number(&seed.bytes, model::SCHEMA_LEN) as usize;
+    let front = text.min(DATA + 200);
+    (0..front).chain(text..end).flat_map(move |at| {
+        (if (at < DATA || at >= text) && persistent { 0..8 } else { 0..0 }).map(|bit| 1 << bit).chain([0xff]).map(
+            move |flip: u8| {
+                let mut image = seed.clone();
+                image.bytes[at] ^= flip;
+                image
+            },
+        )
     })
 }
 
@@ -122,7 +128,7 @@ pub(crate) fn random(seed: &Image, others: &[Image], random: &mut Random) -> Ima
 }
 
 fn change(image: &mut Image, others: &[Image], random: &mut Random) {
-    match random.below(8) {
+    match random.below(9) {
         0 => {
             let at = random.below(image.bytes.len().max(1));
             image.write(at, &[random.below(256) as u8]);
@@ -152,6 +158,13 @@ fn change(image: &mut Image, others: &[Image], random: &mut Random) {
             image.write(at, &[random.below(256) as u8]);
         }
         6 => image.len = image.len.max(random.below(1 << 20) as u64),
+        7 => {
+            // The text, which may be at the end still.
+            const SIGNS: &[u8] = b"{}[]();:=,- 0123468ufibolcharAx";
+            let end = image.bytes.len();
+            let at = end.saturating_sub(1 + random.below(80));
+            image.write(at.min(end), &[SIGNS[random.below(SIGNS.len())]]);
+        }
         _ => reshape(image, random),
     }
 }
@@ -171,6 +184,10 @@ fn reshape(image: &mut Image, random: &mut Random) {
     let size = align * random.below(most as usize + 1) as u64;
     let readers = if kind == ARRAY { random.below(65) as u64 } else { 0 };
     let (start, end) = model::extent(kind, size, align, count, readers).unwrap_or((704, u64::MAX));
+    if kind == LOCK || random.below(2) == 0 {
+        model::set_number(&mut image.bytes, SCHEMA_LEN, 0);
+    }
+    let end = end.saturating_add(model::number(&image.bytes, SCHEMA_LEN));
     let numbers = [(KIND, kind), (ELEM_SIZE, size), (ELEM_ALIGN, align), (LEN, count), (READERS, readers)];
     for (field, value) in numbers.into_iter().chain([(model::DATA_OFFSET, start), (model::TOTAL_LEN, end)]) {
         model::set_number(&mut image.bytes, field, value);
