@@ -11,6 +11,7 @@
 //! | [`performance`] | what does it cost? |
 //! | [`python`] | I know `multiprocessing`: what is what? |
 //! | [`porting`] | I know POSIX threads, Boost.Interprocess or `raw_sync`: what is what? |
+//! | [`command_line`] | I am at a shell: who holds my lock, what is left of a crash, how do I lock from a script? |
 //! | [`errors`] | what does this message mean? |
 //! | [`format`](mod@format) | which byte is where, for a program in another language? |
 //! | [`internals`] | how does it work, and where do I change it? |
@@ -35,6 +36,7 @@ page!(limits, "guide/limits.md");
 page!(performance, "guide/performance.md");
 page!(python, "guide/python.md");
 page!(porting, "guide/porting.md");
+page!(command_line, "guide/command_line.md");
 page!(errors, "guide/errors.md");
 page!(format, "guide/format.md");
 page!(internals, "guide/internals.md");

@@ -141,7 +141,7 @@ A failing command poisons nothing. If robust-shm itself is killed, the command g
 the command guarded may be half-done. Whoever comes next exits 123, unless --recover repairs it. But a lock that nobody else has open \
 goes with its last user, and with it the poison: with --persistent it stays, and remembers.
 
-The death signal does not reach a command that gains rights when it starts (setuid)."
+The death signal goes to the command, not to what that has started, and not to one that gains rights when it starts (setuid)."
 )]
 pub(crate) struct Lock {
     /// The lock, or the semaphore

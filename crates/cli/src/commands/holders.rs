@@ -83,8 +83,10 @@ fn sentences(info: &SegmentInfo) -> Vec<String> {
         1 => "1 handle is attached".to_owned(),
         count => format!("{count} handles are attached"),
     };
-    sentences
-        .push(format!("{users}; {} asleep, waiting", if info.has_sleepers() { "somebody is" } else { "nobody is" }));
+    sentences.push(format!(
+        "{users}; {} asleep, waiting",
+        if info.has_sleepers() { "somebody may be" } else { "nobody is" }
+    ));
     if info.is_poisoned() {
         sentences.push("poisoned: a holder died or panicked, and nobody has repaired what it left".to_owned());
     }

@@ -23,10 +23,14 @@ const FAILED: u8 = 125;
 pub(crate) fn run(arguments: &Lock, out: &mut Out) -> Result<u8, Failure> {
     take(arguments, out).map_err(|failure| match failure {
         Failure::Said { code: LATE, .. } => failure.with_code(arguments.exit_code),
-        Failure::Said { code: POISONED, message } => {
-            let remedy = "(here: --recover COMMAND, or --ignore-poison)";
-            Failure::new(IS_POISONED, format_args!("{message} {remedy}"))
-        }
+        Failure::Said { code: POISONED, .. } => Failure::new(
+            IS_POISONED,
+            format_args!(
+                "lock {:?} is poisoned: whoever held it was killed, and what it guards may be half-done; --recover COMMAND repairs \
+                 that, --ignore-poison goes on as if nothing had been",
+                arguments.name
+            ),
+        ),
         // Said by who knows what has become of the command.
         Failure::Said { code: child::NOT_FOUND | child::NOT_RUN | IS_POISONED, .. } => failure,
         failure => failure.with_code(FAILED),

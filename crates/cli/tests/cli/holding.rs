@@ -72,7 +72,7 @@ fn a_stopped_holder_is_said_to_be_stopped() {
     until("it to be stopped", || (holders(&name)["holder"]["state"] == json!("stopped")).then_some(()));
     let said = run(&["holders", &name]);
     assert!(said.row(&holder.id().to_string()).contains(&"stopped"), "{said:?}");
-    assert!(said.out.contains("somebody is asleep, waiting"), "{said:?}");
+    assert!(said.out.contains("somebody may be asleep, waiting"), "{said:?}");
     assert_eq!(holders(&name)["sleepers"], json!(true));
     holder.signal(libc::SIGCONT);
     holder.kill();

@@ -6,6 +6,7 @@ mod support;
 
 mod codes;
 mod foreign;
+mod guide;
 mod holding;
 mod hostile;
 mod listing;
