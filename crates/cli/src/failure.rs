@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use robust_shm::{Error, LockError};
 
 use crate::output::Out;
+use crate::sys;
 
 /// "No": not found, already there, free.
 pub(crate) const NO: u8 = 1;
@@ -29,6 +30,8 @@ pub(crate) const LATE: u8 = 124;
 pub(crate) enum Failure {
     /// The output could not be written.
     Output(io::Error),
+    /// A signal has come while it waited.
+    Signal(libc::c_int),
     /// All else, in a sentence.
     Said { code: u8, message: String },
 }
@@ -47,7 +50,7 @@ impl Failure {
     pub(crate) fn with_code(self, code: u8) -> Self {
         match self {
             Self::Said { message, .. } => Self::Said { code, message },
-            output @ Self::Output(_) => output,
+            other => other,
         }
     }
 
@@ -59,6 +62,7 @@ impl Failure {
                 out.complain(format_args!("could not write the output: {error}"));
                 ExitCode::from(SYSTEM)
             }
+            Self::Signal(signal) => sys::end_by(signal),
             Self::Said { code, message } => {
                 let _ = out.flush();
                 out.complain(message);

@@ -5,16 +5,20 @@
 
 use std::process::{Command, ExitCode};
 
-use robust_shm::{Error, LockGuard, RwLockWriteGuard, SegmentInfo, SharedLock, SharedRwLock, SharedSemaphore};
+use robust_shm::{
+    Error, LockGuard, LockKind, RwLockWriteGuard, SegmentInfo, SharedLock, SharedRwLock, SharedSemaphore,
+};
 
 use super::wait::at_most;
 use crate::arguments::Lock;
 use crate::failure::{Failure, LATE, POISONED, USAGE};
 use crate::kind::Kind;
 use crate::output::Out;
-use crate::sys;
+use crate::sys::{self, Caught};
 
 mod child;
+
+use child::Parent;
 
 /// The exit codes that are not the command's.
 const IS_POISONED: u8 = 123;
@@ -60,6 +64,7 @@ fn take(arguments: &Lock, out: &mut Out) -> Result<u8, Failure> {
 
 fn exclusively(arguments: &Lock, lock: &SharedLock, out: &mut Out) -> Result<u8, Failure> {
     step("open");
+    let caught = catch(lock.info())?;
     let ignores = arguments.ignore_poison || arguments.recover.is_some();
     let mut guard = if ignores {
         at_most(arguments.timeout, || lock.lock_ignoring_poison(), |most| lock.try_lock_ignoring_poison_for(most))?
@@ -67,47 +72,61 @@ fn exclusively(arguments: &Lock, lock: &SharedLock, out: &mut Out) -> Result<u8,
         at_most(arguments.timeout, || lock.lock(), |most| lock.try_lock_for(most))?
     };
     step("held");
+    let parent = Parent::begin(caught, arguments.on_death)?;
     if LockGuard::is_poisoned(&guard) {
-        repair(arguments, out, || LockGuard::clear_poison(&mut guard))?;
+        repair(&parent, arguments, out, || LockGuard::clear_poison(&mut guard))?;
     }
-    run_command(arguments)
+    run_command(&parent, arguments)
 }
 
 fn for_writing(arguments: &Lock, out: &mut Out) -> Result<u8, Failure> {
     let lock = SharedRwLock::open(&arguments.name)?;
+    let caught = catch(lock.info())?;
     let ignores = arguments.ignore_poison || arguments.recover.is_some();
     let mut guard = if ignores {
         at_most(arguments.timeout, || lock.write_ignoring_poison(), |most| lock.try_write_ignoring_poison_for(most))?
     } else {
         at_most(arguments.timeout, || lock.write(), |most| lock.try_write_for(most))?
     };
+    let parent = Parent::begin(caught, arguments.on_death)?;
     if RwLockWriteGuard::is_poisoned(&guard) {
-        repair(arguments, out, || RwLockWriteGuard::clear_poison(&mut guard))?;
+        repair(&parent, arguments, out, || RwLockWriteGuard::clear_poison(&mut guard))?;
     }
-    run_command(arguments)
+    run_command(&parent, arguments)
 }
 
 fn side_by_side(arguments: &Lock) -> Result<u8, Failure> {
     let options = SharedRwLock::options();
     let options = if arguments.persistent { options.persistent(true) } else { options };
     let lock = options.open_or_create(&arguments.name)?;
+    let caught = catch(lock.info())?;
     let _guard = at_most(arguments.timeout, || lock.read(), |most| lock.try_read_for(most))?;
-    run_command(arguments)
+    run_command(&Parent::begin(caught, arguments.on_death)?, arguments)
 }
 
 fn with_a_permit(arguments: &Lock) -> Result<u8, Failure> {
     let semaphore = SharedSemaphore::open(&arguments.name)?;
+    let caught = catch(semaphore.info())?;
     let _permit = at_most(arguments.timeout, || semaphore.acquire(), |most| semaphore.try_acquire_for(most))?;
-    run_command(arguments)
+    run_command(&Parent::begin(caught, arguments.on_death)?, arguments)
+}
+
+/// Has a signal give the wait up instead of ending this program, which could have got the lock at the same moment. The C
+/// library's waits go on after a signal: there it ends it.
+fn catch(info: Result<SegmentInfo, Error>) -> Result<Option<Caught>, Failure> {
+    if info?.lock_kind() == LockKind::OsMutex {
+        return Ok(None);
+    }
+    Parent::catch().map(Some)
 }
 
 /// Runs the command that repairs, if one is given; else the poison is not minded.
-fn repair(arguments: &Lock, out: &mut Out, clear_poison: impl FnOnce()) -> Result<(), Failure> {
+fn repair(parent: &Parent, arguments: &Lock, out: &mut Out, clear_poison: impl FnOnce()) -> Result<(), Failure> {
     let Some(script) = &arguments.recover else { return Ok(()) };
     out.complain(format_args!("lock {:?} is poisoned: repairing what it guards", arguments.name));
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(script);
-    match child::run(&mut shell, arguments.on_death)? {
+    match parent.run(&mut shell)? {
         0 => {
             clear_poison();
             Ok(())
@@ -118,11 +137,11 @@ fn repair(arguments: &Lock, out: &mut Out, clear_poison: impl FnOnce()) -> Resul
     }
 }
 
-fn run_command(arguments: &Lock) -> Result<u8, Failure> {
+fn run_command(parent: &Parent, arguments: &Lock) -> Result<u8, Failure> {
     let [program, rest @ ..] = &*arguments.command else {
         return Err(Failure::new(USAGE, "there is no command"));
     };
-    let code = child::run(Command::new(program).args(rest), arguments.on_death)?;
+    let code = parent.run(Command::new(program).args(rest))?;
     step("ended");
     Ok(code)
 }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use robust_shm::dynamic::interruptible;
 use robust_shm::{Error, LockError, SegmentInfo, SharedEvent, SharedLock, SharedRwLock, SharedSemaphore};
 
 use crate::arguments::{Until, Wait};
 use crate::failure::{Failure, LATE, WRONG_TYPE};
 use crate::kind::Kind;
-use crate::sys::Watch;
+use crate::sys::{Caught, Watch};
 
 /// How long to sleep before the next look, when nothing more is heard: the file of a killed user is closed a moment before
 /// his locks go, and the system tells of the first only.
@@ -28,15 +29,17 @@ pub(crate) fn run(arguments: &Wait) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Waits without an end, or for so long.
+/// Waits without an end, or for so long. If a signal of [`Caught`] comes, there is nothing to wait for any more.
 pub(crate) fn at_most<R>(
     timeout: Option<Duration>,
     forever: impl FnOnce() -> Result<R, LockError>,
     limited: impl FnOnce(Duration) -> Result<R, LockError>,
 ) -> Result<R, Failure> {
-    match timeout.map_or_else(forever, limited) {
-        Err(error @ LockError::TimedOut { .. }) => Err(Failure::new(LATE, error)),
-        result => result.map_err(Failure::from),
+    let result = interruptible(&mut || Caught::noted().is_some(), || timeout.map_or_else(forever, limited));
+    match (result, Caught::noted()) {
+        (_, Some(signal)) => Err(Failure::Signal(signal)),
+        (Err(error @ LockError::TimedOut { .. }), None) => Err(Failure::new(LATE, error)),
+        (result, None) => result.map_err(Failure::from),
     }
 }
 

@@ -76,3 +76,33 @@ fn who_waits_behind_it_goes_on() {
         remove(&name).unwrap();
     }
 }
+
+/// It has the lock, and not yet a command: a signal ends it as it ends any program, and yet nobody is told that something may
+/// be half-done.
+#[test]
+fn a_signal_before_the_command_poisons_nothing() {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    for (step, signal, code) in [
+        ("begun", libc::SIGTERM, 143),
+        ("open", libc::SIGTERM, 143),
+        ("held", libc::SIGTERM, 143),
+        ("held", libc::SIGINT, 130),
+        ("held", libc::SIGUSR1, 138),
+        ("signals blocked", libc::SIGTERM, 143), // the command gets it
+        ("started", libc::SIGINT, 130),
+    ] {
+        let (name, directory) = (Scratch::new("signal"), Directory::new());
+        let lock = SharedLock::create(&name).unwrap();
+        let file = directory.word("ran");
+        let mut program = command(&["lock", &name, "--", "sh", "-c", "echo ran >\"$0\"; exec sleep 1000", &file]);
+        program.env("ROBUST_SHM_TEST_DIE_AT", format!("{step}:{signal}"));
+        let said = Running::start(program).end();
+        assert_eq!((said.code, &*said.err), (code, ""), "{step}");
+        assert!(!lock.is_poisoned(), "{step}");
+        let may_run = matches!(step, "signals blocked" | "started");
+        assert!(may_run || !std::path::Path::new(&file).exists(), "{step}");
+        assert!(lock.try_lock().is_ok(), "{step}");
+    }
+}

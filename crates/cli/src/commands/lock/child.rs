@@ -6,34 +6,56 @@ use std::process::{Child, Command, ExitStatus};
 
 use crate::arguments::OnDeath;
 use crate::failure::Failure;
-use crate::sys::{self, Signals};
+use crate::sys::{self, Caught, Signals};
 
 pub(crate) const NOT_RUN: u8 = 126;
 pub(crate) const NOT_FOUND: u8 = 127;
 
-/// What is passed on. Without this, the parent would die of them, and poison the lock.
+/// What is passed on. Without this, the parent would die of them, and poison the lock; also if it has only just got it.
 const FORWARDED: [libc::c_int; 6] =
     [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
 
-/// Runs the command to its end, and gives the exit code: its own, or 128 and the signal that has ended it. To be called by the
-/// main thread, because the child gets its signal at the end of the thread that has started it.
-pub(crate) fn run(command: &mut Command, on_death: OnDeath) -> Result<u8, Failure> {
-    let failed = || Failure::system("could not wait for the command");
-    let signals = Signals::of(&[&FORWARDED[..], &[libc::SIGCHLD]].concat());
-    sys::hear_of_children();
-    let before = signals.block().map_err(failed())?;
-    super::step("signals blocked");
-    let death_signal = match on_death {
-        OnDeath::Term => Some(libc::SIGTERM),
-        OnDeath::Kill => Some(libc::SIGKILL),
-        OnDeath::None => None,
-    };
-    sys::before_exec(command, before, death_signal);
-    let mut child = command.spawn().map_err(|error| not_started(command, &error))?;
-    super::step("started");
-    let status = wait(&mut child, &signals).map_err(failed())?;
-    before.set_as_mask().map_err(failed())?;
-    Ok(code_of(status))
+/// A process that holds something while its commands run. To be made by the main thread, because a command gets its signal
+/// at the end of the thread that has started it.
+pub(crate) struct Parent {
+    signals: Signals,
+    /// What was blocked before.
+    before: Signals,
+    death_signal: Option<libc::c_int>,
+}
+
+impl Parent {
+    /// Those that come while it waits for what it is to hold.
+    pub(crate) fn catch() -> Result<Caught, Failure> {
+        Caught::begin(&FORWARDED).map_err(Failure::system("could not catch signals"))
+    }
+
+    /// To be called when it holds what it is to hold: from now on no signal ends it.
+    pub(crate) fn begin(caught: Option<Caught>, on_death: OnDeath) -> Result<Self, Failure> {
+        sys::hear_of_children();
+        let signals = Signals::of(&[&FORWARDED[..], &[libc::SIGCHLD]].concat());
+        let before = signals.block().map_err(Failure::system("could not block signals"))?;
+        drop(caught); // what the command does at a signal is its own affair
+        super::step("signals blocked");
+        if let Some(signal) = Caught::noted() {
+            return Err(Failure::Signal(signal));
+        }
+        let death_signal = match on_death {
+            OnDeath::Term => Some(libc::SIGTERM),
+            OnDeath::Kill => Some(libc::SIGKILL),
+            OnDeath::None => None,
+        };
+        Ok(Self { signals, before, death_signal })
+    }
+
+    /// Runs the command to its end, and gives the exit code: its own, or 128 and the signal that has ended it.
+    pub(crate) fn run(&self, command: &mut Command) -> Result<u8, Failure> {
+        sys::before_exec(command, self.before, self.death_signal);
+        let mut child = command.spawn().map_err(|error| not_started(command, &error))?;
+        super::step("started");
+        let status = wait(&mut child, &self.signals).map_err(Failure::system("could not wait for the command"))?;
+        Ok(code_of(status))
+    }
 }
 
 fn wait(child: &mut Child, signals: &Signals) -> io::Result<ExitStatus> {
