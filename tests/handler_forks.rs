@@ -5,12 +5,16 @@
 mod deaths;
 mod support;
 
+use std::cell::Cell;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
-use deaths::handle;
-use robust_shm::{LockError, SegmentInfo, SharedLock, SharedValue, dynamic};
+use deaths::{handle, robust_list_is_empty};
+use robust_shm::{
+    Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedRwLock, SharedSemaphore, SharedValue,
+    dynamic,
+};
 use support::{Family, Forked, LIMIT, Role, asleep, member, pause, play, say, spawn, until};
 
 #[test]
@@ -40,6 +44,36 @@ fn child() {
                 };
                 drop(in_turn(dynamic::interruptible(ask, || value.lock()).unwrap()));
             });
+        }),
+        ("wants a permit", |family| {
+            let semaphore = SharedSemaphore::open(&member(family, 0)).unwrap();
+            twice(|| drop(semaphore.acquire().unwrap()));
+        }),
+        ("wants to change elements", |family| {
+            let array = Array::open(&member(family, 0)).unwrap();
+            twice(|| {
+                array
+                    .update(|elements| {
+                        assert_holds(array.name());
+                        elements[0] += 1;
+                    })
+                    .unwrap();
+            });
+        }),
+        ("wants to read elements", |family| {
+            let array = Array::open(&member(family, 0)).unwrap();
+            twice(|| drop(array.read().unwrap()));
+        }),
+        ("wants to write", |family| {
+            let lock = SharedRwLock::open(&member(family, 0)).unwrap();
+            twice(|| {
+                let _guard = lock.write().unwrap();
+                assert_holds(lock.name());
+            });
+        }),
+        ("wants to read", |family| {
+            let lock = SharedRwLock::open(&member(family, 0)).unwrap();
+            twice(|| drop(lock.read().unwrap()));
         }),
         ("wait with another held", |family| {
             in_two(family, |value, other| {
@@ -81,15 +115,25 @@ fn thread_id() -> libc::pid_t {
     unsafe { libc::syscall(libc::SYS_gettid) as libc::pid_t }
 }
 
-/// The body is run to its end by two processes, if the signal comes while it waits.
+/// This very thread, in the eyes of others.
+fn assert_holds(name: &str) {
+    assert_eq!(SegmentInfo::of(name).unwrap().holder_thread(), Some(thread_id().unsigned_abs()));
+}
+
 fn in_two(family: &str, body: fn(&SharedValue<u64>, &SharedLock)) {
     let value = SharedValue::<u64>::open(&member(family, 0)).unwrap();
     let other = SharedLock::open(&member(family, 1)).unwrap();
+    twice(|| body(&value, &other));
+}
+
+/// The body is run to its end by two processes, if the signal comes while it waits.
+fn twice(body: impl FnOnce()) {
     handle(libc::SIGUSR1, fork_here);
     handle(libc::SIGUSR2, look);
     CHILD.store(-1, Ordering::Relaxed);
     say(thread_id());
-    body(&value, &other);
+    body();
+    assert!(robust_list_is_empty());
     match CHILD.load(Ordering::Relaxed) {
         -1 => panic!("nothing has forked"),
         // SAFETY: ends the child, which has only this thread of its parent's.
@@ -240,4 +284,73 @@ fn a_child_that_was_forked_in_a_wait_gives_up_as_itself() {
     two.first.join();
     drop(guard);
     assert!(value.try_lock().is_ok());
+}
+
+type Array = SharedArray<u64, 4>;
+
+/// What somebody has, and for which both wait; whether it is whole when both have had it.
+fn both_go_on<H>(
+    role: &str,
+    new: impl Fn(LockKind, &str) -> Result<H, Error>,
+    in_the_way: impl Fn(&H, &dyn Fn()),
+    is_whole: impl Fn(&H) -> bool,
+) {
+    for kind in [LockKind::Futex, LockKind::File].into_iter().filter(|kind| kind.is_available()) {
+        let family = Family::new("doubled");
+        let one = new(kind, &family.member(0)).unwrap();
+        let (family, two) = (Cell::new(Some(family)), Cell::new(None));
+        in_the_way(&one, &|| two.set(Some(doubled_while_it_waits(role, family.take().unwrap()))));
+        two.take().unwrap().first.join();
+        assert!(is_whole(&one), "{role}, {kind:?}");
+    }
+}
+
+#[test]
+fn a_child_that_was_forked_while_its_parent_waited_for_a_permit_has_one_for_itself() {
+    both_go_on(
+        "wants a permit",
+        |kind, name| SharedSemaphore::options().lock_kind(kind).create(name, 1),
+        |semaphore, during| {
+            let _permit = semaphore.acquire().unwrap();
+            during();
+        },
+        |semaphore| semaphore.available() == 1,
+    );
+}
+
+/// The writer has the lock already, and the child has not.
+#[test]
+fn a_child_that_was_forked_while_its_parent_waited_for_readers_or_writers_comes_by_itself() {
+    let array = |kind, name: &str| Array::options().lock_kind(kind).create(name);
+    let lock = |kind, name: &str| SharedRwLock::options().lock_kind(kind).create(name);
+    let is_whole = |array: &Array| array.try_read().is_ok() && array.try_lock().is_ok();
+    both_go_on(
+        "wants to change elements",
+        array,
+        |array, during| {
+            let _guard = array.read().unwrap();
+            during();
+        },
+        |array| is_whole(array) && array.get(0).unwrap() == 2,
+    );
+    both_go_on("wants to read elements", array, |array, during| array.update(|_| during()).unwrap(), is_whole);
+    let is_whole = |lock: &SharedRwLock| lock.try_read().is_ok() && lock.try_write().is_ok();
+    both_go_on(
+        "wants to write",
+        lock,
+        |lock, during| {
+            let _guard = lock.read().unwrap();
+            during();
+        },
+        is_whole,
+    );
+    both_go_on(
+        "wants to read",
+        lock,
+        |lock, during| {
+            let _guard = lock.write().unwrap();
+            during();
+        },
+        is_whole,
+    );
 }

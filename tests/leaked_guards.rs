@@ -14,9 +14,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use robust_shm::{LockError, SegmentInfo, SharedArray, SharedLock, SharedValue};
+use robust_shm::{
+    LockError, SegmentInfo, SharedArray, SharedLock, SharedRwLock, SharedSemaphore, SharedSlice, SharedValue,
+};
 use seccomp::{Refused, refuse};
-use support::{Family, Scratch, exists, fork, member, pause, play, say, spawn};
+use support::{Family, LIMIT, Scratch, exists, fork, member, pause, play, say, spawn};
 
 type Array = SharedArray<u64, 4>;
 
@@ -30,6 +32,14 @@ fn child() {
         ("lock", |name| {
             leak(name, SharedLock::options().persistent(true).create(name).unwrap(), |it| forget(it.lock()))
         }),
+        ("slice", |name| {
+            leak(name, SharedSlice::<u64>::options().persistent(true).create(name, 4).unwrap(), |it| forget(it.lock()))
+        }),
+        ("reader", |name| leak(name, persistent(name), |it| forget(it.read()))),
+        ("reader of a lock", |name| leak(name, rwlock(name), |it| forget(it.read()))),
+        ("writer of a lock", |name| leak(name, rwlock(name), |it| forget(it.write()))),
+        ("permit", |name| leak(name, two_permits(name), |it| forget(it.acquire()))),
+        ("owned permit", |name| leak(name, Arc::new(two_permits(name)), |it| forget(it.acquire_owned()))),
         ("twice", leaked_through_the_second_handle),
         ("thread", leaked_by_another_thread),
         ("before a fork", leaked_before_a_fork),
@@ -42,6 +52,14 @@ fn child() {
 
 fn persistent(name: &str) -> Array {
     Array::options().persistent(true).create(name).unwrap()
+}
+
+fn rwlock(name: &str) -> SharedRwLock {
+    SharedRwLock::options().persistent(true).create(name).unwrap()
+}
+
+fn two_permits(name: &str) -> SharedSemaphore {
+    SharedSemaphore::options().persistent(true).create(name, 2).unwrap()
 }
 
 /// Has the test look, and uses the thread's list of held locks, in which the leaked one stands.
@@ -170,7 +188,9 @@ const A_MOMENT: Duration = Duration::from_millis(50);
 
 /// Was seen as: the newcomer found no user, took the lock for a dead holder's, and put the node into his own list while
 /// it stood in the holder's.
-fn is_held_until_its_thread_ends(role: &str, is_held: impl Fn(&str) -> bool, is_poisoned: impl Fn(&str) -> bool) {
+///
+/// Another one waits for it, and has it then.
+fn is_held_until_its_thread_ends(role: &str, is_held: fn(&str) -> bool, has_it: fn(&str) -> bool) {
     let family = Family::new("leaked");
     let name = Scratch(family.name().to_owned());
     let mut child = spawn(role, &name);
@@ -180,9 +200,13 @@ fn is_held_until_its_thread_ends(role: &str, is_held: impl Fn(&str) -> bool, is_
     child.go_on();
     child.expect("locked others");
     assert!(is_held(&name), "{role}");
+    let (says, heard) = channel();
+    let waits_for = name.0.clone();
+    let next = thread::spawn(move || says.send(has_it(&waits_for)).unwrap());
     child.go_on();
     child.join();
-    assert!(is_poisoned(&name), "{role}");
+    assert_eq!(heard.recv_timeout(LIMIT), Ok(true), "{role}");
+    next.join().unwrap();
     robust_shm::remove(&name).unwrap();
 }
 
@@ -209,6 +233,32 @@ fn a_leaked_guard_holds_until_its_thread_ends_although_no_handle_is_left() {
         |name| times_out(SharedLock::open(name).unwrap().try_lock_for(A_MOMENT)),
         |name| matches!(SharedLock::open(name).unwrap().lock(), Err(LockError::Poisoned { .. })),
     );
+}
+
+#[test]
+fn so_do_readers_of_the_family_its_writers_and_its_permits() {
+    is_held_until_its_thread_ends("slice", array_is_held, array_is_poisoned);
+    is_held_until_its_thread_ends("reader", array_is_held, |name| Array::open(name).unwrap().lock().is_ok());
+    is_held_until_its_thread_ends(
+        "reader of a lock",
+        |name| times_out(SharedRwLock::open(name).unwrap().try_write_for(A_MOMENT)),
+        |name| SharedRwLock::open(name).unwrap().write().is_ok(),
+    );
+    is_held_until_its_thread_ends(
+        "writer of a lock",
+        |name| times_out(SharedRwLock::open(name).unwrap().try_read_for(A_MOMENT)),
+        |name| matches!(SharedRwLock::open(name).unwrap().read(), Err(LockError::Poisoned { .. })),
+    );
+    for role in ["permit", "owned permit"] {
+        is_held_until_its_thread_ends(
+            role,
+            |name| SharedSemaphore::open(name).unwrap().available() == 1,
+            |name| {
+                let semaphore = SharedSemaphore::open(name).unwrap();
+                [(); 2].map(|()| semaphore.acquire()).iter().all(Result::is_ok)
+            },
+        );
+    }
 }
 
 /// Was seen as: who takes the lock notes where its node is a moment later, and until then the lock seemed to be held through

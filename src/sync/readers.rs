@@ -203,11 +203,22 @@ impl<'a> Places<'a> {
         self.slots.iter().filter(is_taken).count()
     }
 
-    /// Which slots this very thread reads by, through whatever handle.
+    /// Which slots this very thread reads by, through whatever handle; or is about to, or was, if this is a signal handler that has
+    /// interrupted it between the word and the list.
     pub(super) fn own(self, me: &Thread, users: &Users) -> u64 {
-        if me.list.is_known() && me.list.is_empty() {
+        if !me.list.is_known() {
+            return self.listed_or_named(me, users);
+        }
+        if me.list.is_idle() {
             return 0;
         }
+        let interrupted = robust_futex::interrupt(me); // has what is interrupted in the list meanwhile
+        let own = self.listed_or_named(me, users);
+        me.list.resume(interrupted);
+        own
+    }
+
+    fn listed_or_named(self, me: &Thread, users: &Users) -> u64 {
         let is_own = |(_, slot): &(usize, &LockLine)| is_own(slot, slot.word.load(Ordering::Relaxed), me, users);
         self.slots.iter().enumerate().filter(is_own).fold(0, |slots, (index, _)| slots | 1 << index)
     }
