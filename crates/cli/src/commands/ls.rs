@@ -70,6 +70,7 @@ pub(crate) fn object(info: &SegmentInfo) -> Value {
         "kind": kind::name_of(info),
         "state": state::word(info),
         "type": Some(info.type_name()).filter(|name| *name != "()"),
+        "schema": info.schema().map(ToString::to_string),
         "tagged": info.has_type_tag(),
         "length": info.length(),
         "element_size": info.element_size(),
@@ -93,7 +94,8 @@ pub(crate) fn object(info: &SegmentInfo) -> Value {
 
 fn row(info: &SegmentInfo, now: SystemTime) -> [Cell; 9] {
     let kind = Kind::of(info);
-    let type_name = Some(info.type_name()).filter(|name| *name != "()").map(escape);
+    let name = || Some(info.type_name()).filter(|name| *name != "()").map(escape);
+    let type_name = info.schema().map(ToString::to_string).or_else(name);
     let len = match kind {
         Some(Kind::Array) => Some(info.length()),
         Some(Kind::Semaphore) => info.permits().map(|permits| permits as u64),
