@@ -14,7 +14,7 @@ fn the_exit_code_is_the_commands() {
         assert_eq!((said.code, &*said.err), (code, ""), "{script}");
     }
     assert!(!exists(&name), "the last user has taken it along, and nothing was poisoned");
-    let said = run(&["lock", &name, "--", "no-such-program"]);
+    let said = run(&["lock", &name, "--", "/no-such-program"]);
     assert!(said.code == 127 && said.err.contains("no-such-program"), "{said:?}");
     let directory = Directory::new();
     std::fs::write(directory.path("text"), "no program").unwrap();
