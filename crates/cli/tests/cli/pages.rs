@@ -16,6 +16,22 @@ fn the_manual_has_a_page_for_each_command() {
         assert!(page.code == 0 && page.out.contains(&format!(".TH robust-shm-{command} 1")), "{}", page.out);
         assert!(run(&["help", command]).out.contains("Usage: robust-shm"), "{command}");
     }
+    assert!(run(&["man", "lock"]).out.contains("<NAME> \\-\\- <COMMAND>..."), "what is run stands behind two dashes");
+}
+
+#[test]
+fn the_pages_are_set_without_a_warning() {
+    if std::process::Command::new("groff").arg("--version").output().is_err() {
+        return skip(Need::System, "groff");
+    }
+    let mut pages = vec![vec!["man"]];
+    pages.extend(COMMANDS.map(|command| vec!["man", command]));
+    for page in pages {
+        let mut shell = std::process::Command::new("sh");
+        shell.arg("-c").arg("\"$0\" \"$@\" | groff -man -Tutf8 -ww -z").arg(PROGRAM).args(&page);
+        let said = Running::start(shell).end();
+        assert_eq!((said.code, &*said.err), (0, ""), "{page:?}");
+    }
 }
 
 #[test]
