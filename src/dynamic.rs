@@ -17,9 +17,16 @@
 //!
 //! And what bindings need besides: [`interruptible`] waits.
 
+mod any;
 mod described;
 mod interruptible;
+mod length;
+mod slice;
+mod value;
 
 pub use crate::schema::{Field, Form, Primitive, Schema, SchemaError, Variant};
+pub use any::{Any, AnyObserver, observe, open};
 pub use described::Described;
 pub use interruptible::interruptible;
+pub use slice::{DynSlice, DynSliceGuard, DynSliceObserver, DynSliceReadGuard};
+pub use value::{DynValue, DynValueGuard, DynValueObserver, OwnedDynValueGuard};

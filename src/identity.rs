@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::kind::{Body, Shape};
+use crate::kind::{Body, Open, Shape};
 use crate::schema::Schema;
 
 mod description;
@@ -28,6 +28,11 @@ impl TypeName {
     /// The name of `T` without module paths and lifetimes, so that `producer::Point` and `consumer::Point` agree.
     pub(crate) fn of<T>() -> Self {
         Self { text: fit(&strip_paths(std::any::type_name::<T>())), is_tag: false }
+    }
+
+    /// Of a type that is described so, as Rust calls it; what has no name is called by the description.
+    pub(crate) fn of_schema(schema: &Schema) -> Self {
+        Self { text: fit(&schema.rust_name()), is_tag: false }
     }
 
     pub(crate) fn tag(tag: &str) -> Self {
@@ -55,8 +60,10 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.type_name.text.escape_debug(); // whoever wrote it may have meant a terminal to obey it
         write!(f, "{}", self.shape.in_rust(&name))?;
-        if self.shape.kind.body() != Body::Nothing {
-            write!(f, " ({})", self.shape)?;
+        match self.shape.kind.body() {
+            Body::Nothing => {}
+            _ if self.shape.open == Open::Type => f.write_str(" of any type")?,
+            _ => write!(f, " ({})", self.shape)?,
         }
         if self.type_name.is_tag {
             write!(f, " with type_tag \"{name}\"")?;

@@ -202,16 +202,25 @@ pub(crate) struct Shape {
     pub(crate) elem_align: u64,
     /// `None`: any, in what an opener expects.
     pub(crate) len: Option<u64>,
-    /// Is the length none of the type's, in what a program expects? So it is of a slice, which is an array to everybody
-    /// else.
-    pub(crate) is_open: bool,
+    pub(crate) open: Open,
+}
+
+/// What a program that expects something leaves to the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Open {
+    /// In what a segment says, there is nothing.
+    Nothing,
+    /// The length is none of the type's. So it is of a slice, which is an array to everybody else.
+    Length,
+    /// Whatever the type is.
+    Type,
 }
 
 impl Shape {
     /// Is that what was expected, but perhaps for the alignment?
     pub(crate) fn admits(&self, found: &Self) -> bool {
-        let any_length = |shape: &Self| Self { elem_align: 1, len: None, is_open: false, ..*shape };
-        any_length(self) == any_length(found) && (self.len.is_none() || self.len == found.len)
+        let is_of_size = self.open == Open::Type || self.elem_size == found.elem_size;
+        self.kind == found.kind && is_of_size && (self.len.is_none() || self.len == found.len)
     }
 
     pub(crate) fn is_plausible(&self) -> bool {
@@ -230,11 +239,12 @@ impl fmt::Display for InRust<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(shape, type_name) = self;
         let row = shape.kind.row();
-        match (shape.is_open, &shape.len) {
-            (true, None) => write!(f, "{SLICE}<{type_name}>"),
-            (true, Some(len)) => write!(f, "{SLICE}<{type_name}> of {len} elements"),
-            (false, None) => f.write_str(row.name),
-            (false, Some(len)) => {
+        match (shape.open, &shape.len) {
+            (Open::Type, _) => f.write_str(row.name),
+            (Open::Length, None) => write!(f, "{SLICE}<{type_name}>"),
+            (Open::Length, Some(len)) => write!(f, "{SLICE}<{type_name}> of {len} elements"),
+            (Open::Nothing, None) => f.write_str(row.name),
+            (Open::Nothing, Some(len)) => {
                 f.write_str(row.name)?;
                 (row.arguments)(f, type_name, len)
             }
@@ -255,9 +265,9 @@ mod tests {
 
     #[test]
     fn who_expects_any_length_admits_each_and_nothing_else() {
-        let found = Shape { kind: Kind::Array, elem_size: 8, elem_align: 8, len: Some(3), is_open: false };
-        let any = Shape { len: None, is_open: true, ..found };
-        let stated = Shape { is_open: true, ..found };
+        let found = Shape { kind: Kind::Array, elem_size: 8, elem_align: 8, len: Some(3), open: Open::Nothing };
+        let any = Shape { len: None, open: Open::Length, ..found };
+        let stated = Shape { open: Open::Length, ..found };
         assert!(found.admits(&found) && any.admits(&found) && any.admits(&Shape { len: Some(0), ..found }));
         assert!(stated.admits(&found));
         for one in [found, stated] {
@@ -266,8 +276,10 @@ mod tests {
         for other in [Shape { elem_size: 16, ..found }, Shape { kind: Kind::Value, ..found }] {
             assert!(!any.admits(&other) && !found.admits(&other), "{other:?}");
         }
-        let shown = [found, stated, any].map(|shape| shape.in_rust(&"u64").to_string());
-        assert_eq!(shown, ["SharedArray<u64, 3>", "SharedSlice<u64> of 3 elements", "SharedSlice<u64>"]);
+        let any_type = Shape { elem_size: 0, len: None, open: Open::Type, ..found };
+        assert!(any_type.admits(&found) && !any_type.admits(&Shape { kind: Kind::Value, ..found }));
+        let shown = [found, stated, any, any_type].map(|shape| shape.in_rust(&"u64").to_string());
+        assert_eq!(shown, ["SharedArray<u64, 3>", "SharedSlice<u64> of 3 elements", "SharedSlice<u64>", "SharedArray"]);
         assert!(!any.is_plausible()); // as a segment
     }
 }

@@ -116,6 +116,8 @@ pub(crate) struct Settings {
     pub(crate) readers: Option<usize>,
     pub(crate) allowed_owners: Vec<u32>,
     pub(crate) type_tag: Option<String>,
+    /// Does an opener take whatever tag there is, of what has no elements?
+    pub(crate) any_tag: bool,
     /// What the elements are made of.
     pub(crate) schema: Option<Schema>,
     pub(crate) reserve: bool,
@@ -155,6 +157,7 @@ impl<H> Options<H> {
             readers: None,
             allowed_owners: Vec::new(),
             type_tag: None,
+            any_tag: false,
             schema: None,
             reserve: true,
         };

@@ -18,6 +18,7 @@
 //! | `segment/cell.rs` | where the contents of a value are |
 //! | `segment/locked.rs` | what can be done while the lock is held |
 //! | `segment/elements.rs` | the same, where elements stand in place |
+//! | `segment/holding.rs` | the lock together with the handle that it is of |
 //! | `segment/readers.rs` | readers side by side, and whoever keeps them out |
 //! | `segment/permits.rs` | the permits of a semaphore, mapped |
 //! | `segment/further_lines.rs` | these, and the slots of readers, in the file |
@@ -57,7 +58,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, LockError};
 use crate::identity::{Description, Identity, TypeName};
-use crate::kind::{Kind, Shape};
+use crate::kind::{Body, Kind, Open, Shape};
 use crate::name::Name;
 use crate::options::Settings;
 use crate::schema::Schema;
@@ -69,6 +70,7 @@ mod elements;
 mod found;
 mod fresh_name;
 mod further_lines;
+mod holding;
 mod inspect;
 mod locked;
 mod make;
@@ -87,10 +89,11 @@ mod retries;
 mod reuse;
 mod take_over;
 
-pub(crate) use cell::{InCell, ValueOf};
-pub(crate) use elements::{Elements, ElementsOf, Read};
+pub(crate) use cell::{AnyValue, ValueOf};
+pub(crate) use elements::{Bytes, Elements, ElementsOf, Read};
 pub use fresh_name::unique_name;
-pub(crate) use inspect::{Inspection, inspect};
+pub(crate) use holding::{Handle, Holding, HoldingToRead, Leads};
+pub(crate) use inspect::{Inspection, inspect, kind_of};
 pub(crate) use locked::Locked;
 pub(crate) use observed::Observed;
 pub(crate) use permits::PermitsOnly;
@@ -114,12 +117,16 @@ pub(crate) trait Contents {
 
     /// The same, with what the options say of it.
     fn identity(name: &Name, settings: &Settings, stated: &Self::Stated) -> Result<Identity, Error> {
-        let Expected { shape, type_name, schema } = Self::expected(stated);
-        let description = match &settings.schema {
-            Some(schema) => Some(Description::of(name, &shape, schema.clone())?),
-            None => schema.map(Description::of_numbers),
-        };
-        Ok(Identity { shape, type_name: settings.type_tag.as_deref().map_or(type_name, TypeName::tag), description })
+        let Expected { mut shape, type_name, schema } = Self::expected(stated);
+        if settings.any_tag && !Self::KIND.body().has_elements() {
+            shape.open = Open::Type;
+        }
+        let described = settings.schema.clone().or(schema);
+        Ok(Identity {
+            shape,
+            type_name: settings.type_tag.as_deref().map_or(type_name, TypeName::tag),
+            description: described.map(|schema| Description::of(name, &shape, schema)).transpose()?,
+        })
     }
 }
 
@@ -128,7 +135,7 @@ pub(crate) struct Expected {
     pub(crate) shape: Shape,
     /// Of the type that stands for them.
     pub(crate) type_name: TypeName,
-    /// What they are made of, if they are numbers, or arrays of them.
+    /// What they are made of, if that needs no option to be known.
     pub(crate) schema: Option<Schema>,
 }
 
@@ -138,9 +145,25 @@ impl Expected {
         Self { shape, type_name: TypeName::of::<T>(), schema: Schema::of_name::<T>() }
     }
 
+    /// What the schema says; so many, if it is known.
+    fn of_schema(kind: Kind, schema: &Schema, len: Option<u64>) -> Self {
+        let elem_size = schema.size() as u64;
+        // What does not fit its alignment is packed, as Rust calls that.
+        let elem_align = Some(schema.align() as u64).filter(|align| elem_size.is_multiple_of(*align)).unwrap_or(1);
+        let open = if kind.body() == Body::Elements { Open::Length } else { Open::Nothing };
+        let shape = Shape { kind, elem_size, elem_align, len, open };
+        Self { shape, type_name: TypeName::of_schema(schema), schema: Some(schema.clone()) }
+    }
+
+    /// Whatever is of this kind.
+    fn of_any(kind: Kind) -> Self {
+        let shape = Shape { kind, elem_size: 0, elem_align: 1, len: None, open: Open::Type };
+        Self { shape, type_name: TypeName { text: String::new(), is_tag: false }, schema: None }
+    }
+
     /// No elements at all.
     pub(crate) fn of_nothing(kind: Kind) -> Self {
-        let shape = Shape { kind, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
+        let shape = Shape { kind, elem_size: 0, elem_align: 1, len: Some(0), open: Open::Nothing };
         Self { shape, type_name: TypeName::of::<()>(), schema: None }
     }
 }
@@ -195,6 +218,11 @@ impl<C> Segment<C> {
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
         self.mapping.name.shared()
+    }
+
+    /// What the elements are made of, if the segment says it, or the program that has opened it.
+    pub(crate) fn schema(&self) -> Option<&Schema> {
+        self.mapping.schema.as_ref()
     }
 
     pub(crate) fn was_created(&self) -> bool {

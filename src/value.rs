@@ -15,7 +15,7 @@ mod changes;
 mod guard;
 mod observer;
 mod options;
-mod read;
+pub(crate) mod read;
 
 pub use guard::ValueGuard;
 pub use observer::ValueObserver;
@@ -443,7 +443,7 @@ impl<T: Shareable> SharedValue<T> {
     /// ```
     #[inline]
     pub fn commits(&self) -> u64 {
-        self.segment.cell().commits()
+        self.segment.commits()
     }
 
     #[cold]

@@ -14,11 +14,6 @@ pub(crate) struct Description {
 }
 
 impl Description {
-    /// What a type says by its name.
-    pub(crate) fn of_numbers(schema: Schema) -> Self {
-        Self { text: schema.to_string(), schema: Some(schema) }
-    }
-
     /// What a program says of the elements of a segment that has this shape.
     pub(crate) fn of(name: &Name, shape: &Shape, schema: Schema) -> Result<Self, Error> {
         let refused = |expected: String, found: String| Error::InvalidArgument {

@@ -1,16 +1,21 @@
 //! Is what a segment holds what a program expects? If not, both sides in words.
 
 use super::{Identity, TypeName};
+use crate::kind::Open;
 use crate::layout::CACHE_LINE;
 
 impl Identity {
     /// `None`: that is what was expected. Else what was, and what was found.
     ///
-    /// * Kind, element size and length are equal; so is the tag, if either side has one.
+    /// * Kind, element size and length are equal; so is the tag, if either side has one. Who takes whatever the type is, takes
+    ///   whatever its tag is, too, unless he states one.
     /// * If both sides say of what the element is made, that agrees. It stands in the place of the type's name then.
     /// * The alignment is equal; but what agrees need only be placed as this program needs it.
     pub(crate) fn mismatch(&self, found: &Self) -> Option<(String, String)> {
         let is_as_large = self.shape.admits(&found.shape);
+        if is_as_large && self.shape.open == Open::Type && !self.type_name.is_tag {
+            return None;
+        }
         let tags_agree = self.type_name == found.type_name || !self.type_name.is_tag && !found.type_name.is_tag;
         let (is_same_type, difference) = match (self.schema(), found.schema()) {
             (Some(expected), Some(schema)) => {
@@ -18,6 +23,7 @@ impl Identity {
                 let is_aligned = self.shape.elem_align <= found.shape.elem_align.max(CACHE_LINE as u64);
                 (difference.is_none() && is_aligned, difference)
             }
+            _ if self.shape.open == Open::Type => (true, None),
             _ => (self.type_name == found.type_name && self.shape.elem_align == found.shape.elem_align, None),
         };
         if is_as_large && tags_agree && is_same_type {
@@ -42,14 +48,14 @@ impl Identity {
 mod tests {
     use super::super::Description;
     use super::*;
-    use crate::kind::{Kind, Shape};
+    use crate::kind::{Kind, Open, Shape};
     use crate::schema::Schema;
 
     fn value(type_name: &str, elem_align: u64, schema: Option<&str>) -> Identity {
         let schema = schema.map(|text| Schema::parse(text).unwrap());
         let elem_size = schema.as_ref().map_or(16, |schema| schema.size() as u64);
         Identity {
-            shape: Shape { kind: Kind::Value, elem_size, elem_align, len: Some(1), is_open: false },
+            shape: Shape { kind: Kind::Value, elem_size, elem_align, len: Some(1), open: Open::Nothing },
             type_name: TypeName { text: type_name.to_owned(), is_tag: false },
             description: schema.map(|schema| Description { text: schema.to_string(), schema: Some(schema) }),
         }
@@ -62,7 +68,7 @@ mod tests {
     #[test]
     fn a_mismatch_of_tags_shows_both_whatever_has_them() {
         for kind in [Kind::Value, Kind::Array, Kind::Lock] {
-            let shape = Shape { kind, elem_size: 0, elem_align: 1, len: Some(0), is_open: false };
+            let shape = Shape { kind, elem_size: 0, elem_align: 1, len: Some(0), open: Open::Nothing };
             let [one, other] =
                 ["one", "other"].map(|tag| Identity { shape, type_name: TypeName::tag(tag), description: None });
             let (expected, found) = one.mismatch(&other).unwrap();

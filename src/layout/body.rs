@@ -130,6 +130,7 @@ pub(super) fn extent(shape: Shape, readers: u32) -> Option<(u64, u64)> {
 mod tests {
     use super::super::documented::{assert_describes, fields, table};
     use super::*;
+    use crate::kind::Open;
 
     #[test]
     fn the_documentation_describes_each_byte_of_what_stands_behind_the_lock_line() {
@@ -153,7 +154,7 @@ mod tests {
             let [kind, elem_size, elem_align, len, readers, data_offset, total_len] =
                 [1, 2, 3, 4, 5, 6, 7].map(|cell| row[cell].parse::<u64>().expect("a number"));
             let kind = Kind::from_stored(kind as u32).expect("a kind");
-            let shape = Shape { kind, elem_size, elem_align, len: Some(len), is_open: false };
+            let shape = Shape { kind, elem_size, elem_align, len: Some(len), open: Open::Nothing };
             assert!(shape.is_plausible(), "{row:?}");
             assert_eq!(extent(shape, readers as u32), Some((data_offset, total_len)), "{row:?}");
         }

@@ -10,7 +10,7 @@ use super::body::{BODY_OFFSET, FRONT, MAX_READERS, extent, is_damaged, unfilled}
 use super::{HEADER_LEN, LOCK_OFFSET, LockBytes, LockLine, PAGE, SUCCESSOR_OFFSET};
 use crate::error::Error;
 use crate::identity::{Description, Identity, TYPE_NAME_LEN, TypeName};
-use crate::kind::{self, Body, Kind, Poison, Shape};
+use crate::kind::{self, Body, Kind, Open, Poison, Shape};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::schema::LONGEST_TEXT;
@@ -315,7 +315,7 @@ impl Header {
         }
         let &Self { elem_size, elem_align, .. } = self;
         let len = self.count(kind);
-        let shape = Shape { kind, elem_size, elem_align, len: Some(len), is_open: false };
+        let shape = Shape { kind, elem_size, elem_align, len: Some(len), open: Open::Nothing };
         if !shape.is_plausible() {
             return Err(damaged(format!("{} elements of {} bytes for a {kind:?}", self.len, self.elem_size)));
         }

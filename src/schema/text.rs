@@ -27,6 +27,18 @@ impl fmt::Display for Schema {
     }
 }
 
+impl Schema {
+    /// What Rust calls the type; what has no name, the text.
+    pub(crate) fn rust_name(&self) -> String {
+        match &self.node {
+            Node::Primitive(primitive) => primitive.name().to_owned(),
+            Node::Array(element, len) => format!("[{}; {len}]", element.rust_name()),
+            Node::Struct(name, _) | Node::Enum(name, ..) if !name.is_empty() => name.clone(),
+            Node::Struct(..) | Node::Enum(..) => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Schema({self})")

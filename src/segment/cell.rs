@@ -5,9 +5,11 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use super::{Contents, Expected, Segment};
-use crate::kind::{Kind, Shape};
+use super::{Contents, Expected, Extent, Measures, Segment};
+use crate::error::LockError;
+use crate::kind::{Kind, Open, Shape};
 use crate::layout::{self, CommitLine};
+use crate::schema::Schema;
 use crate::shareable::Shareable;
 use crate::sync::commit::CommitCell;
 use crate::sync::mutex::Wait;
@@ -40,7 +42,7 @@ impl<T: Shareable> Contents for ValueOf<T> {
             assert!(align_of::<T>() <= layout::PAGE, "a SharedValue is aligned to at most 4,096 bytes");
         }
         let (elem_size, elem_align) = (size_of::<T>() as u64, align_of::<T>() as u64);
-        Expected::of::<T>(Shape { kind: Kind::Value, elem_size, elem_align, len: Some(1), is_open: false })
+        Expected::of::<T>(Shape { kind: Kind::Value, elem_size, elem_align, len: Some(1), open: Open::Nothing })
     }
 }
 
@@ -52,6 +54,42 @@ unsafe impl<T: Shareable> InCell for ValueOf<T> {
     }
 }
 
+/// A value whose type is known when the program runs.
+pub(crate) struct AnyValue;
+
+impl Contents for AnyValue {
+    const KIND: Kind = Kind::Value;
+    /// What the value is; `None`: whatever it is.
+    type Stated = Option<Schema>;
+    type Extent = ElementSize;
+
+    fn expected(stated: &Self::Stated) -> Expected {
+        match stated {
+            Some(schema) => Expected::of_schema(Kind::Value, schema, Some(1)),
+            None => Expected::of_any(Kind::Value),
+        }
+    }
+}
+
+/// In bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ElementSize(pub(crate) usize);
+
+impl<C> Extent<C> for ElementSize {
+    #[inline(always)]
+    fn new(measures: Measures) -> Self {
+        Self(measures.elem_size)
+    }
+}
+
+// SAFETY: a value has a commit line, and is as large as the header says, with which the size of the file was compared.
+unsafe impl InCell for AnyValue {
+    #[inline(always)]
+    fn size(ElementSize(size): ElementSize) -> usize {
+        size
+    }
+}
+
 impl<C: InCell> Segment<C> {
     /// The commit cell in the mapping.
     #[inline(always)]
@@ -60,6 +98,20 @@ impl<C: InCell> Segment<C> {
         let body = unsafe { self.mapping.base.add(layout::BODY_OFFSET) };
         // SAFETY: the body of a segment with a value of this size in it, mapped as long as `self`.
         unsafe { cell_at(body, C::size(self.extent())) }
+    }
+
+    /// How many commits there have been.
+    #[inline]
+    pub(crate) fn commits(&self) -> u64 {
+        self.cell().commits()
+    }
+
+    /// Waits until there is another commit than the one numbered `seen`.
+    pub(crate) fn wait_for_newer(&self, seen: u64, wait: impl FnOnce() -> Wait) -> Result<(), LockError> {
+        if self.commits() != seen {
+            return Ok(());
+        }
+        self.mutex().wait_for_change(wait(), &|| self.commits() != seen)
     }
 
     /// A consistent copy of the last commit, although writers overtook one; returns its number.

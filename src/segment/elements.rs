@@ -13,14 +13,15 @@ use super::locked::{Locked, lock_line};
 use super::readers::SideBySide;
 use super::{Contents, Expected, Extent, Measures, Segment};
 use crate::error::LockError;
-use crate::kind::{Kind, Shape};
+use crate::kind::{Kind, Open, Shape};
 use crate::layout;
+use crate::schema::Schema;
 use crate::sync::mutex::{Reading, Wait};
 
 /// The elements in place, seen as a `D`: see [`Elements`].
 pub(crate) struct ElementsOf<D: ?Sized>(PhantomData<D>);
 
-/// What elements can be seen as: `[T; N]`, or `[T]`. There is no third.
+/// What elements can be seen as: `[T; N]`, `[T]`, or [`Bytes`]. There is no fourth.
 pub(crate) trait Elements {
     type Element: Pod;
     /// What a program says of the length when it runs.
@@ -48,7 +49,7 @@ impl<T: Pod, const N: usize> Elements for [T; N] {
     type Len = ();
 
     fn expected((): &()) -> Expected {
-        Expected::of::<T>(Shape { is_open: false, ..shape_of::<T>(Some(N)) })
+        Expected::of::<T>(Shape { open: Open::Nothing, ..shape_of::<T>(Some(N)) })
     }
 
     #[inline(always)]
@@ -101,11 +102,59 @@ impl<T: Pod> Elements for [T] {
     }
 }
 
+/// Elements whose type is known when the program runs, as their bytes.
+#[repr(transparent)]
+pub(crate) struct Bytes([u8]);
+
+/// How many elements, and of how many bytes each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count {
+    pub(crate) len: usize,
+    pub(crate) elem_size: usize,
+}
+
+impl Elements for Bytes {
+    type Element = u8;
+    /// What the elements are, and how many, if that is known; `None`: whatever they are.
+    type Stated = Option<(Schema, Option<usize>)>;
+    type Len = Count;
+
+    fn expected(stated: &Self::Stated) -> Expected {
+        let len = |len: Option<usize>| len.map(|len| len as u64);
+        match stated {
+            Some((schema, count)) => Expected::of_schema(Kind::Array, schema, len(*count)),
+            None => Expected::of_any(Kind::Array),
+        }
+    }
+
+    #[inline(always)]
+    fn at(first: NonNull<u8>, Count { len, elem_size }: Count) -> NonNull<Self> {
+        let bytes = NonNull::slice_from_raw_parts(first, len * elem_size); // cannot overflow: they fit into a file
+        // SAFETY: as that, which is not null.
+        unsafe { NonNull::new_unchecked(bytes.as_ptr() as *mut Self) }
+    }
+
+    #[inline(always)]
+    fn open_len(measures: Measures) -> Count {
+        Count { len: measures.count, elem_size: measures.elem_size }
+    }
+
+    #[inline(always)]
+    fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+
+    #[inline(always)]
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
 /// Of elements of type `T`, so many if it is known.
 fn shape_of<T>(len: Option<usize>) -> Shape {
     const { assert!(align_of::<T>() <= layout::PAGE, "shared elements are aligned to at most 4,096 bytes") };
     let (elem_size, elem_align) = (size_of::<T>() as u64, align_of::<T>() as u64);
-    Shape { kind: Kind::Array, elem_size, elem_align, len: len.map(|len| len as u64), is_open: true }
+    Shape { kind: Kind::Array, elem_size, elem_align, len: len.map(|len| len as u64), open: Open::Length }
 }
 
 /// Where elements stand, and how many, as far as their type leaves it open.
@@ -138,7 +187,7 @@ unsafe impl<D: Elements + ?Sized> SideBySide for ElementsOf<D> {}
 
 impl<D: Elements + ?Sized> Locked<'_, ElementsOf<D>> {
     #[inline(always)]
-    fn place(&self) -> NonNull<D> {
+    pub(super) fn place(&self) -> NonNull<D> {
         let lock_line = lock_line(self.held.line());
         // SAFETY: within the mapping, whose length was checked against the shape.
         let first = unsafe { lock_line.add(self.extent.offset) };
@@ -197,13 +246,19 @@ impl<D: Elements + ?Sized> Read<'_, D> {
 }
 
 impl<D: Elements + ?Sized> Segment<ElementsOf<D>> {
-    /// The elements, beside others who read.
+    /// Where they stand.
     #[inline(always)]
-    pub(crate) fn read_beside(&self, wait: Wait) -> Result<Read<'_, D>, LockError> {
+    pub(super) fn place(&self) -> NonNull<D> {
         let extent = self.extent();
         // SAFETY: within the mapping, whose length was checked against the shape.
         let first = unsafe { self.mapping.base.add(layout::LOCK_OFFSET + extent.offset) };
-        let place = D::at(first, extent.len);
+        D::at(first, extent.len)
+    }
+
+    /// The elements, beside others who read.
+    #[inline(always)]
+    pub(crate) fn read_beside(&self, wait: Wait) -> Result<Read<'_, D>, LockError> {
+        let place = self.place();
         match self.enter(wait) {
             Ok(reading) => Ok(Read { reading, place }),
             Err(error) => Err(error),

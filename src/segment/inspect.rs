@@ -7,7 +7,7 @@ use super::found::{self, Found, ValidHeader, os_error};
 use super::further_lines::FurtherLines;
 use crate::error::Error;
 use crate::identity::Identity;
-use crate::kind::Word;
+use crate::kind::{Kind, Word};
 use crate::layout::{BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET, LockBytes};
 use crate::name::Name;
 use crate::options::LockKind;
@@ -41,6 +41,12 @@ pub(crate) fn inspect(name: &Name) -> Result<Option<Inspection>, Error> {
         Some(Found { open, contents: Some(contents) }) => look(name, &open.file, open.status, contents, None).map(Some),
         Some(_) | None => Ok(None),
     }
+}
+
+/// Which kind of segment has the name; `None` as in [`inspect`].
+pub(crate) fn kind_of(name: &Name) -> Result<Option<Kind>, Error> {
+    let found = found::open_validated(name, false)?;
+    Ok(found.and_then(|found| found.contents).map(|contents| contents.identity.shape.kind))
 }
 
 /// Through the description of a handle, which its own question does not count.

@@ -4,8 +4,8 @@
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use super::cell::cell_at;
-use super::{Contents, InCell, LockOnly, Segment, ValueOf};
+use super::cell::{InCell, cell_at};
+use super::{AnyValue, Contents, LockOnly, Segment, ValueOf};
 use crate::error::LockError;
 use crate::layout;
 use crate::shareable::Shareable;
@@ -25,6 +25,17 @@ pub(crate) struct Locked<'a, C: Contents> {
 }
 
 impl<'a, C: Contents> Locked<'a, C> {
+    /// `held`: its lock.
+    #[inline(always)]
+    pub(super) fn of(segment: &Segment<C>, held: Held<'a>) -> Self {
+        Locked { held, extent: segment.extent(), contents: PhantomData }
+    }
+
+    /// Does this thread hold it? Not if this is the copy of a guard in a forked child.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.is_held()
+    }
+
     /// Another that is the same, of which one only may be used.
     #[inline(always)]
     pub(super) fn twin(&self) -> Self {
@@ -36,9 +47,8 @@ impl<C: Contents> Segment<C> {
     /// Takes the lock, poisoned or not.
     #[inline(always)]
     pub(crate) fn lock(&self, wait: Wait) -> Result<Locked<'_, C>, LockError> {
-        let extent = self.extent();
         match self.mutex().lock(wait) {
-            Ok(held) => Ok(Locked { held, extent, contents: PhantomData }),
+            Ok(held) => Ok(Locked::of(self, held)),
             Err(error) => Err(error),
         }
     }
@@ -215,6 +225,13 @@ impl<T: Shareable> Locked<'_, ValueOf<T>> {
         } else {
             self.release_with(changed, move |cell| words::commit(cell, value));
         }
+    }
+}
+
+impl Locked<'_, AnyValue> {
+    /// As of a value whose type is known: given its bytes, which are as many as it has.
+    pub(crate) fn commit_and_release(&self, bytes: &[u8], changed: usize) {
+        self.release_with(changed, move |cell| words::commit_bytes(cell, bytes));
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) fn try_make(
         }
     };
     point!("create: mapped");
-    Mapping::new(map, header, settings.lock_kind(), name.clone(), presence, true).map(Some)
+    let schema = identity.schema().cloned();
+    Mapping::new(map, header, settings.lock_kind(), name.clone(), schema, presence, true).map(Some)
 }
 
 /// What is to be in a new segment. All else is zero.

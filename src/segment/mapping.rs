@@ -14,6 +14,7 @@ use crate::layout::{self, Header, LockLine};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::map::Map;
+use crate::schema::Schema;
 use crate::sync::mutex::{Mutex, Permits, Readers};
 use crate::sync::poison::Poison;
 use crate::sync::users::Users;
@@ -27,6 +28,8 @@ pub(super) struct Mapping {
     word: Word,
     pub(super) name: Name,
     pub(super) was_created: bool,
+    /// What the elements are made of, if that is known.
+    pub(super) schema: Option<Schema>,
     pub(super) presence: ManuallyDrop<Registered>,
 }
 
@@ -47,6 +50,7 @@ impl Mapping {
         header: &Header,
         lock_kind: LockKind,
         name: Name,
+        schema: Option<Schema>,
         presence: Registered,
         was_created: bool,
     ) -> Result<Self, Error> {
@@ -83,6 +87,7 @@ impl Mapping {
             word,
             name,
             was_created,
+            schema,
             presence: ManuallyDrop::new(presence),
         })
     }

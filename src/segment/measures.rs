@@ -8,6 +8,8 @@ use crate::layout::{self, Header};
 pub(crate) struct Measures {
     /// How many elements, or permits.
     pub(crate) count: usize,
+    /// Of each, in bytes.
+    pub(crate) elem_size: usize,
     /// How far from the lock line the data begin, in bytes.
     pub(crate) offset: usize,
 }
@@ -17,6 +19,7 @@ impl Measures {
     pub(super) fn of(header: &Header) -> Self {
         Self {
             count: Kind::from_stored(header.kind).map_or(0, |kind| header.count(kind)) as usize,
+            elem_size: header.elem_size as usize,
             offset: (header.data_offset as usize).saturating_sub(layout::LOCK_OFFSET),
         }
     }

@@ -17,12 +17,13 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use super::cell::cell_at;
+use super::cell::{InCell, cell_at};
+use super::elements::{Bytes, Count, Elements, ElementsOf};
 use super::found::{self, Found, os_error, read_header};
 use super::inspect::{self, Inspection};
 use super::retries::Retries;
-use super::{Contents, EventOnly, Extent, InCell, Measures, PermitsOnly, open, orphan};
-use crate::error::Error;
+use super::{AnyValue, Contents, EventOnly, Extent, Measures, PermitsOnly, open, orphan};
+use crate::error::{Error, LockError};
 use crate::identity::Identity;
 use crate::layout::{self, Header, LockLine};
 use crate::name::Name;
@@ -30,6 +31,7 @@ use crate::options::{LockKind, Settings};
 use crate::os::descriptor::Descriptor;
 use crate::os::map::Map;
 use crate::os::{file, file_lock};
+use crate::schema::Schema;
 use crate::sync::commit::CommitCell;
 use crate::sync::mutex;
 use crate::sync::words::Copied;
@@ -42,6 +44,7 @@ pub(crate) struct Observed<C> {
     lasting: Option<NonNull<u8>>,
     measures: Measures,
     lock_kind: LockKind,
+    schema: Option<Schema>,
     map: Map,
     file: Descriptor,
     name: Name,
@@ -64,7 +67,7 @@ impl<C: Contents> Observed<C> {
         let mut retries = Retries::new();
         loop {
             match Self::try_open(&name, &identity, settings)? {
-                Attempt::Opened(observed) => return Ok(observed),
+                Attempt::Opened(observed) => return Ok(*observed),
                 Attempt::NotThere => return Err(Error::NotFound { name: name.shared() }),
                 Attempt::Changed => retries.wait(&name, "could not observe the segment")?,
             }
@@ -91,22 +94,28 @@ impl<C: Contents> Observed<C> {
         if !is_same || status.links == 0 || status.len < header.total_len {
             return Ok(Attempt::Changed);
         }
-        Ok(Attempt::Opened(Self {
+        Ok(Attempt::Opened(Box::new(Self {
             id: header.id[0],
             lasting: (!orphan::can_be_made_anew(&status)).then_some(map.start()),
             measures: Measures::of(header),
             lock_kind: valid.lock_kind,
+            schema: valid.identity.schema().or(identity.schema()).cloned(),
             map,
             file: Descriptor::new(open.file, status)
                 .map_err(|error| os_error(name, "could not keep open the segment", error))?,
             name: name.clone(),
             contents: PhantomData,
-        }))
+        })))
     }
 }
 
+fn another() -> io::Error {
+    let what = "its users had been killed, and another one was made in its place; observe the name again";
+    io::Error::new(io::ErrorKind::NotFound, what)
+}
+
 enum Attempt<C> {
-    Opened(Observed<C>),
+    Opened(Box<Observed<C>>),
     NotThere,
     /// It is being removed, or made anew: try again.
     Changed,
@@ -119,6 +128,16 @@ impl<C> Observed<C> {
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
         self.name.shared()
+    }
+
+    /// What the elements are made of, if the segment says it, or the program that observes it.
+    pub(crate) fn schema(&self) -> Option<&Schema> {
+        self.schema.as_ref()
+    }
+
+    /// The error for what is not [there](Self::is_there) any more.
+    pub(crate) fn is_another(&self) -> LockError {
+        LockError::io(self.shared_name(), "could not read the value", another())
     }
 
     /// Does the name lead elsewhere, or nowhere?
@@ -210,6 +229,36 @@ impl<C: InCell> Observed<C> {
             failures = failures.saturating_add(1);
             if failures < WITHOUT_A_PAUSE { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
+    }
+}
+
+impl Observed<AnyValue> {
+    pub(crate) fn element_size(&self) -> usize {
+        self.measures.elem_size
+    }
+}
+
+impl Observed<ElementsOf<Bytes>> {
+    /// How many elements, and of how many bytes each.
+    pub(crate) fn count(&self) -> Count {
+        Bytes::open_len(self.measures)
+    }
+
+    /// Copies bytes of the elements, from this one on, out of the file. They are there, as far as the header says it.
+    pub(crate) fn copy_unlocked(&self, from: u64, into: &mut [u8]) -> Result<(), Error> {
+        let unreadable = |error| os_error(&self.name, "could not read the segment", error);
+        let file = self.open_file().map_err(unreadable)?;
+        let start = (layout::LOCK_OFFSET + self.measures.offset) as u64 + from;
+        let read = file::read_at(file, into, start).map_err(unreadable)?;
+        if read < into.len() {
+            return Err(layout::truncated(&self.name, start + into.len() as u64, start + read as u64));
+        }
+        // Behind the copy: what had been made in its place begins with another id.
+        let now = read_header(file).map_err(unreadable)?;
+        if now.is_none_or(|now| now.id[0] != self.id) {
+            return Err(unreadable(another()));
+        }
+        Ok(())
     }
 }
 

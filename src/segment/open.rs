@@ -64,7 +64,7 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
     };
     point!("open: asked whether it is an orphan");
     let Found { open, contents } = found;
-    let valid = match contents {
+    let mut valid = match contents {
         Some(valid) if valid.header.persistent() || !has_no_users => valid,
         None if !has_no_users => return Ok(Attempt::Busy), // somebody is making it
         _ => {
@@ -91,7 +91,12 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
     }
     point!("open: admitted");
     match announce(name, open, &valid.header)? {
-        Some(presence) => share_and_map(name, presence, &valid, false),
+        Some(presence) => {
+            if valid.identity.schema().is_none() {
+                valid.identity.description.clone_from(&identity.description);
+            }
+            share_and_map(name, presence, valid, false)
+        }
         None => Ok(Attempt::Busy),
     }
 }
@@ -126,10 +131,10 @@ pub(super) fn announce(name: &Name, open: OpenFile, header: &Header) -> Result<O
 pub(super) fn share_and_map(
     name: &Name,
     presence: Registered,
-    valid: &ValidHeader,
+    valid: ValidHeader,
     creates: bool,
 ) -> Result<Attempt, Error> {
-    let &ValidHeader { ref header, lock_kind, .. } = valid;
+    let ValidHeader { ref header, lock_kind, identity } = valid;
     let first = *presence.opened();
     let shared = presence.share();
     if !shared.map_err(|error| os_error(name, "could not share the segment", error))? {
@@ -151,7 +156,8 @@ pub(super) fn share_and_map(
         return Ok(Attempt::Busy); // its name leads elsewhere now
     };
     point!("open: mapped");
-    Ok(Attempt::Opened(Box::new(Mapping::new(map, &now, lock_kind, name.clone(), presence, creates)?)))
+    let schema = identity.description.and_then(|description| description.schema);
+    Ok(Attempt::Opened(Box::new(Mapping::new(map, &now, lock_kind, name.clone(), schema, presence, creates)?)))
 }
 
 /// The length of its mapping.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mutex/locking.rs` | taking it, by its kind |
 //! | `mutex/held.rs` | [`Held`], which every guard is built on; giving it back, by its kind |
+//! | `mutex/detached.rs` | the same without a reference to the mutex |
 //! | `mutex/waits.rs` | waiting for what another holder does |
 //! | `mutex/readers.rs` | readers side by side |
 //! | `mutex/event.rs`, `mutex/permits.rs` | what stands in the place of a lock, or beside it |
@@ -33,6 +34,7 @@ use crate::options::LockKind;
 use crate::os::thread::Thread;
 use crate::os::{self, Deadline};
 
+mod detached;
 mod event;
 mod held;
 mod locking;
@@ -42,6 +44,7 @@ mod readers;
 mod waits;
 
 pub(crate) use super::waiting::Wait;
+pub(crate) use detached::{Detached, DetachedReading};
 pub(crate) use event::Event;
 pub(crate) use held::{End, Held, Line, Owed, ReadersAfter, Section};
 pub(crate) use outside::{

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::bulk;
 use super::commit::CommitCell;
+use crate::layout::words;
 use crate::shareable::Shareable;
 
 /// Bytes that a commit is copied to.
@@ -49,6 +50,33 @@ impl<T: Shareable> Unchecked<T> {
 }
 
 impl<T: Shareable> Copied for Unchecked<T> {
+    #[inline(always)]
+    fn read(&mut self, cell: &CommitCell<'_>) -> Option<u64> {
+        prefetch(cell);
+        cell.read(|n| self.fill(cell, n))
+    }
+
+    #[inline(always)]
+    fn read_locked(&mut self, cell: &CommitCell<'_>) -> u64 {
+        let n = cell.last_locked();
+        self.fill(cell, n);
+        n
+    }
+}
+
+/// Room for the bytes of a value whose size is known when the program runs.
+pub(crate) struct Room<'a>(pub(crate) &'a mut [u8]);
+
+impl Room<'_> {
+    #[inline(always)]
+    fn fill(&mut self, cell: &CommitCell<'_>, n: u64) {
+        assert!(words(self.0.len()) == cell.slots[0].len(), "a cell for as many bytes");
+        // SAFETY: so many bytes are ours, and the cell is for them.
+        unsafe { fill(self.0.as_mut_ptr(), self.0.len(), cell, n) };
+    }
+}
+
+impl Copied for Room<'_> {
     #[inline(always)]
     fn read(&mut self, cell: &CommitCell<'_>) -> Option<u64> {
         prefetch(cell);
@@ -128,7 +156,7 @@ pub(crate) fn commit<T: Shareable>(cell: &CommitCell<'_>, value: &T) {
 
 /// Commits as many bytes as the cell is for. The caller holds the lock.
 #[inline(always)]
-fn commit_bytes(cell: &CommitCell<'_>, bytes: &[u8]) {
+pub(crate) fn commit_bytes(cell: &CommitCell<'_>, bytes: &[u8]) {
     cell.commit(
         #[inline(always)]
         |slot| {

@@ -199,10 +199,7 @@ impl<T: Shareable> SharedValue<T> {
     }
 
     fn wait_for_newer(&self, seen: &mut u64, wait: impl FnOnce() -> Wait) -> Result<T, LockError> {
-        if self.commits() == *seen {
-            let last = *seen;
-            self.segment.mutex().wait_for_change(wait(), &|| self.commits() != last)?;
-        }
+        self.segment.wait_for_newer(*seen, wait)?;
         let (value, commit) = read::latest(self);
         *seen = commit;
         value.ok_or_else(|| self.invalid_value())

@@ -1,6 +1,6 @@
 //! [`ValueObserver`]: a value, for reading only.
 
-use std::{fmt, io};
+use std::fmt;
 
 use super::read::{self, Source, invalid_value};
 use crate::error::{Error, LockError};
@@ -188,9 +188,7 @@ impl<T: Shareable> Source for ValueObserver<T> {
         if self.observed.is_there() {
             return invalid_value::<T>(self.observed.shared_name());
         }
-        let what = "its users had been killed, and another one was made in its place; observe the name again";
-        let gone = io::Error::new(io::ErrorKind::NotFound, what);
-        LockError::io(self.observed.shared_name(), "could not read the value", gone)
+        self.observed.is_another()
     }
 }
 

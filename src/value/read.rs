@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::LockError;
 use crate::shareable::Shareable;
 use crate::sync::commit::CommitCell;
-use crate::sync::words::{Copied, Spaced, Unchecked};
+use crate::sync::words::{Copied, Room, Spaced, Unchecked};
 
 /// Whoever can look at a value.
 pub(crate) trait Source {
@@ -75,6 +75,14 @@ pub(super) fn latest<T: Shareable>(source: &impl Source) -> (Option<T>, u64) {
     let mut bytes = Unchecked::new();
     let commit = source.read_among_writers(&mut bytes);
     (if is_there() { bytes.check() } else { None }, commit)
+}
+
+/// The bytes of the last commit, if no other segment has been made in its place, and its number.
+#[inline(always)]
+pub(crate) fn copy(source: &impl Source, into: &mut [u8]) -> (bool, u64) {
+    let (cell, is_certain) = source.cell();
+    let commit = read(&cell, source, &mut Room(into));
+    (is_certain || source.is_there(), commit)
 }
 
 /// A consistent copy of the last commit; returns its number.

@@ -24,19 +24,19 @@ use crate::os::thread::Thread;
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     /// The only field that is not `Send`: so the compiler's message names this one.
-    not_send: PhantomData<dyn GuardStaysOnItsThread>,
+    pub(super) not_send: PhantomData<dyn GuardStaysOnItsThread>,
     pub(super) mutex: &'a Mutex,
     /// The mutex's own.
-    line: Own<NonNull<LockLine>>,
+    pub(super) line: Own<NonNull<LockLine>>,
     /// This thread's, if the lock was linked [`Linked::Alone`]; else none, which no fast path takes for its own.
     pub(super) alone_in: Own<RobustList>,
     // Whole words: narrow fields, stored one by one and moved at once, stall the processor longer than the lock takes.
     /// What the word says: this thread, and the handle's slot.
-    owner: u64,
+    pub(super) owner: u64,
     /// The fork generation in which the lock was taken; [`WATCHED`] is set if it is of that kind.
     pub(super) generation: usize,
     /// 1 if the thread was panicking already when it took the lock.
-    was_panicking: usize,
+    pub(super) was_panicking: usize,
 }
 
 /// In [`Held::generation`], above the fork generation: the lock is in no list by its kind, so that another fast path releases
@@ -144,6 +144,11 @@ impl<'a> Held<'a> {
     #[inline(always)]
     pub(crate) fn line(&self) -> Line<'a> {
         Line(self.line.0, PhantomData)
+    }
+
+    /// Does this thread hold it? Not if this is the copy of a guard in a forked child.
+    pub(crate) fn is_held(&self) -> bool {
+        self.mutex.is_held_since(self.generation)
     }
 
     #[inline]

@@ -29,14 +29,14 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Reading<'a> {
     /// The only field that is not `Send`: so the compiler's message names this one.
-    not_send: PhantomData<dyn GuardStaysOnItsThread>,
-    mutex: &'a Mutex,
-    line: Own<NonNull<LockLine>>,
+    pub(super) not_send: PhantomData<dyn GuardStaysOnItsThread>,
+    pub(super) mutex: &'a Mutex,
+    pub(super) line: Own<NonNull<LockLine>>,
     /// This thread's, if the line was linked [`Linked::Alone`]; else none.
-    alone_in: Own<RobustList>,
-    owner: u64,
+    pub(super) alone_in: Own<RobustList>,
+    pub(super) owner: u64,
     /// The fork generation in which it was taken. A whole word, as in `Held`.
-    generation: usize,
+    pub(super) generation: usize,
 }
 
 // Who reads leaves nothing half-changed, however it ends.
