@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::show::Range;
 use crate::kind::Kind;
 
 /// The end of the help and of the manual page.
@@ -29,10 +30,18 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// List segments
     Ls(Ls),
+    /// Print what a segment holds
+    Show(Show),
     /// Print all that is known about a segment
     Info(Name),
     /// Print who holds a segment, and who uses it. Exits 0 if it is held, 1 if it is free or not there
     Holders(Name),
+    /// Print a value: bare, for scripts
+    Get(Get),
+    /// Change a value
+    Set(Set),
+    /// Add to a number, and print the sum
+    Add(Add),
     /// Create a segment that stays until it is removed
     Create(Create),
     /// Remove segments. Who uses them keeps them
@@ -74,14 +83,70 @@ pub(crate) struct Ls {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Values are read whole, whoever writes. Arrays are read from the file without the lock, and may be torn: they are marked \
+`unlocked`, unless --lock is given."
+)]
+pub(crate) struct Show {
+    /// The segment
+    pub(crate) name: String,
+    /// Go on, and print each change that is seen; on a terminal in place. It looks every 50 ms
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Read it as this type, as 'u64', '[f64;4]' or '{balance:i64,open:bool,_pad:[u8;7]}'
+    #[arg(long = "as", value_name = "TYPE")]
+    pub(crate) as_type: Option<String>,
+    /// Arrays of u8 are texts
+    #[arg(long)]
+    pub(crate) text: bool,
+    /// Some elements of an array, as 10..20
+    #[arg(long, value_name = "A..B")]
+    pub(crate) range: Option<Range>,
+    /// Take the lock of an array, beside other readers, for which it waits 1 s at most: then it is a user for a moment
+    #[arg(long)]
+    pub(crate) lock: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Get {
+    /// The segment
+    pub(crate) name: String,
+    /// Arrays of u8 are texts
+    #[arg(long)]
+    pub(crate) text: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Set {
+    /// The segment
+    pub(crate) name: String,
+    /// A number, true or false, the name of an enum's variant, a text for [u8; N], JSON for structs and arrays
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) value: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Add {
+    /// The segment
+    pub(crate) name: String,
+    /// What to add
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) number: String,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Create {
     /// The segment
     pub(crate) name: String,
-    /// lock, rwlock, event or semaphore
+    /// lock, rwlock, event, semaphore, or the type of a value or of elements, as 'u64' or '{balance:i64,open:bool,_pad:[u8;7]}'
     #[arg(value_name = "TYPE")]
     pub(crate) kind: String,
-    /// Of a semaphore, how many permits
+    /// Of a semaphore, how many permits; of a value, the first (else zero)
+    #[arg(allow_hyphen_values = true)]
     pub(crate) value: Option<String>,
+    /// Make an array of so many elements
+    #[arg(long, value_name = "N")]
+    pub(crate) len: Option<usize>,
 }
 
 #[derive(Args, Debug)]
@@ -125,6 +190,8 @@ pub(crate) enum Until {
     Gone,
     /// Nobody holds it
     Free,
+    /// The value has been changed, after this was called
+    Changed,
     /// The event is set
     Set,
 }

@@ -14,11 +14,17 @@ pub(crate) mod lock;
 mod ls;
 mod man;
 mod rm;
+pub(crate) mod show;
+mod value;
 mod wait;
 
 pub(crate) fn run(command: &Command, out: &mut Out) -> Result<u8, Failure> {
     match command {
         Command::Ls(ls) => ls::run(ls, out),
+        Command::Show(show) => show::run(show, out),
+        Command::Get(get) => value::get(get, out),
+        Command::Set(set) => value::set(set),
+        Command::Add(add) => value::add(add, out),
         Command::Info(name) => info::run(&name.name, out),
         Command::Holders(name) => holders::run(&name.name, out),
         Command::Create(create) => create::run(create),

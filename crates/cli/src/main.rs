@@ -12,6 +12,8 @@ mod arguments;
 mod commands;
 mod failure;
 mod glob;
+mod hex;
+mod json;
 
 mod kind;
 mod output;

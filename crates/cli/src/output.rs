@@ -7,6 +7,8 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use anstream::AutoStream;
 use serde_json::Value;
 
+use crate::sys;
+
 /// The standard output. It tells a closed pipe from other failures, and has colours on a terminal only.
 pub(crate) struct Out {
     stream: BufWriter<AutoStream<io::StdoutLock<'static>>>,
@@ -29,6 +31,11 @@ impl Out {
     /// Is JSON asked for?
     pub(crate) fn is_json(&self) -> bool {
         self.is_json
+    }
+
+    /// How many rows and columns there are, if it is a terminal.
+    pub(crate) fn terminal_size(&self) -> Option<(usize, usize)> {
+        self.is_terminal.then(sys::terminal_size).flatten()
     }
 
     pub(crate) fn line(&mut self, line: impl fmt::Display) -> io::Result<()> {

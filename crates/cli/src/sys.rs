@@ -18,6 +18,14 @@ pub(crate) fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// How many rows and columns the terminal has that is the standard output.
+pub(crate) fn terminal_size() -> Option<(usize, usize)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: a structure that outlives the call, which writes it.
+    let result = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (result == 0 && size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row.into(), size.ws_col.into()))
+}
+
 /// Whom a segment's file belongs to, whatever is in it.
 pub(crate) fn owner_of_file(name: &str) -> io::Result<u32> {
     use std::os::unix::fs::MetadataExt;

@@ -18,6 +18,10 @@ impl Cell {
         Self { text: text.into(), style }
     }
 
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Cut to so many columns.
     pub(crate) fn cut(mut self, most: usize) -> Self {
         if width(&self.text) > most {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use robust_shm::dynamic::interruptible;
+use robust_shm::dynamic::{DynSlice, DynValue, DynValueGuard, interruptible};
 use robust_shm::{Error, LockError, SegmentInfo, SharedEvent, SharedLock, SharedRwLock, SharedSemaphore};
 
 use crate::arguments::{Until, Wait};
@@ -21,6 +21,14 @@ pub(crate) fn run(arguments: &Wait) -> Result<u8, Failure> {
         Until::Exists => watch(name, *timeout, true),
         Until::Gone => watch(name, *timeout, false),
         Until::Free => until_free(name, *timeout),
+        Until::Changed => {
+            let value = DynValue::open(name)?;
+            let (mut seen, mut bytes) = (value.commits(), vec![0; value.size()]);
+            match timeout {
+                None => at_most(None, || value.wait_newer(&mut seen, &mut bytes), |_| Ok(())),
+                Some(most) => at_most(None, || value.wait_newer_for(&mut seen, &mut bytes, *most), |_| Ok(())),
+            }
+        }
         Until::Set => {
             let event = SharedEvent::open(name)?;
             at_most(*timeout, || event.wait(), |timeout| event.wait_for(timeout))
@@ -88,6 +96,14 @@ fn until_free(name: &str, timeout: Option<Duration>) -> Result<(), Failure> {
         Some(Kind::Semaphore) => {
             let semaphore = SharedSemaphore::open(name)?;
             at_most(timeout, || semaphore.acquire(), |most| semaphore.try_acquire_for(most)).map(drop)
+        }
+        Some(Kind::Value) => {
+            let value = DynValue::open(name)?;
+            at_most(timeout, || value.lock(), |most| value.try_lock_for(most)).map(DynValueGuard::discard)
+        }
+        Some(Kind::Array) => {
+            let slice = DynSlice::open(name)?;
+            at_most(timeout, || slice.lock_ignoring_poison(), |most| slice.try_lock_ignoring_poison_for(most)).map(drop)
         }
         _ => Err(Failure::new(WRONG_TYPE, format_args!("segment {name:?} has nothing that could be free"))),
     }

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 
-use robust_shm::{SharedEvent, SharedLock};
+use robust_shm::{SharedArray, SharedEvent, SharedLock, SharedValue};
 
 use crate::support::{self, Scratch, exists, is_root};
 use crate::tool::{PROGRAM, Running, Said};
@@ -43,6 +43,9 @@ fn strangers_see_what_the_mode_allows() {
     assert!(all.code == 0 && !all.out.contains(&*closed), "{all:?}");
     assert_eq!(all.row(&open)[7], "held");
     assert_eq!((as_stranger(&["holders", &open]).code, as_stranger(&["info", &open]).code), (0, 0));
+    let value = Scratch::new("value");
+    let _value = SharedValue::options().mode(0o644).create(&value, 7u64).unwrap();
+    assert_eq!([as_stranger(&["show", &value]), as_stranger(&["get", &value])].map(|said| said.out), ["7\n", "7\n"]);
     let root = Running::of(&["ls", &open]).end();
     assert_eq!(root.row(&open)[0], &*open);
 }
@@ -55,8 +58,16 @@ fn strangers_are_told_that_they_may_not() {
     let (event, lock) = (Scratch::new("event"), Scratch::new("lock"));
     let _event = SharedEvent::options().mode(0o666).create(&event).unwrap();
     let _lock = SharedLock::create(&lock).unwrap();
+    let (value, array) = (Scratch::new("value"), Scratch::new("array"));
+    let _value = SharedValue::create(&value, 1u64).unwrap();
+    let _array = SharedArray::<u8, 2>::options().mode(0o666).create(&array).unwrap();
     for (arguments, code) in [
         (&["info", &*lock][..], 5),
+        (&["show", &lock], 5),
+        (&["get", &value], 5),
+        (&["set", &value, "1"], 5),
+        (&["add", &value, "1"], 5),
+        (&["show", "--lock", &array], 5),
         (&["holders", &lock], 5),
         (&["rm", &lock], 5),
         (&["wait", &lock, "--until", "free"], 5),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
-use robust_shm::{SharedSemaphore, SharedValue};
+use robust_shm::{SharedArray, SharedSemaphore, SharedValue};
 use serde_json::Value;
 
 use crate::support::{self, Scratch};
@@ -124,7 +124,7 @@ fn documented() -> BTreeSet<(String, String)> {
     rows.flat_map(|row| {
         let cells: Vec<&str> = row.split(" | ").collect();
         let commands = match cells[2].trim_matches(['|', ' ']) {
-            "all" => ["ls", "info", "holders", "rm", "gc"].map(str::to_owned).to_vec(),
+            "all" => ["ls", "info", "holders", "show", "get", "add", "rm", "gc"].map(str::to_owned).to_vec(),
             commands => quoted(commands),
         };
         let keys = quoted(cells[0]);
@@ -137,6 +137,9 @@ fn documented() -> BTreeSet<(String, String)> {
 fn every_key_is_documented_and_there() {
     let (value, semaphore, gone) = (Scratch::new("value"), Scratch::new("semaphore"), Scratch::new("gone"));
     let handle = SharedValue::create(&value, 1u64).unwrap();
+    let (array, number) = (Scratch::new("array"), Scratch::new("number"));
+    let _array = SharedArray::<u16, 2>::create(&array).unwrap();
+    let _number = SharedValue::create(&number, 1u64).unwrap();
     let _semaphore = SharedSemaphore::create(&semaphore, 1).unwrap();
     robust_shm::SharedLock::options().persistent(true).create(&gone).map(drop).unwrap();
     std::fs::write(support::path(&gone), &std::fs::read(support::path(&gone)).unwrap()[..600]).unwrap();
@@ -156,6 +159,11 @@ fn every_key_is_documented_and_there() {
         note("info", &run(&["info", "--json", name]).json());
         note("holders", &run(&["holders", "--json", name]).json());
     }
+    for name in [&value, &semaphore, &array] {
+        note("show", &run(&["show", "--json", name]).json());
+    }
+    note("get", &run(&["get", "--json", &value]).json());
+    note("add", &run(&["add", "--json", &number, "1"]).json());
     let listed = run(&["ls", "--json"]).all_json();
     for name in [&value, &semaphore, &gone] {
         note("ls", listed.iter().find(|row| row["name"] == **name).unwrap());

@@ -5,6 +5,7 @@
 mod support;
 
 mod codes;
+mod contents;
 mod foreign;
 mod guide;
 mod holding;

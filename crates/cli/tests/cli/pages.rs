@@ -3,7 +3,8 @@
 use crate::support::{Need, Scratch, skip};
 use crate::tool::{Directory, PROGRAM, Running, run};
 
-const COMMANDS: [&str; 9] = ["ls", "info", "holders", "create", "rm", "gc", "wait", "lock", "event"];
+const COMMANDS: [&str; 13] =
+    ["ls", "show", "info", "holders", "get", "set", "add", "create", "rm", "gc", "wait", "lock", "event"];
 
 #[test]
 fn the_manual_has_a_page_for_each_command() {
