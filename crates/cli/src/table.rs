@@ -55,7 +55,7 @@ pub(crate) fn print<const N: usize>(out: &mut Out, titles: [&str; N], rows: &[[C
         let mut line = String::new();
         for (column, Cell { text, style }) in row.iter().enumerate() {
             let padding = " ".repeat(widths[column] - width(text));
-            let shown = format!("{style}{text}{style:#}");
+            let shown = if text.is_empty() { String::new() } else { format!("{style}{text}{style:#}") };
             match (titles[column].starts_with('>'), column + 1 == N) {
                 (true, _) => line.extend([&*padding, &*shown]),
                 (false, true) => line.push_str(&shown),

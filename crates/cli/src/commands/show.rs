@@ -49,16 +49,12 @@ fn print(name: &str, picture: &Picture, out: &mut Out) -> io::Result<()> {
 fn watch(name: &str, source: &mut Source, mut picture: Picture, out: &mut Out) -> Result<(), Failure> {
     let mut drawn = 0;
     loop {
-        match out.terminal_size().filter(|_| !out.is_json()) {
-            Some((rows, columns)) => {
-                picture.fit(rows, columns);
-                // Up to the first line, and clear from there.
-                out.raw(
-                    format!("{}\x1b[J", if drawn > 0 { format!("\x1b[{drawn}A") } else { String::new() }).as_bytes(),
-                )?;
-                drawn = picture.lines.len();
-            }
-            None => {}
+        if let Some((rows, columns)) = out.terminal_size().filter(|_| !out.is_json()) {
+            picture.fit(rows, columns);
+            // Up to the first line, and clear from there.
+            let up = if drawn > 0 { format!("\x1b[{drawn}A") } else { String::new() };
+            out.raw(format!("{up}\x1b[J").as_bytes())?;
+            drawn = picture.lines.len();
         }
         print(name, &picture, out)?;
         out.flush()?;
@@ -67,8 +63,11 @@ fn watch(name: &str, source: &mut Source, mut picture: Picture, out: &mut Out) -
             if source.is_gone() {
                 return Ok(());
             }
-            if let Some(next) = source.look()? {
-                break next;
+            match source.look() {
+                Ok(Some(next)) => break next,
+                Ok(None) => {}
+                Err(_) if source.is_gone() => return Ok(()),
+                Err(failure) => return Err(failure),
             }
         };
     }

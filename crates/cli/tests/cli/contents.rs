@@ -178,6 +178,8 @@ fn arrays_are_marked_as_read_without_the_lock() {
     assert_eq!(run(&["show", "--json", "--lock", "--range", "1..2", &name]).json()["unlocked"], json!(false));
     let as_integers = printed(&["show", "--as", "u32", "--range", "2..4", &name]);
     assert_eq!(as_integers, format!("{}: 2 of u32, unlocked\n2  0\n3  {}\n", &*name, 0x3fe0_0000));
+    let odd = printed(&["show", "--as", "u32", "--range", "3..4", &name]);
+    assert_eq!(odd.lines().last(), as_integers.lines().last(), "from the middle of an element");
     assert_eq!(run(&["show", "--as", "[u8;7]", &name]).code, 2, "no whole number of these");
 
     let guard = array.lock().unwrap();
@@ -412,13 +414,19 @@ fn hostile_contents_are_shown_and_harmless() {
         file.write_all_at(bytes, offset as u64).unwrap();
     };
     write(at - 2, &[9, 9]); // no light, and no truth
-    write(at, b"\x1b[2J\n");
+    write(at, b"\x1b\xe2\x80\xae\n"); // from right to left
     let shown = printed(&["show", &name]);
     assert!(shown.contains("light: <impossible 9>, open: <impossible 9>"), "{shown}");
     for text in [printed(&["show", "--text", &name]), printed(&["get", "--text", &name])] {
-        assert!(!text.contains('\u{1b}') && text.lines().count() == 1, "{text:?}");
+        assert!(!text.contains(['\u{1b}', '\u{202e}']) && text.lines().count() == 1, "{text:?}");
+        assert!(text.contains("\\u{202e}"), "{text:?}");
     }
     drop(value);
+    let name = Scratch::new("text");
+    let _value = SharedValue::create(&name, *b"a\x1b[2J\n\0\0").unwrap();
+    for command in ["show", "get"] {
+        assert_eq!(printed(&[command, "--text", &name]), "a\\u{1b}[2J\\n\n");
+    }
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn is_harmful(char: char) -> bool {
 fn names_and_tags_do_nothing_to_a_terminal() {
     let name = Scratch::new(HOSTILE);
     let _value = SharedValue::options().type_tag(HOSTILE).create(&name, 1u64).unwrap();
+    let other = Scratch::new("other");
     let pattern = name.0.replace(HOSTILE, "*");
     for arguments in [
         &["ls", &*pattern][..],
@@ -48,7 +49,7 @@ fn names_and_tags_do_nothing_to_a_terminal() {
         &["wait", &name, "--until", "gone", "--timeout", "0"],
         &["wait", &name, "--until", "set"],
         &["lock", &name, "--", "true"],
-        &["lock", "x", "--", HOSTILE],
+        &["lock", &other, "--", HOSTILE],
         &["rm", "--if-unused", &name],
     ] {
         for colours in ["0", "1"] {

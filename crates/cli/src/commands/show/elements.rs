@@ -29,7 +29,9 @@ impl Elements {
         let name = arguments.name.clone();
         let size = observer.element_size();
         let total = size * observer.len();
-        if let Some(schema) = as_type.as_ref().filter(|schema| schema.size() == 0 || total % schema.size() != 0) {
+        if let Some(schema) =
+            as_type.as_ref().filter(|schema| schema.size() == 0 || !total.is_multiple_of(schema.size()))
+        {
             let message = format!(
                 "segment {name:?} has {total} bytes, which are no number of {schema} of {} bytes",
                 schema.size()

@@ -38,19 +38,22 @@ impl Picture {
 }
 
 pub(crate) enum Source {
-    Value {
-        observer: DynValueObserver,
-        schema: Option<Schema>,
-        text: bool,
-        seen: u64,
-        bytes: Vec<u8>,
-    },
+    Value(Box<Observed>),
     Elements(Box<Elements>),
     /// What has a state, and no contents.
     State {
         name: String,
         before: Option<String>,
     },
+}
+
+/// A value, and what was seen of it.
+pub(crate) struct Observed {
+    observer: DynValueObserver,
+    schema: Option<Schema>,
+    text: bool,
+    seen: u64,
+    bytes: Vec<u8>,
 }
 
 impl Source {
@@ -87,13 +90,15 @@ impl Source {
         }
         let schema = as_type.or_else(|| observer.schema().cloned());
         // No value has been committed so often: the first look is one at something new.
-        Ok(Self::Value { schema, text: arguments.text, seen: u64::MAX, bytes: vec![0; size], observer })
+        let observed = Observed { schema, text: arguments.text, seen: u64::MAX, bytes: vec![0; size], observer };
+        Ok(Self::Value(Box::new(observed)))
     }
 
     /// `None`: nothing has changed since the last look.
     pub(crate) fn look(&mut self) -> Result<Option<Picture>, Failure> {
         match self {
-            Self::Value { observer, schema, text, seen, bytes } => {
+            Self::Value(observed) => {
+                let Observed { observer, schema, text, seen, bytes } = &mut **observed;
                 if !observer.get_if_changed(seen, bytes) {
                     return Ok(None);
                 }
@@ -119,7 +124,7 @@ impl Source {
     /// Is there no such segment any more?
     pub(crate) fn is_gone(&self) -> bool {
         match self {
-            Self::Value { observer, .. } => observer.is_removed(),
+            Self::Value(observed) => observed.observer.is_removed(),
             Self::Elements(elements) => elements.is_gone(),
             Self::State { name, .. } => SegmentInfo::of(name).is_err(),
         }
