@@ -275,3 +275,19 @@ macro_rules! methods_of_every_face {
     };
 }
 pub(crate) use methods_of_every_face;
+
+/// For each `$form` of locking one more, whose guard `$owned` keeps the handle alive. `$take`: makes it of an `Arc` of that.
+macro_rules! forms_with_owned_guards {
+    ($($form:ident $with_owned:ident ($($argument:ident: $type:ty)?) -> $owned:ident::$take:ident($wait:expr);)*) => {$(
+        #[doc = concat!("Like [`", stringify!($form), "`](Self::", stringify!($form), "), with a guard that keeps the handle alive: for structures that keep one, and for bindings.")]
+        ///
+        /// # Errors
+        ///
+        #[doc = concat!("The same as [`", stringify!($form), "`](Self::", stringify!($form), ").")]
+        #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
+        pub fn $with_owned(self: &Arc<Self> $(, $argument: $type)?) -> Result<$owned, LockError> {
+            $owned::$take(Arc::clone(self), $wait)
+        }
+    )*};
+}
+pub(crate) use forms_with_owned_guards;

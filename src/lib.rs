@@ -82,9 +82,9 @@ pub use event::{EventObserver, SharedEvent};
 #[doc(hidden)]
 pub use fault::{declared_points, watch_points};
 pub use info::{SegmentInfo, Segments, User, segments};
-pub use lock::{LockGuard, SharedLock};
+pub use lock::{LockGuard, OwnedLockGuard, SharedLock};
 pub use options::{LockKind, Options};
-pub use rwlock::{RwLockReadGuard, RwLockWriteGuard, SharedRwLock};
+pub use rwlock::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard, SharedRwLock};
 pub use segment::{orphans, remove, remove_orphans, unique_name};
 pub use semaphore::{OwnedPermit, Permit, SemaphoreObserver, SharedSemaphore};
 pub use shareable::Shareable;

@@ -7,12 +7,14 @@ use crate::condvar::conditions_of;
 use crate::error::{Error, LockError};
 use crate::face::{Face, HasPoison, StartsEmpty, methods_of_every_face};
 use crate::kind::Kind;
-use crate::segment::{Contents, Expected, LockOnly, Locked, Segment};
+use crate::segment::{Contents, Expected, LockOnly, Segment};
 use crate::sync::mutex::Wait;
 
 mod guard;
+mod owned;
 
 pub use guard::LockGuard;
+pub use owned::OwnedLockGuard;
 
 /// A named lock between processes.
 ///
@@ -336,7 +338,7 @@ impl SharedLock {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn with<R>(&self, action: impl FnOnce() -> R) -> Result<R, LockError> {
-        Ok(self.lock_whole(Wait::Forever)?.run(action))
+        Ok(self.segment.lock_whole(Wait::Forever)?.run(action))
     }
 
     #[inline(always)]
@@ -346,20 +348,10 @@ impl SharedLock {
 
     #[inline(always)]
     fn lock_for(&self, wait: Wait) -> Result<LockGuard<'_>, LockError> {
-        Ok(LockGuard { locked: self.lock_whole(wait)?.begun(), nothing: () })
+        Ok(LockGuard { locked: self.segment.lock_whole(wait)?.begun(), nothing: () })
     }
 
     /// Takes the lock if it is not poisoned.
-    #[inline(always)]
-    fn lock_whole(&self, wait: Wait) -> Result<Locked<'_, LockOnly>, LockError> {
-        let locked = self.segment.lock(wait)?;
-        if locked.is_poisoned() {
-            locked.release_or_poison();
-            return Err(self.segment.poisoned_error());
-        }
-        Ok(locked)
-    }
-
     /// Whether a holder died or panicked and nobody has repaired what it left. A snapshot taken without the lock: it
     /// may be out of date when it returns.
     ///

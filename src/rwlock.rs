@@ -9,8 +9,10 @@ use crate::segment::{ReadersOnly, Segment};
 use crate::sync::mutex::Wait;
 
 mod guard;
+mod owned;
 
 pub use guard::{RwLockReadGuard, RwLockWriteGuard};
+pub use owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
 /// A named lock between processes, for any number of readers or one writer.
 ///

@@ -52,6 +52,17 @@ impl<C: Contents> Segment<C> {
             Err(error) => Err(error),
         }
     }
+
+    /// Takes the lock if nothing may be torn.
+    #[inline(always)]
+    pub(crate) fn lock_whole(&self, wait: Wait) -> Result<Locked<'_, C>, LockError> {
+        let locked = self.lock(wait)?;
+        if locked.is_poisoned() {
+            locked.release_or_poison();
+            return Err(self.poisoned_error());
+        }
+        Ok(locked)
+    }
 }
 
 impl<C: Contents> Locked<'_, C> {

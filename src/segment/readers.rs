@@ -49,17 +49,6 @@ impl<C: SideBySide> Segment<C> {
         self.begin_changes(self.lock(wait)?, wait, Self::lock)
     }
 
-    /// Takes the lock if nothing may be torn.
-    #[inline(always)]
-    pub(crate) fn lock_whole(&self, wait: Wait) -> Result<Locked<'_, C>, LockError> {
-        let locked = self.lock(wait)?;
-        if locked.is_poisoned() {
-            locked.release_or_poison();
-            return Err(self.poisoned_error());
-        }
-        Ok(locked)
-    }
-
     #[inline(always)]
     fn begin_changes<'a>(&'a self, mut locked: Locked<'a, C>, wait: Wait, again: Again<'a, C>) -> Outcome<'a, C> {
         // SAFETY: by the contract of `SideBySide`.
