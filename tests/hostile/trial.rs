@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 
+use robust_shm::dynamic::{self, Any, AnyObserver, DynSliceGuard, DynValueGuard};
 use robust_shm::{Error, LockKind, SegmentInfo, SharedValue, remove, remove_orphans, segments};
 
 use crate::faces::Face;
@@ -86,6 +87,9 @@ impl Ground {
             assert!(!exists(&self.name), "an orphan stays");
         }
         self.plant(image);
+        let any = dynamic::open(&self.name).map(use_any);
+        self.check(image, verdict, "anything", any, is_persistent(verdict));
+        self.plant(image);
         let created = is_segment(verdict) && !is_persistent(verdict);
         if which.is_multiple_of(2) {
             let result = (face.open_or_create)(&self.name);
@@ -135,6 +139,25 @@ impl Ground {
             SharedValue::<bool>::observe(&self.name).map(|observer| drop(observer.try_get())),
             SharedValue::<[u64; 40]>::observe(&self.name).map(|observer| drop(observer.try_get())),
         ];
+        match dynamic::observe(&self.name) {
+            Ok(AnyObserver::Value(observer)) => {
+                assert!(is_segment(verdict));
+                observer.get(&mut vec![0; observer.size()]);
+            }
+            Ok(AnyObserver::Slice(observer)) if !observer.is_empty() => {
+                assert!(is_segment(verdict));
+                let mut last = vec![0; observer.element_size()];
+                observer.copy_unlocked(observer.len() - 1, &mut last).unwrap();
+            }
+            Ok(_) => assert!(is_segment(verdict)),
+            Err(error) => assert!(
+                !is_segment(verdict)
+                    || matches!(error, Error::TypeMismatch { .. })
+                    || !is_persistent(verdict)
+                    || image.len > 1 << 46,
+                "{error:?}"
+            ),
+        }
         for (result, (face, expected)) in observed.into_iter().zip(&self.faces) {
             let same = is_segment(verdict) && is_same_type(&image.bytes, expected);
             match result {
@@ -164,6 +187,37 @@ impl Ground {
         let stays = verdict != (Verdict::Segment { persistent: false });
         assert_eq!(exists(&self.name), stays, "after a sweep: {verdict:?}");
         assert!(!stays || self.is_untouched(image));
+    }
+}
+
+/// Does what can be done with it, whatever it is.
+fn use_any(any: Any) {
+    match any {
+        Any::Value(value) => {
+            let mut bytes = vec![0; value.size()];
+            value.get(&mut bytes);
+            if let Some(schema) = value.schema() {
+                assert_eq!(schema.size(), bytes.len());
+                let shown = schema.show(&bytes).to_string();
+                assert_eq!(schema.allows(&bytes), !shown.contains("<impossible"), "{shown}");
+            }
+            let allowed = value.schema().is_some_and(|schema| schema.allows(&bytes));
+            assert_eq!(value.set(&bytes).is_ok(), allowed);
+            value.set_bytes(&bytes).unwrap();
+            assert_eq!(DynValueGuard::commit(value.lock().unwrap()).is_ok(), allowed);
+        }
+        Any::Slice(slice) => {
+            let mut guard = slice.lock_ignoring_poison().unwrap();
+            assert_eq!(guard.as_bytes().len(), slice.len() * slice.element_size());
+            if let Some(last) = guard.as_bytes_mut().last_mut() {
+                *last = 7;
+            }
+            DynSliceGuard::clear_poison(&mut guard);
+        }
+        Any::Lock(lock) => drop(lock.lock_ignoring_poison().unwrap()),
+        Any::RwLock(lock) => drop(lock.write_ignoring_poison().unwrap()),
+        Any::Event(event) => event.set().unwrap(),
+        other => panic!("{other:?}"),
     }
 }
 
