@@ -5,6 +5,7 @@
 //! name. Deployed programs state a `type_tag` instead, or describe their types.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::kind::{Body, Open, Shape};
 use crate::schema::Schema;
@@ -45,8 +46,8 @@ impl TypeName {
 pub(crate) struct Identity {
     pub(crate) shape: Shape,
     pub(crate) type_name: TypeName,
-    /// Of what the element is made.
-    pub(crate) description: Option<Description>,
+    /// Of what the element is made. Behind a pointer: an identity is moved often.
+    pub(crate) description: Option<Arc<Description>>,
 }
 
 impl Identity {

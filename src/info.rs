@@ -1,6 +1,7 @@
 //! [`SegmentInfo`]: what can be told about a segment from outside, and the list of all of them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
@@ -56,7 +57,7 @@ pub struct SegmentInfo {
     id: [u64; 2],
     shape: Shape,
     type_name: TypeName,
-    description: Option<Description>,
+    description: Option<Arc<Description>>,
     bytes: u64,
     owner: u32,
     lock_kind: LockKind,

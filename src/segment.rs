@@ -125,7 +125,7 @@ pub(crate) trait Contents {
         Ok(Identity {
             shape,
             type_name: settings.type_tag.as_deref().map_or(type_name, TypeName::tag),
-            description: described.map(|schema| Description::of(name, &shape, schema)).transpose()?,
+            description: described.map(|schema| Description::of(name, &shape, schema).map(Arc::new)).transpose()?,
         })
     }
 }
@@ -222,7 +222,7 @@ impl<C> Segment<C> {
 
     /// What the elements are made of, if the segment says it, or the program that has opened it.
     pub(crate) fn schema(&self) -> Option<&Schema> {
-        self.mapping.schema.as_ref()
+        self.mapping.description.as_ref()?.schema.as_ref()
     }
 
     pub(crate) fn was_created(&self) -> bool {

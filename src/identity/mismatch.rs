@@ -46,6 +46,8 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::Description;
     use super::*;
     use crate::kind::{Kind, Open, Shape};
@@ -57,7 +59,7 @@ mod tests {
         Identity {
             shape: Shape { kind: Kind::Value, elem_size, elem_align, len: Some(1), open: Open::Nothing },
             type_name: TypeName { text: type_name.to_owned(), is_tag: false },
-            description: schema.map(|schema| Description { text: schema.to_string(), schema: Some(schema) }),
+            description: schema.map(|schema| Description { text: schema.to_string(), schema: Some(schema) }.into()),
         }
     }
 
@@ -93,7 +95,7 @@ mod tests {
         assert_eq!(value("Point", 8, None).mismatch(&point), None);
         assert!(point.mismatch(&value("Complex", 8, None)).is_some());
         // A text that this version does not understand counts as none.
-        let of_a_later_version = Description { text: "Point{x:f256}".to_owned(), schema: None };
+        let of_a_later_version = Arc::new(Description { text: "Point{x:f256}".to_owned(), schema: None });
         let later = |name| Identity { description: Some(of_a_later_version.clone()), ..value(name, 8, None) };
         assert_eq!(point.mismatch(&later("Point")), None);
         assert!(point.mismatch(&later("Complex")).is_some());

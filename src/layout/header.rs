@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::mem::{offset_of, size_of};
+use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -236,7 +237,7 @@ impl Header {
         if header.schema_len != 0 {
             let found = Description::found(&description(&header)?, &identity.shape);
             identity.description =
-                found.map_err(|found| not_a_segment(name, format!("a damaged header with {found}")))?;
+                found.map_err(|found| not_a_segment(name, format!("a damaged header with {found}")))?.map(Arc::new);
         }
         Ok((header, identity, lock_kind))
     }

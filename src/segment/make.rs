@@ -46,8 +46,8 @@ pub(super) fn try_make(
         }
     };
     point!("create: mapped");
-    let schema = identity.schema().cloned();
-    Mapping::new(map, header, settings.lock_kind(), name.clone(), schema, presence, true).map(Some)
+    let description = identity.description.clone();
+    Mapping::new(map, header, settings.lock_kind(), name.clone(), description, presence, true).map(Some)
 }
 
 /// What is to be in a new segment. All else is zero.

@@ -4,17 +4,18 @@
 use std::mem::{ManuallyDrop, offset_of};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::measures::Measures;
 use super::registered::Registered;
 use crate::error::Error;
 use crate::fault::point;
+use crate::identity::Description;
 use crate::kind::{Body, Kind, Word};
 use crate::layout::{self, Header, LockLine};
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::map::Map;
-use crate::schema::Schema;
 use crate::sync::mutex::{Mutex, Permits, Readers};
 use crate::sync::poison::Poison;
 use crate::sync::users::Users;
@@ -29,7 +30,7 @@ pub(super) struct Mapping {
     pub(super) name: Name,
     pub(super) was_created: bool,
     /// What the elements are made of, if that is known.
-    pub(super) schema: Option<Schema>,
+    pub(super) description: Option<Arc<Description>>,
     pub(super) presence: ManuallyDrop<Registered>,
 }
 
@@ -50,7 +51,7 @@ impl Mapping {
         header: &Header,
         lock_kind: LockKind,
         name: Name,
-        schema: Option<Schema>,
+        description: Option<Arc<Description>>,
         presence: Registered,
         was_created: bool,
     ) -> Result<Self, Error> {
@@ -87,7 +88,7 @@ impl Mapping {
             word,
             name,
             was_created,
-            schema,
+            description,
             presence: ManuallyDrop::new(presence),
         })
     }

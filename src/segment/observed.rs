@@ -24,7 +24,7 @@ use super::inspect::{self, Inspection};
 use super::retries::Retries;
 use super::{AnyValue, Contents, EventOnly, Extent, Measures, PermitsOnly, open, orphan};
 use crate::error::{Error, LockError};
-use crate::identity::Identity;
+use crate::identity::{Description, Identity};
 use crate::layout::{self, Header, LockLine};
 use crate::name::Name;
 use crate::options::{LockKind, Settings};
@@ -44,7 +44,7 @@ pub(crate) struct Observed<C> {
     lasting: Option<NonNull<u8>>,
     measures: Measures,
     lock_kind: LockKind,
-    schema: Option<Schema>,
+    description: Option<Arc<Description>>,
     map: Map,
     file: Descriptor,
     name: Name,
@@ -99,7 +99,7 @@ impl<C: Contents> Observed<C> {
             lasting: (!orphan::can_be_made_anew(&status)).then_some(map.start()),
             measures: Measures::of(header),
             lock_kind: valid.lock_kind,
-            schema: valid.identity.schema().or(identity.schema()).cloned(),
+            description: if valid.identity.schema().is_some() { &valid.identity } else { identity }.description.clone(),
             map,
             file: Descriptor::new(open.file, status)
                 .map_err(|error| os_error(name, "could not keep open the segment", error))?,
@@ -132,7 +132,7 @@ impl<C> Observed<C> {
 
     /// What the elements are made of, if the segment says it, or the program that observes it.
     pub(crate) fn schema(&self) -> Option<&Schema> {
-        self.schema.as_ref()
+        self.description.as_ref()?.schema.as_ref()
     }
 
     /// The error for what is not [there](Self::is_there) any more.

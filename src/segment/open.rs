@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::sync::Arc;
 
 use super::found::{self, Excluded, Found, OpenFile, ValidHeader, check_owner, os_error, read_header};
 use super::orphan::{self, IrremovableOrphan};
@@ -10,7 +11,7 @@ use super::retries::Retries;
 use super::{Contents, Mapping, Segment, take_over};
 use crate::error::{Error, LockError};
 use crate::fault::point;
-use crate::identity::Identity;
+use crate::identity::{Description, Identity};
 use crate::layout::{self, Header, MAX_READERS};
 use crate::name::Name;
 use crate::options::{LockKind, Settings};
@@ -64,7 +65,7 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
     };
     point!("open: asked whether it is an orphan");
     let Found { open, contents } = found;
-    let mut valid = match contents {
+    let valid = match contents {
         Some(valid) if valid.header.persistent() || !has_no_users => valid,
         None if !has_no_users => return Ok(Attempt::Busy), // somebody is making it
         _ => {
@@ -92,10 +93,9 @@ pub(super) fn try_open(name: &Name, identity: &Identity, settings: &Settings) ->
     point!("open: admitted");
     match announce(name, open, &valid.header)? {
         Some(presence) => {
-            if valid.identity.schema().is_none() {
-                valid.identity.description.clone_from(&identity.description);
-            }
-            share_and_map(name, presence, valid, false)
+            // What only this program says, goes for want of anything else.
+            let identity = if valid.identity.schema().is_some() { &valid.identity } else { identity };
+            share_and_map(name, presence, &valid, identity.description.clone(), false)
         }
         None => Ok(Attempt::Busy),
     }
@@ -131,10 +131,11 @@ pub(super) fn announce(name: &Name, open: OpenFile, header: &Header) -> Result<O
 pub(super) fn share_and_map(
     name: &Name,
     presence: Registered,
-    valid: ValidHeader,
+    valid: &ValidHeader,
+    description: Option<Arc<Description>>,
     creates: bool,
 ) -> Result<Attempt, Error> {
-    let ValidHeader { ref header, lock_kind, identity } = valid;
+    let &ValidHeader { ref header, lock_kind, .. } = valid;
     let first = *presence.opened();
     let shared = presence.share();
     if !shared.map_err(|error| os_error(name, "could not share the segment", error))? {
@@ -156,8 +157,7 @@ pub(super) fn share_and_map(
         return Ok(Attempt::Busy); // its name leads elsewhere now
     };
     point!("open: mapped");
-    let schema = identity.description.and_then(|description| description.schema);
-    Ok(Attempt::Opened(Box::new(Mapping::new(map, &now, lock_kind, name.clone(), schema, presence, creates)?)))
+    Ok(Attempt::Opened(Box::new(Mapping::new(map, &now, lock_kind, name.clone(), description, presence, creates)?)))
 }
 
 /// The length of its mapping.

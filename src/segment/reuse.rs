@@ -55,7 +55,7 @@ impl IrremovableOrphan {
         reset(presence.just_opened(), &mut plan)
             .map_err(|error| make::create_error(name, plan.header.total_len, error))?; // dropping the presence gives it back
         let valid = ValidHeader { header: plan.header, identity: identity.clone(), lock_kind: settings.lock_kind() };
-        match open::share_and_map(name, presence, valid, true)? {
+        match open::share_and_map(name, presence, &valid, identity.description.clone(), true)? {
             Attempt::Opened(mapping) => Ok(Some(*mapping)),
             _ => Ok(None),
         }
