@@ -125,7 +125,8 @@ pub(crate) mod sealed {
 }
 
 /// A guard that has a lock to itself, and may wait for a [condition](SharedCondvar) of it: [`LockGuard`](crate::LockGuard),
-/// [`ArrayGuard`](crate::ArrayGuard), [`SliceGuard`](crate::SliceGuard). Not for others to implement.
+/// [`ArrayGuard`](crate::ArrayGuard), [`SliceGuard`](crate::SliceGuard), [`DynSliceGuard`](crate::dynamic::DynSliceGuard), and
+/// [`OwnedLockGuard`](crate::OwnedLockGuard). Not for others to implement.
 pub trait ExclusiveGuard: sealed::Sealed {
     /// What it guards: an array, a slice; of a lock, `()`.
     type Data: ?Sized;

@@ -18,8 +18,10 @@
 //! * [`SharedCondvar`]: three conditions in each lock, array and slice: waiting for what another holder says.
 //! * [`SharedSemaphore`]: so many at once; permits come back from the killed.
 //! * [`SharedEvent`]: one says that something has happened, and any number **wait** until it has.
+//! * [`dynamic`]: the same segments for programs that learn their types when they run: tools, bindings of other languages.
 //!
-//! Structs of your own need a derive, and no padding: see [`Shareable`] and [`Element`].
+//! Structs of your own need a derive, and no padding: see [`Shareable`] and [`Element`]. [`describe!`] has the segment say of
+//! what they are made.
 //!
 //! # Promises
 //!

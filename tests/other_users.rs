@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, chown};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use robust_shm::dynamic::{self, DynSlice, DynValue};
 use robust_shm::{
     Error, LockError, Options, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments,
 };
@@ -28,6 +29,7 @@ fn child() {
         ("unmapped", look_from_a_user_namespace),
         ("own-unmapped", live_as_nobody_in_a_user_namespace),
         ("observes", observe_as_nobody),
+        ("observes-untyped", observe_untyped_as_nobody),
         ("hinders", hinder_as_nobody),
         ("makes-anew-again", make_anew_again_and_again),
         ("overrides", override_modes),
@@ -365,6 +367,44 @@ fn who_may_only_read_observes_and_is_no_user() {
     assert!(!exists(&family.member(0)), "an observer keeps the name");
     child.go_on();
     child.join();
+}
+
+fn observe_untyped_as_nobody(family: &str) {
+    become_user(NOBODY);
+    let [value, slice] = [0, 1].map(|which| support::member(family, which));
+    let (values, slices) = (DynValue::options().allow_owner(0), DynSlice::options().allow_owner(0));
+    let (mut bytes, mut elements) = ([0; 8], [0; 4]);
+    let observer = values.observe(&value).unwrap();
+    observer.get(&mut bytes);
+    assert_eq!((observer.schema().unwrap().show(&bytes).to_string(), observer.attached().unwrap()), ("7".into(), 1));
+    let elements_observer = slices.observe(&slice).unwrap();
+    elements_observer.copy_unlocked(1, &mut elements).unwrap();
+    assert_eq!((elements, elements_observer.info().unwrap().attached()), ([8, 0, 9, 0], 1));
+    for refused in [values.open(&value).map(drop), slices.open(&slice).map(drop)] {
+        assert!(matches!(refused, Err(Error::PermissionDenied { .. })), "{refused:?}");
+    }
+    for untrusting in [dynamic::open(&value).map(drop), dynamic::observe(&slice).map(drop)] {
+        assert!(
+            matches!(untrusting, Err(Error::ForeignOwner { .. } | Error::PermissionDenied { .. })),
+            "{untrusting:?}"
+        );
+    }
+}
+
+/// As a tool of another user sees them, which learns their type from them.
+#[test]
+fn who_may_only_read_observes_what_he_has_no_type_for() {
+    let _alone = alone();
+    if !is_root() {
+        return;
+    }
+    let family = support::Family::new("observes-untyped");
+    let _value = SharedValue::create(&family.member(0), 7u64).unwrap();
+    let _array = SharedArray::create_from(&family.member(1), &[7u16, 8, 9]).unwrap();
+    for which in 0..2 {
+        fs::set_permissions(path(&family.member(which)), PermissionsExt::from_mode(0o444)).unwrap();
+    }
+    spawn("observes-untyped", family.name()).join();
 }
 
 fn hinder_as_nobody(name: &str) {
