@@ -1,6 +1,5 @@
 //! [`SegmentInfo`]: what can be told about a segment from outside, and the list of all of them.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,9 +14,12 @@ use crate::schema::Schema;
 use crate::segment::{self, Inspection};
 use crate::sync::poison::Poison;
 
+mod holder;
 mod list;
+mod show;
 mod user;
 
+pub use holder::{Hold, Holder};
 pub use list::{Segments, segments};
 pub use user::User;
 
@@ -73,6 +75,9 @@ pub struct SegmentInfo {
     available_permits: Option<usize>,
     /// Those with somebody in them, and all.
     reader_slots: Option<(usize, usize)>,
+    /// See [`Inspection`].
+    further_holders: Vec<(usize, u32)>,
+    is_here: bool,
     has_sleepers: bool,
     attached: usize,
 }
@@ -111,6 +116,8 @@ impl SegmentInfo {
             is_set,
             taken,
             free,
+            further_holders,
+            is_here,
             has_sleepers,
             attached,
         } = found;
@@ -134,6 +141,8 @@ impl SegmentInfo {
             available_permits: (body == Body::Permits).then_some(free),
             reader_slots: body.has_readers().then_some((taken, taken + free)),
             is_set,
+            further_holders,
+            is_here,
             has_sleepers,
             has_poison: poison_rule != Poison::Never,
             poisoned: lock.poisoned,
@@ -360,84 +369,5 @@ impl SegmentInfo {
     #[must_use]
     pub fn is_orphan(&self) -> bool {
         !self.persistent && self.attached == 0
-    }
-}
-
-/// By the names of the methods.
-impl fmt::Debug for SegmentInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SegmentInfo")
-            .field("name", &self.name)
-            .field("kind", &self.kind())
-            .field("type_name", &self.type_name())
-            .field("has_type_tag", &self.has_type_tag())
-            .field("schema", &self.description.as_ref().map(|description| &description.text))
-            .field("element_size", &self.element_size())
-            .field("length", &self.length())
-            .field("bytes", &self.bytes)
-            .field("owner", &self.owner)
-            .field("mode", &format_args!("{:#05o}", self.status.mode))
-            .field("lock_kind", &self.lock_kind)
-            .field("created", &self.created)
-            .field("creator", &self.creator)
-            .field("is_persistent", &self.is_persistent())
-            .field("commits", &self.commits())
-            .field("available_permits", &self.available_permits())
-            .field("reader_slots", &self.reader_slots())
-            .field("active_readers", &self.active_readers())
-            .field("is_set", &self.is_set())
-            .field("is_poisoned", &self.is_poisoned())
-            .field("holder_thread", &self.holder_thread())
-            .field("holder_process", &self.holder_process())
-            .field("has_sleepers", &self.has_sleepers())
-            .field("attached", &self.attached())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for SegmentInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes, creator, .. } = self;
-        let (name, type_name) = (self.name.escape_debug(), self.type_name().escape_debug());
-        write!(f, "{name}: {}", self.shape.in_rust(&type_name))?;
-        let says_it = |text: &str| self.type_name().bytes().filter(|byte| *byte != b' ').eq(text.bytes());
-        if let Some(text) = self.description.as_ref().map(|it| &it.text).filter(|text| !says_it(text)) {
-            write!(f, ", schema {}", text.escape_debug())?;
-        }
-        write!(f, ", {bytes} bytes, {:?} lock, created by process {creator}", self.lock_kind)?;
-        if let Some(commits) = self.commits {
-            write!(f, ", {commits} commits")?;
-        }
-        if let Some(available) = self.available_permits {
-            write!(f, ", {available} available")?;
-        }
-        match self.active_readers() {
-            None | Some(0) => {}
-            Some(1) => f.write_str(", 1 reader")?,
-            Some(count) => write!(f, ", {count} readers")?,
-        }
-        match self.attached {
-            1 => write!(f, ", 1 handle attached")?,
-            count => write!(f, ", {count} handles attached")?,
-        }
-        match (self.holder_thread, self.holder_process) {
-            (Some(thread), Some(process)) => write!(f, ", held by thread {thread} of process {process}")?,
-            (Some(thread), None) => write!(f, ", held by thread {thread}")?,
-            (None, _) => {}
-        }
-        let without_poison = self.shape.kind.poison() != Poison::Never && !self.has_poison;
-        for (is, word) in [
-            (self.is_set == Some(true), "set"),
-            (self.is_set == Some(false), "not set"),
-            (self.persistent, "persistent"),
-            (without_poison, "without poison"),
-            (self.poisoned, "poisoned"),
-            (self.is_orphan(), "orphan"),
-        ] {
-            if is {
-                write!(f, ", {word}")?;
-            }
-        }
-        Ok(())
     }
 }

@@ -83,7 +83,7 @@ pub use event::{EventObserver, SharedEvent};
 #[cfg(robust_shm_fault)]
 #[doc(hidden)]
 pub use fault::{declared_points, watch_points};
-pub use info::{SegmentInfo, Segments, User, segments};
+pub use info::{Hold, Holder, SegmentInfo, Segments, User, segments};
 pub use lock::{LockGuard, OwnedLockGuard, SharedLock};
 pub use options::{LockKind, Options};
 pub use rwlock::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard, SharedRwLock};

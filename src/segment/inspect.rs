@@ -12,7 +12,7 @@ use crate::layout::{BODY_OFFSET, CommitLine, HEADER_LEN, Header, LOCK_OFFSET, Lo
 use crate::name::Name;
 use crate::options::LockKind;
 use crate::os::file::{self, Status};
-use crate::os::file_lock;
+use crate::os::{file_lock, namespace};
 use crate::sync::mutex::{self, LockState};
 use crate::sync::poison::Poison;
 
@@ -29,6 +29,10 @@ pub(crate) struct Inspection {
     /// How many permits of a semaphore, or slots for readers, there are of which somebody has each; and nobody.
     pub(crate) taken: usize,
     pub(crate) free: usize,
+    /// The threads that have some of these: by the number of the line, and by their ids where they are.
+    pub(crate) further_holders: Vec<(usize, u32)>,
+    /// Are these ids, and that of the holder, of this PID namespace?
+    pub(crate) is_here: bool,
     /// Some may sleep, for the lock or whatever else.
     pub(crate) has_sleepers: bool,
     /// How many handles there are.
@@ -93,12 +97,16 @@ fn look(
         FurtherLines::read(file, &header).map_err(|error| os_error(name, "could not read the segment", error))?;
     let is_free = |line: &&LockBytes| mutex::is_free(lock_kind, mutex::word_in(line), header.pid_namespace, is_present);
     let free = lines.iter().filter(is_free).count();
+    let taken = lines.iter().enumerate().filter(|(_, line)| !is_free(line));
+    let further_holders = taken.filter_map(|(index, line)| Some((index, mutex::holder_in(line)?))).collect();
     Ok(Inspection {
         status,
         lock,
         is_set,
         taken: lines.iter().count() - free,
         free,
+        further_holders,
+        is_here: header.pid_namespace == namespace::pid_namespace(),
         // Who waits for what a holder does has the bit set in the word of the lock, too.
         has_sleepers: std::iter::once(&line).chain(lines.iter()).any(|line| mutex::may_have_sleepers(lock_kind, line)),
         header,

@@ -1,7 +1,8 @@
 //! `holders`: who holds a segment at this moment, and who uses it.
 
-use robust_shm::SegmentInfo;
-use serde_json::json;
+use clap::builder::styling::Style;
+use robust_shm::{Hold, SegmentInfo, User};
+use serde_json::{Value, json};
 
 use crate::failure::{Failure, NO};
 use crate::kind;
@@ -12,16 +13,23 @@ use crate::table::{self, Cell};
 
 pub(crate) fn run(name: &str, out: &mut Out) -> Result<u8, Failure> {
     let info = SegmentInfo::of(name)?;
-    let holder = info.holder_process().map(|pid| Process::look(pid, info.holder_thread()));
-    let others = others(&info, holder.as_ref());
+    let (mut named, mut unnamed) = (Vec::new(), Vec::new());
+    for holder in info.holders() {
+        match holder.process {
+            Some(pid) => named.push((Process::look(pid, Some(holder.thread)), holder.hold)),
+            None => unnamed.push(holder),
+        }
+    }
+    let others = others(&info, &named);
     if out.is_json() {
-        let processes = |all: &[Process]| all.iter().map(Process::json).collect::<Vec<_>>();
+        let known = named.iter().map(|(process, hold)| with_hold(process.json(), *hold));
+        let unknown = unnamed.iter().map(|it| with_hold(json!({"process": null, "thread": it.thread}), it.hold));
         out.object(&json!({
             "name": info.name(),
             "kind": kind::name_of(&info),
             "held": state::is_held(&info),
-            "holder": holder.as_ref().map_or_else(|| state::holder(&info), Process::json),
-            "other_users": processes(&others),
+            "holders": known.chain(unknown).collect::<Vec<_>>(),
+            "other_users": others.iter().map(Process::json).collect::<Vec<_>>(),
             "users": info.attached(),
             "sleepers": info.has_sleepers(),
             "poisoned": info.is_poisoned(),
@@ -31,10 +39,14 @@ pub(crate) fn run(name: &str, out: &mut Out) -> Result<u8, Failure> {
             "available": info.available_permits(),
         }))?;
     } else {
-        let rows: Vec<_> =
-            holder.iter().map(|it| (it, true)).chain(others.iter().map(|it| (it, false))).map(row).collect();
+        let named = named.iter().map(|(process, hold)| row(process, words_for(*hold)));
+        let rows: Vec<_> = named.chain(others.iter().map(|process| row(process, String::new()))).collect();
         if !rows.is_empty() {
             table::print(out, [">PROCESS", ">THREAD", "COMMAND", "UID", "STATE", "HOLDS"], &rows)?;
+        }
+        for holder in &unnamed {
+            let words = words_for(holder.hold);
+            out.line(format_args!("{words} is held by thread {}, which cannot be named from here", holder.thread))?;
         }
         for sentence in sentences(&info) {
             out.line(sentence)?;
@@ -43,14 +55,35 @@ pub(crate) fn run(name: &str, out: &mut Out) -> Result<u8, Failure> {
     Ok(if state::is_held(&info) { 0 } else { NO })
 }
 
-fn others(info: &SegmentInfo, holder: Option<&Process>) -> Vec<Process> {
-    let users = info.users().into_iter().filter(|user| holder.is_none_or(|holder| holder.pid != user.pid));
-    users.map(|user| Process::look(user.pid, None)).collect()
+fn others(info: &SegmentInfo, holders: &[(Process, Hold)]) -> Vec<Process> {
+    let holds = |user: &User| holders.iter().any(|(holder, _)| holder.pid == user.pid);
+    info.users().into_iter().filter(|user| !holds(user)).map(|user| Process::look(user.pid, None)).collect()
 }
 
-fn row((process, holds): (&Process, bool)) -> [Cell; 6] {
+fn with_hold(mut holder: Value, hold: Hold) -> Value {
+    let (word, index) = match hold {
+        Hold::Permit { index, .. } => ("permit", Some(index)),
+        Hold::Reader => ("reader", None),
+        _ => ("lock", None),
+    };
+    if let Some(holder) = holder.as_object_mut() {
+        holder.insert("holds".to_owned(), word.into());
+        holder.insert("permit".to_owned(), index.into());
+    }
+    holder
+}
+
+fn words_for(hold: Hold) -> String {
+    match hold {
+        Hold::Permit { index, .. } => format!("permit {index}"),
+        Hold::Reader => "a reader's part".to_owned(),
+        _ => "the lock".to_owned(),
+    }
+}
+
+fn row(process: &Process, holds: String) -> [Cell; 6] {
     let style = match process.state {
-        "running" | "sleeping" => clap::builder::styling::Style::new(),
+        "running" | "sleeping" => Style::new(),
         _ => state::ALARMING,
     };
     [
@@ -59,7 +92,7 @@ fn row((process, holds): (&Process, bool)) -> [Cell; 6] {
         escape(&process.command).into(),
         process.uid.map_or("-".to_owned(), |uid| uid.to_string()).into(),
         Cell::styled(process.state, style),
-        Cell::styled(if holds { "the lock" } else { "" }, state::BUSY),
+        Cell::styled(holds, state::BUSY),
     ]
 }
 
@@ -69,12 +102,8 @@ fn sentences(info: &SegmentInfo) -> Vec<String> {
     if let (Some(available), Some(permits)) = (info.available_permits(), info.permits()) {
         sentences.push(format!("{} of {permits} permits are taken", permits - available));
     }
-    match (info.holder_thread(), info.holder_process()) {
-        (Some(thread), None) => sentences.push(format!("held by thread {thread}, which cannot be named from here")),
-        (None, _) if info.permits().is_none() && info.is_set().is_none() => {
-            sentences.push("nobody holds the lock".to_owned())
-        }
-        _ => {}
+    if info.holder_thread().is_none() && info.permits().is_none() && info.is_set().is_none() {
+        sentences.push("nobody holds the lock".to_owned());
     }
     if let (Some(readers), Some(slots)) = (info.active_readers(), info.reader_slots()) {
         sentences.push(format!("{readers} read, of {slots} who can side by side"));

@@ -57,7 +57,10 @@ fn the_holder_is_named_with_its_state() {
     assert_eq!(said.row(&user.id().to_string()).len(), 5, "and holds nothing: {said:?}");
     let json = holders(&name);
     assert_eq!([&json["format"], &json["held"], &json["kind"]], [&json!(1), &json!(true), &json!("value")]);
-    assert_eq!([&json["holder"]["process"], &json["holder"]["state"]], [&json!(holder.id()), &json!("sleeping")]);
+    assert_eq!(
+        [&json["holders"][0]["process"], &json["holders"][0]["state"]],
+        [&json!(holder.id()), &json!("sleeping")]
+    );
 }
 
 /// Nothing happens, and nobody knows why: the most frequent riddle.
@@ -69,7 +72,7 @@ fn a_stopped_holder_is_said_to_be_stopped() {
     let waiter = spawn("wait", &name);
     until_it_waits(&waiter);
     holder.signal(libc::SIGSTOP);
-    until("it to be stopped", || (holders(&name)["holder"]["state"] == json!("stopped")).then_some(()));
+    until("it to be stopped", || (holders(&name)["holders"][0]["state"] == json!("stopped")).then_some(()));
     let said = run(&["holders", &name]);
     assert!(said.row(&holder.id().to_string()).contains(&"stopped"), "{said:?}");
     assert!(said.out.contains("somebody may be asleep, waiting"), "{said:?}");
@@ -91,7 +94,7 @@ fn a_killed_holder_is_none() {
     let said = run(&["holders", &name]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.out.contains("nobody holds the lock"), "{said:?}");
-    assert_eq!(holders(&name)["holder"], Value::Null);
+    assert_eq!(holders(&name)["holders"], json!([]));
     drop(value);
 }
 
@@ -101,7 +104,7 @@ fn the_thread_is_named_that_holds() {
     let holder = spawn("hold-by-another-thread", &name);
     let thread: u32 = holder.hear().parse().unwrap();
     let json = holders(&name);
-    assert_eq!([&json["holder"]["process"], &json["holder"]["thread"]], [&json!(holder.id()), &json!(thread)]);
+    assert_eq!([&json["holders"][0]["process"], &json["holders"][0]["thread"]], [&json!(holder.id()), &json!(thread)]);
     let said = run(&["holders", &name]);
     assert_eq!(said.row(&holder.id().to_string())[1], thread.to_string());
     holder.kill();
@@ -138,7 +141,7 @@ fn a_holder_that_dumps_core_is_said_to_do_so() {
         holder.go_on();
         let mut seen = Value::Null;
         while seen != json!("dumping core") && !has_ended(holder.id().cast_signed()) {
-            seen = holders(&name)["holder"]["state"].clone();
+            seen = holders(&name)["holders"][0]["state"].clone();
         }
         holder.wait_for_end();
         holder.wait_for_end();
@@ -155,18 +158,26 @@ fn readers_and_permits_are_counted() {
     for name in [&array, &lock, &semaphore] {
         assert_eq!(run(&["holders", name]).code, 1);
     }
-    let (_read, _also_read, _permit) =
+    let (_read, _also_read, permit) =
         (array_handle.read().unwrap(), lock_handle.read().unwrap(), semaphore_handle.acquire().unwrap());
     for name in [&array, &lock] {
         let said = run(&["holders", name]);
         assert_eq!(said.code, 0, "{said:?}");
         assert!(said.out.contains("1 read, of 32 who can side by side"), "{said:?}");
-        assert_eq!(holders(name)["readers"], json!(1));
+        let json = holders(name);
+        let me = std::process::id();
+        assert_eq!(
+            [&json["readers"], &json["holders"][0]["process"], &json["holders"][0]["holds"]],
+            [&json!(1), &json!(me), &json!("reader")]
+        );
+        assert!(said.row(&me.to_string()).contains(&"reader's"), "{said:?}");
     }
     let said = run(&["holders", &semaphore]);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.out.contains("1 of 3 permits are taken"), "{said:?}");
-    assert_eq!(holders(&semaphore)["available"], json!(2));
+    let json = holders(&semaphore);
+    assert_eq!([&json["available"], &json["holders"][0]["permit"]], [&json!(2), &json!(permit.index())]);
+    assert_eq!(said.row(&std::process::id().to_string())[5..], ["permit", &permit.index().to_string()], "{said:?}");
 }
 
 #[test]

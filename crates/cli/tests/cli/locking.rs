@@ -35,7 +35,7 @@ fn it_holds_while_the_command_runs() {
     let name = Scratch::new("held");
     let said = run(&["lock", &name, "--", PROGRAM, "holders", "--json", &name]);
     let json = said.json();
-    assert_eq!([&json["held"], &json["holder"]["command"]], [&json!(true), &json!("robust-shm")]);
+    assert_eq!([&json["held"], &json["holders"][0]["command"]], [&json!(true), &json!("robust-shm")]);
     assert_eq!(said.code, 0);
 }
 
