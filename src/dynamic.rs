@@ -54,4 +54,4 @@ pub use any::{Any, AnyObserver, observe, open};
 pub use described::Described;
 pub use interruptible::interruptible;
 pub use slice::{DynSlice, DynSliceGuard, DynSliceObserver, DynSliceReadGuard};
-pub use value::{DynValue, DynValueGuard, DynValueObserver, OwnedDynValueGuard};
+pub use value::{DynValue, DynValueGuard, DynValueHold, DynValueObserver, OwnedDynValueGuard};

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::schema::Schema;
 
 #[track_caller]
+#[inline]
 pub(super) fn check_length(found: usize, expected: usize) {
     assert!(found == expected, "{expected} bytes are needed, got {found}");
 }

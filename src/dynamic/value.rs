@@ -8,17 +8,19 @@ use super::length::check_length;
 use crate::error::{Error, LockError};
 use crate::face::{Face, methods_of_every_face};
 use crate::schema::Schema;
-use crate::segment::{AnyValue, Handle, Leads, Segment};
+use crate::segment::{AnyValue, Handle, Segment};
 use crate::sync::commit::CommitCell;
 use crate::sync::mutex::Wait;
 use crate::sync::words::Copied;
 use crate::value::read::{self, Source};
 
 mod guard;
+mod hold;
 mod observer;
 mod options;
 
 pub use guard::{DynValueGuard, OwnedDynValueGuard};
+pub use hold::DynValueHold;
 pub use observer::DynValueObserver;
 
 /// A [`SharedValue`](crate::SharedValue) as its bytes, for programs that learn its type when they run: bindings of other
@@ -68,13 +70,14 @@ impl Handle for DynValue {
     }
 }
 
-/// The methods that lock, each with a form whose guard keeps the handle alive.
+/// The methods that lock, and give such a guard, each with a form whose guard keeps the handle alive.
 macro_rules! methods_that_lock {
-    ($($(#[$doc:meta])* $lock:ident $lock_owned:ident ($($argument:ident: $type:ty)?) $wait:expr;)*) => {$(
+    ($guard:ident: $($(#[$doc:meta])* $lock:ident $lock_owned:ident ($($argument:ident: $type:ty)?) $wait:expr;)*) => {$(
         $(#[$doc])*
         #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-        pub fn $lock(&self $(, $argument: $type)?) -> Result<DynValueGuard<&Self>, LockError> {
-            Self::hold(self, $wait)
+        #[inline]
+        pub fn $lock(&self $(, $argument: $type)?) -> Result<$guard<&Self>, LockError> {
+            $guard::new(self, $wait)
         }
 
         #[doc = concat!("Like [`", stringify!($lock), "`](Self::", stringify!($lock), "), with a guard that keeps the handle alive.")]
@@ -83,8 +86,8 @@ macro_rules! methods_that_lock {
         ///
         #[doc = concat!("The same as [`", stringify!($lock), "`](Self::", stringify!($lock), ").")]
         #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-        pub fn $lock_owned(self: &Arc<Self> $(, $argument: $type)?) -> Result<OwnedDynValueGuard, LockError> {
-            Self::hold(Arc::clone(self), $wait)
+        pub fn $lock_owned(self: &Arc<Self> $(, $argument: $type)?) -> Result<$guard<Arc<Self>>, LockError> {
+            $guard::new(Arc::clone(self), $wait)
         }
     )*};
 }
@@ -211,12 +214,14 @@ impl DynValue {
 
     /// What the value is made of, if the segment says it, or [`open_as`](Self::open_as) did.
     #[must_use]
+    #[inline]
     pub fn schema(&self) -> Option<&Schema> {
         self.segment.schema()
     }
 
     /// How many bytes the value has.
     #[must_use]
+    #[inline]
     pub fn size(&self) -> usize {
         self.segment.extent().0
     }
@@ -370,6 +375,8 @@ impl DynValue {
     }
 
     methods_that_lock! {
+        DynValueGuard:
+
         /// Waits for the lock and gives a private copy of the value.
         ///
         /// # Errors
@@ -419,18 +426,51 @@ impl DynValue {
         try_lock_until try_lock_owned_until(deadline: Instant) Wait::until(deadline);
     }
 
-    fn hold<L: Leads<Target = Self>>(handle: L, wait: Wait) -> Result<DynValueGuard<L>, LockError> {
-        DynValueGuard::new(handle, wait)
+    methods_that_lock! {
+        DynValueHold:
+
+        /// Waits for the lock, and copies nothing: see [`DynValueHold`].
+        ///
+        /// # Errors
+        ///
+        /// The same as [`lock`](Self::lock).
+        hold hold_owned() Wait::Forever;
+
+        /// Like [`hold`](Self::hold), but does not wait.
+        ///
+        /// # Errors
+        ///
+        /// The same as [`try_lock`](Self::try_lock).
+        try_hold try_hold_owned() Wait::No;
+
+        /// Like [`hold`](Self::hold), but waits for at most `timeout`. `Duration::MAX` means no deadline.
+        ///
+        /// # Errors
+        ///
+        /// The same as [`try_lock_for`](Self::try_lock_for).
+        try_hold_for try_hold_owned_for(timeout: Duration) Wait::at_most(timeout);
+
+        /// Like [`hold`](Self::hold), but waits until `deadline` at the latest.
+        ///
+        /// # Errors
+        ///
+        /// The same as [`try_lock_for`](Self::try_lock_for).
+        try_hold_until try_hold_owned_until(deadline: Instant) Wait::until(deadline);
     }
 
     /// Could a program whose type it is read these bytes?
+    #[inline]
     fn check(&self, bytes: &[u8]) -> Result<(), LockError> {
+        if self.schema().is_some_and(|schema| schema.allows(bytes)) { Ok(()) } else { Err(self.not_allowed()) }
+    }
+
+    #[cold]
+    fn not_allowed(&self) -> LockError {
         let expected = match self.schema() {
-            Some(schema) if schema.allows(bytes) => return Ok(()),
             Some(_) => "value of its schema",
             None => "value of a known type, because the segment has no schema (set_bytes writes any)",
         };
-        Err(LockError::InvalidValue { name: self.segment.shared_name(), expected })
+        LockError::InvalidValue { name: self.segment.shared_name(), expected }
     }
 }
 

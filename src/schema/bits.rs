@@ -10,8 +10,9 @@ impl Schema {
     ///
     /// Whoever writes without the compiler's help asks this before.
     #[must_use]
+    #[inline]
     pub fn allows(&self, bytes: &[u8]) -> bool {
-        bytes.len() == self.size && self.allows_sized(bytes)
+        bytes.len() == self.size && (self.any_bits || self.allows_sized(bytes))
     }
 
     /// `bytes` are as many as the size.

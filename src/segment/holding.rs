@@ -43,6 +43,7 @@ pub(crate) struct Holding<L> {
 
 impl<L: Leads> Holding<L> {
     /// `lock`: takes the lock of this segment.
+    #[inline(always)]
     pub(crate) fn new(
         handle: L,
         lock: impl FnOnce(&Segment<ContentsOf<L>>) -> Result<Locked<'_, ContentsOf<L>>, LockError>,

@@ -36,6 +36,12 @@ impl<'a, C: Contents> Locked<'a, C> {
         self.held.is_held()
     }
 
+    /// See [`Held::is_of_this_process`].
+    #[inline]
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.held.is_of_this_process()
+    }
+
     /// Another that is the same, of which one only may be used.
     #[inline(always)]
     pub(super) fn twin(&self) -> Self {
@@ -241,6 +247,7 @@ impl<T: Shareable> Locked<'_, ValueOf<T>> {
 
 impl Locked<'_, AnyValue> {
     /// As of a value whose type is known: given its bytes, which are as many as it has.
+    #[inline]
     pub(crate) fn commit_and_release(&self, bytes: &[u8], changed: usize) {
         self.release_with(changed, move |cell| words::commit_bytes(cell, bytes));
     }

@@ -53,6 +53,7 @@ pub(crate) fn known_generation() -> u32 {
 }
 
 /// The number of this process, or 0 if it has none yet.
+#[inline]
 pub(crate) fn generation_if_numbered() -> u32 {
     match GENERATION.0[0].load(Ordering::Acquire) {
         0 if WIPES.load(Ordering::Relaxed) == NO => given_to(std::process::id(), BY_ID.load(Ordering::Acquire)),

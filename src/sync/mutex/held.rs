@@ -151,6 +151,13 @@ impl<'a> Held<'a> {
         self.mutex.is_held_since(self.generation)
     }
 
+    /// Is this the process that took it, and no forked child of it? Of a guard that has stayed on its thread and has not been
+    /// let go, that is as much as [`is_held`](Self::is_held), and cheap.
+    #[inline]
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.generation & !WATCHED == os::generation::generation_if_numbered() as usize
+    }
+
     #[inline]
     pub(crate) fn is_poisoned(&self) -> bool {
         // Written by holders only, and this is one.
