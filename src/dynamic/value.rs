@@ -14,6 +14,7 @@ use crate::sync::mutex::Wait;
 use crate::sync::words::Copied;
 use crate::value::read::{self, Source};
 
+mod copy;
 mod guard;
 mod hold;
 mod observer;

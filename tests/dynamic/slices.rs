@@ -32,6 +32,29 @@ fn what_cannot_stand_in_place_is_no_element() {
 }
 
 #[test]
+fn what_elements_begin_with_is_theirs_whole() {
+    let name = Scratch::new("from");
+    let options = DynSlice::options();
+    for bytes in [&[1u8, 2, 3][..], &[1]] {
+        let words = ["a multiple of 2 bytes", "bytes was asked for"];
+        assert_error!(options.create_from(&name, &schema("u16"), bytes), InvalidArgument, &name, words);
+        assert_error!(options.open_or_create_from(&name, &schema("u16"), bytes), InvalidArgument, &name, words);
+    }
+    assert_error!(
+        options.create_from(&name, &schema("[u8;0]"), &[]),
+        InvalidArgument,
+        &name,
+        ["a multiple of 0 bytes"]
+    );
+    assert!(!exists(&name));
+    let first = options.open_or_create_from(&name, &schema("u16"), &[1, 2, 3, 4]).unwrap();
+    let second = options.open_or_create_from(&name, &schema("u16"), &[5, 6, 7, 8]).unwrap();
+    assert!(first.was_created() && !second.was_created() && second.len() == 2);
+    assert_eq!(second.lock().unwrap().as_bytes(), [1, 2, 3, 4]);
+    assert!(options.open_or_create_from(&name, &schema("u16"), &[1, 2]).is_err()); // another length
+}
+
+#[test]
 fn a_panic_poisons_and_repair_is_as_with_slices() {
     let (name, slice) = of_bytes("poison", 4);
     let typed = SharedSlice::<u8>::open(&name).unwrap();

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::DynValue;
+use super::copy::PrivateCopy;
 use crate::dynamic::length::Shown;
 use crate::error::LockError;
 use crate::segment::{Holding, Leads};
@@ -19,21 +20,32 @@ use crate::sync::words::{Copied, Room};
 /// of a guard in a forked child.
 #[must_use = "bind it: `let _guard = ...` (`let _ = ...` drops it, and so releases the lock, at once)"]
 pub struct DynValueGuard<L: Deref<Target = DynValue>> {
-    copy: Box<[u8]>,
-    is_changed: bool,
+    copy: PrivateCopy,
+    end: End,
     holding: Holding<L>,
 }
 
 /// One that keeps its handle alive.
 pub type OwnedDynValueGuard = DynValueGuard<Arc<DynValue>>;
 
+/// What a guard that is dropped does with its copy.
+#[derive(Clone, Copy)]
+enum End {
+    /// Nothing: it was not changed, or is not wanted.
+    Discards,
+    /// Commits it, if the schema allows.
+    Checks,
+    /// Commits it: the schema has allowed it, and it was not changed since.
+    Commits,
+}
+
 #[allow(private_bounds, reason = "only a reference to a handle, or an Arc of one, leads to it")]
 impl<L: Leads<Target = DynValue>> DynValueGuard<L> {
     pub(super) fn new(handle: L, wait: Wait) -> Result<Self, LockError> {
-        let mut copy = vec![0; handle.size()].into_boxed_slice(); // before the lock: memory may take its time
+        let mut copy = PrivateCopy::of_zeros(handle.size()); // before the lock: memory may take its time
         let holding = Holding::new(handle, |segment| segment.lock(wait))?;
         Room(&mut copy).read_locked(&holding.locked().cell());
-        Ok(Self { copy, is_changed: false, holding })
+        Ok(Self { copy, end: End::Discards, holding })
     }
 }
 
@@ -46,7 +58,7 @@ impl<L: Deref<Target = DynValue>> DynValueGuard<L> {
 
     /// The copy, to be changed.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        self.is_changed = true;
+        self.end = End::Checks;
         &mut self.copy
     }
 
@@ -83,7 +95,7 @@ impl<L: Deref<Target = DynValue>> DynValueGuard<L> {
         };
         match result {
             Ok(()) => {
-                guard.is_changed = true;
+                guard.end = End::Commits;
                 Ok(())
             }
             Err(error) => Err((guard, error)),
@@ -105,13 +117,17 @@ impl<L: Deref<Target = DynValue>> DynValueGuard<L> {
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn discard(mut guard: Self) {
-        guard.is_changed = false;
+        guard.end = End::Discards;
     }
 }
 
 impl<L: Deref<Target = DynValue>> Drop for DynValueGuard<L> {
     fn drop(&mut self) {
-        let commits = self.is_changed && self.holding.handle().check(&self.copy).is_ok();
+        let commits = match self.end {
+            End::Discards => false,
+            End::Checks => self.holding.handle().check(&self.copy).is_ok(),
+            End::Commits => true,
+        };
         self.holding.locked().commit_and_release(&self.copy, usize::from(commits));
     }
 }
