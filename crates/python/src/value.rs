@@ -1,0 +1,392 @@
+//! `Value`: one value, which is copied in and out, and never torn.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use pyo3::exceptions::{PyAttributeError, PyOverflowError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+use robust_shm::LockError;
+use robust_shm::dynamic::{DynValue, DynValueGuard, OwnedDynValueGuard, Primitive, Schema};
+
+use crate::codec::{self, Codec};
+use crate::errors::{inside_already, invalid_value, locking, not_described, not_held, opening};
+use crate::handle::Handle;
+use crate::options::{Has, Settings};
+use crate::scratch::scratch;
+use crate::section::{Block, Section, leave};
+use crate::thread::Held;
+use crate::waiting::{Timeout, wait, wait_after};
+
+mod changes;
+mod initial;
+
+pub(crate) use changes::Changes;
+
+const WHERE_TO_ASSIGN: &str = "assign inside `with v:`, or use `set`, `add` or `update`";
+
+/// Opens the value of that name, or creates it.
+#[pyclass(frozen, extends = Handle, module = "robust_shm")]
+pub(crate) struct Value {
+    held: Held<Inside>, // dropped before the handle
+    handle: Arc<DynValue>,
+    codec: Codec,
+    /// Has the segment a schema? Else it is bytes, which nobody can check.
+    is_described: bool,
+    /// The commit that `wait_newer` last returned.
+    seen: AtomicU64,
+}
+
+/// What the holder has.
+struct Inside {
+    guard: OwnedDynValueGuard,
+    /// Was anything assigned? A block that only looks wakes nobody.
+    is_changed: bool,
+}
+
+impl Value {
+    pub(crate) fn of(py: Python<'_>, handle: DynValue, settings: &Settings) -> PyClassInitializer<Self> {
+        let handle = Arc::new(handle);
+        let codec = handle.schema().map_or_else(|| Codec::of_bytes(handle.size()), |schema| Codec::new(py, schema));
+        let base = Handle::new(handle.clone(), handle.schema().map(Schema::to_string), settings);
+        let seen = AtomicU64::new(handle.commits());
+        let is_described = handle.schema().is_some();
+        PyClassInitializer::from(base).add_subclass(Self { held: Held::default(), handle, codec, is_described, seen })
+    }
+
+    #[inline]
+    fn enter(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
+        let guard = match self.handle.try_lock_owned() {
+            Ok(guard) => guard,
+            Err(_) if self.held.is_mine() => return Err(inside_already(py, self.handle.name())),
+            Err(error) => wait_after(py, error, timeout, |most| self.handle.try_lock_owned_for(most))?,
+        };
+        self.held.put(Inside { guard, is_changed: false });
+        Ok(())
+    }
+
+    /// Commits, unless the block has failed.
+    #[inline]
+    fn leave(&self, py: Python<'_>, failed: bool) -> PyResult<()> {
+        match self.held.take() {
+            None => Err(not_held(py, self.handle.name(), "what the block has assigned is lost")),
+            Some(inside) if failed || !inside.is_changed => {
+                DynValueGuard::discard(inside.guard);
+                Ok(())
+            }
+            Some(inside) => finish(py, DynValueGuard::commit(inside.guard)),
+        }
+    }
+
+    /// What `use_` makes of the bytes: of the holder's, or else of the last commit.
+    #[inline]
+    fn with_bytes<R>(&self, use_: impl FnOnce(&[u8]) -> R) -> R {
+        scratch(self.codec.size(), |bytes| {
+            // Copied, because what is made of it may run Python code, and that may come back here.
+            if self.held.with(|inside| bytes.copy_from_slice(inside.guard.bytes())).is_none() {
+                self.handle.get(bytes);
+            }
+            use_(bytes)
+        })
+    }
+
+    #[inline]
+    fn assign(&self, new: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.assign_at(0, &self.codec, new)
+    }
+
+    /// Of the part of the value that is `codec`'s.
+    #[inline]
+    fn assign_at(&self, at: usize, codec: &Codec, new: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = new.py();
+        if !self.is_described {
+            return Err(not_described(py, self.handle.name()));
+        }
+        scratch(codec.size(), |bytes| {
+            // Whoever does not hold the lock hears of that, whatever the value is.
+            codec.encode(new, bytes).or_else(|error| if self.held.is_mine() { Err(error) } else { Ok(()) })?;
+            let written = self.held.with(|inside| {
+                inside.guard.bytes_mut()[at..][..bytes.len()].copy_from_slice(bytes);
+                inside.is_changed = true;
+            });
+            written.ok_or_else(|| not_held(py, self.handle.name(), WHERE_TO_ASSIGN))
+        })
+    }
+
+    /// Lock, change, commit, unlock; an error changes nothing.
+    #[inline]
+    fn change<R>(&self, py: Python<'_>, change: impl FnOnce(&mut [u8]) -> PyResult<R>) -> PyResult<R> {
+        let mut guard = wait(py, Timeout::FOREVER, || self.handle.try_lock(), |most| self.handle.try_lock_for(most))?;
+        match change(guard.bytes_mut()) {
+            Ok(result) => finish(py, DynValueGuard::commit(guard)).map(|()| result),
+            Err(error) => {
+                DynValueGuard::discard(guard);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The end of a commit: what is refused is discarded.
+#[inline]
+fn finish<L: std::ops::Deref<Target = DynValue>>(
+    py: Python<'_>,
+    committed: Result<(), (DynValueGuard<L>, LockError)>,
+) -> PyResult<()> {
+    committed.map_err(|(guard, error)| {
+        DynValueGuard::discard(guard);
+        locking(py, error)
+    })
+}
+
+#[pymethods]
+impl Value {
+    #[new]
+    #[pyo3(signature = (name, r#type, initial = None, **options))]
+    fn new(
+        py: Python<'_>,
+        name: &str,
+        r#type: &Bound<'_, PyAny>,
+        initial: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let settings = Settings::new(options, Has::Common)?;
+        let schema = codec::schema_of(r#type)?;
+        let bytes = initial::initial(py, name, &schema, initial)?;
+        let options = settings.common(DynValue::options());
+        let handle = options.open_or_create(name, &schema, &bytes).map_err(|error| opening(py, error))?;
+        Ok(Self::of(py, handle, &settings))
+    }
+
+    /// Creates it; `AlreadyExists` if there is one.
+    #[staticmethod]
+    #[pyo3(signature = (name, r#type, initial = None, **options))]
+    fn create(
+        py: Python<'_>,
+        name: &str,
+        r#type: &Bound<'_, PyAny>,
+        initial: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<Self>> {
+        let settings = Settings::new(options, Has::Common)?;
+        let schema = codec::schema_of(r#type)?;
+        let bytes = initial::initial(py, name, &schema, initial)?;
+        let options = settings.common(DynValue::options());
+        let handle = options.create(name, &schema, &bytes).map_err(|error| opening(py, error))?;
+        Py::new(py, Self::of(py, handle, &settings))
+    }
+
+    /// Opens it, whatever its type is, or only if it is this one; `NotFound` if there is none.
+    #[staticmethod]
+    #[pyo3(signature = (name, r#type = None, **options))]
+    fn open(
+        py: Python<'_>,
+        name: &str,
+        r#type: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<Self>> {
+        let settings = Settings::new(options, Has::Common)?;
+        let options = settings.common(DynValue::options());
+        let handle = match r#type {
+            Some(kind) => options.open_as(name, &codec::schema_of(kind)?),
+            None => options.open(name),
+        };
+        Py::new(py, Self::of(py, handle.map_err(|error| opening(py, error))?, &settings))
+    }
+
+    /// The value. Inside `with v:` that of the block, which can be assigned; outside the last commit, without waiting.
+    #[getter]
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.with_bytes(|bytes| self.codec.decode(py, bytes))
+    }
+
+    #[setter]
+    fn set_value(&self, new: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.assign(new)
+    }
+
+    /// The fields of a struct.
+    fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let field = self.codec.shape().and_then(|shape| self.with_bytes(|bytes| shape.get(name, bytes)));
+        field.unwrap_or_else(|| Err(PyAttributeError::new_err(format!("a Value has no attribute {name}"))))
+    }
+
+    fn __setattr__(&self, name: &Bound<'_, PyString>, new: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = name.py();
+        if name.is(intern!(py, "value")) || name.as_any().eq(intern!(py, "value"))? {
+            return self.assign(new);
+        }
+        match self.codec.shape().and_then(|shape| shape.place(name)) {
+            Some((at, codec)) => self.assign_at(at, codec, new),
+            None => Err(PyAttributeError::new_err(format!("a Value has no attribute {name} to assign"))),
+        }
+    }
+
+    /// The last commit, without waiting; also inside `with v:`.
+    fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        scratch(self.codec.size(), |bytes| {
+            self.handle.get(bytes);
+            self.codec.decode(py, bytes)
+        })
+    }
+
+    /// Lock, assign, unlock.
+    fn set(&self, new: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = new.py();
+        if !self.is_described {
+            return Err(not_described(py, self.handle.name()));
+        }
+        scratch(self.codec.size(), |bytes| {
+            self.codec.encode(new, bytes)?;
+            self.change(py, |into| {
+                into.copy_from_slice(bytes);
+                Ok(())
+            })
+        })
+    }
+
+    /// As they are stored.
+    fn get_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        self.with_bytes(|bytes| PyBytes::new(py, bytes))
+    }
+
+    /// For a value without a schema: nobody checks that they are a value of its type but who calls this.
+    fn set_bytes(&self, py: Python<'_>, new: &[u8]) -> PyResult<()> {
+        if new.len() != self.codec.size() {
+            let text = format!("expected {} bytes, found {}", self.codec.size(), new.len());
+            return Err(invalid_value(py, &text));
+        }
+        crate::waiting::detached(py, || self.handle.set_bytes(new))
+    }
+
+    /// Lock, add, unlock. Returns the sum.
+    fn add<'py>(&self, by: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = by.py();
+        match self.codec.primitive() {
+            Some(Primitive::I64) => {
+                let by: i64 = by.extract()?;
+                let sum = self.change(py, |bytes| {
+                    let bytes: &mut [u8; 8] = bytes.try_into()?;
+                    let sum = i64::from_ne_bytes(*bytes).checked_add(by);
+                    let sum = sum.ok_or_else(|| PyOverflowError::new_err("the sum is no i64"))?;
+                    *bytes = sum.to_ne_bytes();
+                    Ok(sum)
+                })?;
+                Ok(sum.into_pyobject(py)?.into_any())
+            }
+            Some(Primitive::F64) => {
+                let by: f64 = by.extract()?;
+                let sum = self.change(py, |bytes| {
+                    let bytes: &mut [u8; 8] = bytes.try_into()?;
+                    let sum = f64::from_ne_bytes(*bytes) + by;
+                    *bytes = sum.to_ne_bytes();
+                    Ok(sum)
+                })?;
+                Ok(sum.into_pyobject(py)?.into_any())
+            }
+            _ => self.update_by(py, |old| old.add(by)),
+        }
+    }
+
+    /// Lock, call with the value, assign what it returns, unlock. An exception changes nothing.
+    fn update<'py>(&self, change: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.update_by(change.py(), |old| change.call1((old,)))
+    }
+
+    /// How many commits there have been.
+    #[getter]
+    fn commits(&self) -> u64 {
+        self.handle.commits()
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().enter(slf.py(), Timeout::FOREVER)?;
+        Ok(slf)
+    }
+
+    /// Commits; an exception discards.
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        _trace: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        leave(value, |exception| self.leave(py, exception.is_some()))
+    }
+
+    /// A block: `with v.lock(timeout=1):`.
+    #[pyo3(signature = (timeout = None))]
+    fn lock(slf: Bound<'_, Self>, timeout: Option<Timeout>) -> Section {
+        Section::new(slf.clone().into_any().unbind(), Box::new(Locking(slf.unbind())), timeout)
+    }
+
+    /// Does this thread hold it, through this handle?
+    #[getter]
+    fn is_held(&self) -> bool {
+        self.held.is_mine()
+    }
+
+    /// Waits for a commit that this handle has not returned yet from here. `TimedOut` after so many seconds.
+    #[pyo3(signature = (timeout = None))]
+    fn wait_newer<'py>(&self, py: Python<'py>, timeout: Option<Timeout>) -> PyResult<Bound<'py, PyAny>> {
+        changes::newer(self, py, &self.seen, timeout.unwrap_or(Timeout::FOREVER))
+    }
+
+    /// Waits as long as `predicate(value)` is true, and returns the value for which it is not.
+    #[pyo3(signature = (predicate, timeout = None))]
+    fn wait_while<'py>(&self, predicate: &Bound<'py, PyAny>, timeout: Option<Timeout>) -> PyResult<Bound<'py, PyAny>> {
+        changes::wait_while(self, predicate, timeout.unwrap_or(Timeout::FOREVER))
+    }
+
+    /// The values from now on: always the latest, so that commits may be skipped. Ends when none came for so many seconds.
+    #[pyo3(signature = (timeout = None))]
+    fn changes(slf: Bound<'_, Self>, timeout: Option<Timeout>) -> Changes {
+        Changes::new(slf.unbind(), timeout.unwrap_or(Timeout::FOREVER))
+    }
+
+    fn __repr__(&self) -> String {
+        let schema = self.handle.schema().map_or_else(|| "?".to_owned(), Schema::to_string);
+        format!("Value({:?}, {schema:?})", self.handle.name())
+    }
+}
+
+impl Value {
+    fn update_by<'py>(
+        &self,
+        py: Python<'py>,
+        change: impl FnOnce(Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.enter(py, Timeout::FOREVER)?;
+        let changed = self.value(py).and_then(change).and_then(|new| self.assign(&new)).and_then(|()| self.value(py));
+        match changed {
+            Ok(value) => self.leave(py, false).map(|()| value),
+            Err(error) => {
+                drop(self.leave(py, true)); // the error says more
+                Err(error)
+            }
+        }
+    }
+}
+
+struct Locking(Py<Value>);
+
+impl Block for Locking {
+    fn enter(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
+        self.0.get().enter(py, timeout)
+    }
+
+    fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.0.get().leave(py, exception.is_some())
+    }
+}
+
+/// What is collected while its thread is inside changes nothing.
+impl Drop for Value {
+    fn drop(&mut self) {
+        if let Some(inside) = self.held.take() {
+            DynValueGuard::discard(inside.guard);
+        }
+    }
+}
