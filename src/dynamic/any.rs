@@ -73,15 +73,13 @@ const ATTEMPTS: usize = 100;
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
 pub fn open(name: &str) -> Result<Any, Error> {
-    by_kind(name, |kind| {
-        Ok(match kind {
-            Kind::Value => Any::Value(DynValue::open(name)?),
-            Kind::Array => Any::Slice(DynSlice::open(name)?),
-            Kind::Lock => Any::Lock(of_any_tag().open(name)?),
-            Kind::RwLock => Any::RwLock(of_any_tag().open(name)?),
-            Kind::Event => Any::Event(of_any_tag().open(name)?),
-            Kind::Semaphore => Any::Semaphore(of_any_tag().open(name)?),
-        })
+    by_kind(name, |kind| match kind {
+        Kind::Value => DynValue::open(name).map(Any::Value),
+        Kind::Array => DynSlice::open(name).map(Any::Slice),
+        Kind::Lock => of_any_tag().open(name).map(Any::Lock),
+        Kind::RwLock => of_any_tag().open(name).map(Any::RwLock),
+        Kind::Event => of_any_tag().open(name).map(Any::Event),
+        Kind::Semaphore => of_any_tag().open(name).map(Any::Semaphore),
     })
 }
 
@@ -103,21 +101,20 @@ pub fn open(name: &str) -> Result<Any, Error> {
 /// # Ok::<(), robust_shm::Error>(())
 /// ```
 pub fn observe(name: &str) -> Result<AnyObserver, Error> {
-    by_kind(name, |kind| {
-        Ok(match kind {
-            Kind::Value => AnyObserver::Value(DynValue::observe(name)?),
-            Kind::Array => AnyObserver::Slice(DynSlice::observe(name)?),
-            Kind::Event => AnyObserver::Event(of_any_tag::<SharedEvent>().observe(name)?),
-            Kind::Semaphore => AnyObserver::Semaphore(of_any_tag::<SharedSemaphore>().observe(name)?),
-            Kind::Lock | Kind::RwLock => {
-                let expected = "a value, an array, an event or a semaphore, which can be observed".to_owned();
-                return Err(Error::TypeMismatch { name: name.into(), expected, found: kind.name().to_owned() });
-            }
-        })
+    let observed = by_kind(name, |kind| match kind {
+        Kind::Value => DynValue::observe(name).map(|value| Ok(AnyObserver::Value(value))),
+        Kind::Array => DynSlice::observe(name).map(|slice| Ok(AnyObserver::Slice(slice))),
+        Kind::Event => of_any_tag::<SharedEvent>().observe(name).map(|event| Ok(AnyObserver::Event(event))),
+        Kind::Semaphore => of_any_tag::<SharedSemaphore>().observe(name).map(|it| Ok(AnyObserver::Semaphore(it))),
+        Kind::Lock | Kind::RwLock => Ok(Err(kind)),
+    });
+    observed?.map_err(|kind| {
+        let expected = "a value, an array, an event or a semaphore, which can be observed".to_owned();
+        Error::TypeMismatch { name: name.into(), expected, found: kind.name().to_owned() }
     })
 }
 
-/// Opens it as what it is; and again, if it has become something else in between.
+/// Opens it as what it is; and again, if it is no such any more by then: of a kind, whatever there is matches.
 fn by_kind<R>(name: &str, open: impl Fn(Kind) -> Result<R, Error>) -> Result<R, Error> {
     let valid = Name::new(name)?;
     let mut attempt = 0;
@@ -125,7 +122,7 @@ fn by_kind<R>(name: &str, open: impl Fn(Kind) -> Result<R, Error>) -> Result<R, 
         attempt += 1;
         let Some(kind) = segment::kind_of(&valid)? else { return Err(Error::NotFound { name: valid.shared() }) };
         match open(kind) {
-            Err(Error::TypeMismatch { .. }) if attempt < ATTEMPTS && segment::kind_of(&valid)? != Some(kind) => {}
+            Err(Error::TypeMismatch { .. }) if attempt < ATTEMPTS => {}
             result => return result,
         }
     }
