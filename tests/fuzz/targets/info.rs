@@ -6,6 +6,9 @@
 mod model;
 #[path = "../../support/mod.rs"]
 mod support;
+#[path = "../../hostile/text.rs"]
+#[allow(dead_code)]
+mod text;
 
 use std::fs;
 use std::sync::LazyLock;

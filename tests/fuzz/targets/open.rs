@@ -23,6 +23,8 @@ mod model;
 mod mutation;
 #[path = "../../support/mod.rs"]
 mod support;
+#[path = "../../hostile/text.rs"]
+mod text;
 #[path = "../../hostile/trial.rs"]
 #[allow(dead_code)]
 mod trial;
@@ -32,7 +34,7 @@ use std::sync::LazyLock;
 static GROUND: LazyLock<trial::Ground> = LazyLock::new(trial::Ground::new);
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    // One of the eight types, in one of two ways of creation. Never 0: orphans are the other target's business.
-    let which = bytes.iter().fold(0usize, |sum, byte| sum + usize::from(*byte)) % 16;
-    GROUND.try_as(16 + which, &mutation::Image::new(bytes.to_vec()));
+    // One of the nine types, in one of two ways of creation. Never 0: orphans are the other target's business.
+    let which = bytes.iter().fold(0usize, |sum, byte| sum + usize::from(*byte)) % 18;
+    GROUND.try_as(18 + which, &mutation::Image::new(bytes.to_vec()));
 });
