@@ -17,6 +17,7 @@ mod signals;
 mod steps;
 mod tool;
 mod waiting;
+mod watching;
 
 #[test]
 fn child() {
