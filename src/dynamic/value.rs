@@ -73,12 +73,12 @@ impl Handle for DynValue {
 
 /// The methods that lock, and give such a guard, each with a form whose guard keeps the handle alive.
 macro_rules! methods_that_lock {
-    ($guard:ident: $($(#[$doc:meta])* $lock:ident $lock_owned:ident ($($argument:ident: $type:ty)?) $wait:expr;)*) => {$(
+    ($held:ident: $($(#[$doc:meta])* $lock:ident $lock_owned:ident ($($argument:ident: $type:ty)?) $wait:expr;)*) => {$(
         $(#[$doc])*
         #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
         #[inline]
-        pub fn $lock(&self $(, $argument: $type)?) -> Result<$guard<&Self>, LockError> {
-            $guard::new(self, $wait)
+        pub fn $lock(&self $(, $argument: $type)?) -> Result<$held<&Self>, LockError> {
+            $held::new(self, $wait)
         }
 
         #[doc = concat!("Like [`", stringify!($lock), "`](Self::", stringify!($lock), "), with a guard that keeps the handle alive.")]
@@ -87,8 +87,8 @@ macro_rules! methods_that_lock {
         ///
         #[doc = concat!("The same as [`", stringify!($lock), "`](Self::", stringify!($lock), ").")]
         #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-        pub fn $lock_owned(self: &Arc<Self> $(, $argument: $type)?) -> Result<$guard<Arc<Self>>, LockError> {
-            $guard::new(Arc::clone(self), $wait)
+        pub fn $lock_owned(self: &Arc<Self> $(, $argument: $type)?) -> Result<$held<Arc<Self>>, LockError> {
+            $held::new(Arc::clone(self), $wait)
         }
     )*};
 }

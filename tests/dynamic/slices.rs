@@ -54,6 +54,22 @@ fn what_elements_begin_with_is_theirs_whole() {
     assert!(options.open_or_create_from(&name, &schema("u16"), &[1, 2]).is_err()); // another length
 }
 
+/// Nobody makes such a segment: its elements are used in place, and one of them may be no `bool`.
+#[test]
+fn a_file_that_says_it_has_such_elements_is_damaged() {
+    let name = Scratch::new("lying");
+    drop(SharedArray::<[u8; 1], 4>::options().persistent(true).readers(0).create(&name).unwrap());
+    let file = std::fs::OpenOptions::new().write(true).open(crate::support::path(&name)).unwrap();
+    let write = |text: &[u8]| std::os::unix::fs::FileExt::write_all_at(&file, text, 704 + 4).unwrap();
+    write(b"bool  ");
+    let words = ["a damaged header with the schema bool of elements where any bits may come to stand"];
+    assert_error!(DynSlice::open(&name), NotASegment, &name, words);
+    assert_error!(SharedArray::<[u8; 1], 4>::open(&name), NotASegment, &name, words);
+    write(b"[u8;1]");
+    assert_eq!(DynSlice::open(&name).unwrap().len(), 4);
+    robust_shm::remove(&name).unwrap();
+}
+
 #[test]
 fn a_panic_poisons_and_repair_is_as_with_slices() {
     let (name, slice) = of_bytes("poison", 4);
