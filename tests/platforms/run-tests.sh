@@ -5,7 +5,7 @@
 # Prints, of each:  RESULT name ok|failed|crashed|late|unfinished|unreached seconds passed failed ignored skipped
 folder=$1
 end=$(($(date +%s) + $2))
-longest=900
+longest=1800
 cut=
 log=${TMPDIR:-/tmp}/robust-shm-test-$$
 trap 'rm -f "$log"' EXIT

@@ -24,7 +24,7 @@ pub struct rshm_array {
 
 impl Drop for rshm_array {
     fn drop(&mut self) {
-        drop(self.held.close());
+        drop(self.held.take());
         self.readers.close();
     }
 }

@@ -139,24 +139,25 @@ fn code_of(error: &LockError) -> Code {
 /// The body of a function: no panic leaves it.
 #[inline]
 pub(crate) fn call(body: impl FnOnce() -> Done) -> c_int {
-    match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(code)) => code as c_int,
-        Ok(Err(failure)) => fail(failure.code, &failure.message),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(|text| &**text));
-            fail(Code::RSHM_INTERNAL, text.unwrap_or("an error of this library"))
-        }
-    }
+    // A whole word comes out: a narrow one would be stored as such, and loaded as a whole, for which the processor waits.
+    let code = catch_unwind(AssertUnwindSafe(|| match body() {
+        Ok(code) => code as isize,
+        Err(failure) => fail(failure.code, &failure.message),
+    }));
+    code.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(|text| &**text));
+        fail(Code::RSHM_INTERNAL, text.unwrap_or("an error of this library"))
+    }) as c_int
 }
 
 thread_local!(static LAST_ERROR: RefCell<CString> = RefCell::default());
 
 #[cold]
-fn fail(code: Code, message: &str) -> c_int {
+fn fail(code: Code, message: &str) -> isize {
     let text = CString::new(message.replace('\0', "\\0")).unwrap_or_default();
     // A thread that is ending has no place for it any more.
     let _ = LAST_ERROR.try_with(|last| *last.borrow_mut() = text);
-    code as c_int
+    code as isize
 }
 
 /// Why the last function that failed in this thread did so. It is valid until the next one fails.

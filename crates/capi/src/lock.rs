@@ -22,7 +22,7 @@ pub struct rshm_lock {
 
 impl Drop for rshm_lock {
     fn drop(&mut self) {
-        drop(self.held.close());
+        drop(self.held.take());
     }
 }
 

@@ -21,7 +21,7 @@ pub struct rshm_rwlock {
 
 impl Drop for rshm_rwlock {
     fn drop(&mut self) {
-        drop(self.writer.close());
+        drop(self.writer.take());
         self.readers.close();
     }
 }

@@ -21,7 +21,7 @@ pub struct rshm_value {
 
 impl Drop for rshm_value {
     fn drop(&mut self) {
-        drop(self.held.close());
+        drop(self.held.take());
     }
 }
 
