@@ -6,7 +6,7 @@ use std::io;
 mod signals;
 mod watch;
 
-pub(crate) use signals::{Caught, Signals, before_exec, end_by, hear_of_children, signal};
+pub(crate) use signals::{Caught, ENDING, Signals, before_exec, end_by, hear_of_children, signal};
 pub(crate) use watch::Watch;
 
 /// Where the segments of all users are. The library finds them by itself: this is for the watch.

@@ -5,16 +5,14 @@
 
 use std::process::{Command, ExitCode};
 
-use robust_shm::{
-    Error, LockGuard, LockKind, RwLockWriteGuard, SegmentInfo, SharedLock, SharedRwLock, SharedSemaphore,
-};
+use robust_shm::{Error, LockGuard, RwLockWriteGuard, SegmentInfo, SharedLock, SharedRwLock, SharedSemaphore};
 
-use super::wait::at_most;
+use super::wait::{at_most, catch};
 use crate::arguments::Lock;
 use crate::failure::{Failure, LATE, POISONED, USAGE};
 use crate::kind::Kind;
 use crate::output::Out;
-use crate::sys::{self, Caught};
+use crate::sys;
 
 mod child;
 
@@ -64,7 +62,7 @@ fn take(arguments: &Lock, out: &mut Out) -> Result<u8, Failure> {
 
 fn exclusively(arguments: &Lock, lock: &SharedLock, out: &mut Out) -> Result<u8, Failure> {
     step("open");
-    let caught = catch(lock.info())?;
+    let caught = catch(&lock.info()?)?;
     let ignores = arguments.ignore_poison || arguments.recover.is_some();
     let mut guard = if ignores {
         at_most(arguments.timeout, || lock.lock_ignoring_poison(), |most| lock.try_lock_ignoring_poison_for(most))?
@@ -81,7 +79,7 @@ fn exclusively(arguments: &Lock, lock: &SharedLock, out: &mut Out) -> Result<u8,
 
 fn for_writing(arguments: &Lock, out: &mut Out) -> Result<u8, Failure> {
     let lock = SharedRwLock::open(&arguments.name)?;
-    let caught = catch(lock.info())?;
+    let caught = catch(&lock.info()?)?;
     let ignores = arguments.ignore_poison || arguments.recover.is_some();
     let mut guard = if ignores {
         at_most(arguments.timeout, || lock.write_ignoring_poison(), |most| lock.try_write_ignoring_poison_for(most))?
@@ -99,25 +97,16 @@ fn side_by_side(arguments: &Lock) -> Result<u8, Failure> {
     let options = SharedRwLock::options();
     let options = if arguments.persistent { options.persistent(true) } else { options };
     let lock = options.open_or_create(&arguments.name)?;
-    let caught = catch(lock.info())?;
+    let caught = catch(&lock.info()?)?;
     let _guard = at_most(arguments.timeout, || lock.read(), |most| lock.try_read_for(most))?;
     run_command(&Parent::begin(caught, arguments.on_death)?, arguments)
 }
 
 fn with_a_permit(arguments: &Lock) -> Result<u8, Failure> {
     let semaphore = SharedSemaphore::open(&arguments.name)?;
-    let caught = catch(semaphore.info())?;
+    let caught = catch(&semaphore.info()?)?;
     let _permit = at_most(arguments.timeout, || semaphore.acquire(), |most| semaphore.try_acquire_for(most))?;
     run_command(&Parent::begin(caught, arguments.on_death)?, arguments)
-}
-
-/// Has a signal give the wait up instead of ending this program, which could have got the lock at the same moment. The C
-/// library's waits go on after a signal: there it ends it.
-fn catch(info: Result<SegmentInfo, Error>) -> Result<Option<Caught>, Failure> {
-    if info?.lock_kind() == LockKind::OsMutex {
-        return Ok(None);
-    }
-    Parent::catch().map(Some)
 }
 
 /// Runs the command that repairs, if one is given; else the poison is not minded.

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use robust_shm::dynamic::{DynSlice, DynValue, DynValueGuard, interruptible};
-use robust_shm::{Error, LockError, SegmentInfo, SharedEvent, SharedLock, SharedRwLock, SharedSemaphore};
+use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedEvent, SharedLock, SharedRwLock, SharedSemaphore};
 
 use crate::arguments::{Until, Wait};
 use crate::failure::{Failure, LATE, WRONG_TYPE};
 use crate::kind::Kind;
-use crate::sys::{Caught, Watch};
+use crate::sys::{self, Caught, Watch};
 
 /// How long to sleep before the next look, when nothing more is heard: the file of a killed user is closed a moment before
 /// his locks go, and the system tells of the first only.
@@ -37,6 +37,15 @@ pub(crate) fn run(arguments: &Wait) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Has a signal give the wait up instead of ending this program, which could have got the lock at the same moment, and
+/// would leave it poisoned. The C library's waits go on after a signal: there it ends it.
+pub(crate) fn catch(info: &SegmentInfo) -> Result<Option<Caught>, Failure> {
+    if info.lock_kind() == LockKind::OsMutex {
+        return Ok(None);
+    }
+    Caught::begin().map(Some).map_err(Failure::system("could not catch signals"))
+}
+
 /// Waits without an end, or for so long. If a signal of [`Caught`] comes, there is nothing to wait for any more.
 pub(crate) fn at_most<R>(
     timeout: Option<Duration>,
@@ -44,6 +53,7 @@ pub(crate) fn at_most<R>(
     limited: impl FnOnce(Duration) -> Result<R, LockError>,
 ) -> Result<R, Failure> {
     let result = interruptible(&mut || Caught::noted().is_some(), || timeout.map_or_else(forever, limited));
+    sys::die_at("waited", std::process::id());
     match (result, Caught::noted()) {
         (_, Some(signal)) => Err(Failure::Signal(signal)),
         (Err(error @ LockError::TimedOut { .. }), None) => Err(Failure::new(LATE, error)),
@@ -84,7 +94,9 @@ fn is_there(name: &str) -> Result<bool, Failure> {
 
 /// Comes to it as all others do, by their turn, and gives it back at once; poison stays.
 fn until_free(name: &str, timeout: Option<Duration>) -> Result<(), Failure> {
-    match Kind::of(&SegmentInfo::of(name)?) {
+    let info = SegmentInfo::of(name)?;
+    let _caught = catch(&info)?;
+    match Kind::of(&info) {
         Some(Kind::Lock) => {
             let lock = SharedLock::open(name)?;
             at_most(timeout, || lock.lock_ignoring_poison(), |most| lock.try_lock_ignoring_poison_for(most)).map(drop)

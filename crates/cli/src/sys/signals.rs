@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::die_at;
 
+/// Those that end a program that has just come to a lock, and so would poison it.
+pub(crate) const ENDING: [libc::c_int; 6] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
+
 /// A set of signals.
 #[derive(Clone, Copy)]
 pub(crate) struct Signals(libc::sigset_t);
@@ -114,7 +118,7 @@ fn set_death_signal(signal: libc::c_int, parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// The signals that end a program, from now on only noted, so that a wait can be given up and nothing is held at the end; what
+/// These signals, from now on only noted, so that a wait can be given up and nothing is held at the end; what
 /// is ignored stays so. Undone when this is dropped.
 pub(crate) struct Caught(Vec<(libc::c_int, libc::sigaction)>);
 
@@ -126,16 +130,16 @@ extern "C" fn note(signal: libc::c_int) {
 }
 
 impl Caught {
-    pub(crate) fn begin(signals: &[libc::c_int]) -> io::Result<Self> {
+    pub(crate) fn begin() -> io::Result<Self> {
         // SAFETY: all-zero bytes are such a structure: no flags, so that sleeps end, and no other signals blocked.
         let mut noting: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
         noting.sa_sigaction = note as extern "C" fn(libc::c_int) as usize;
         let mut caught = Self(Vec::new());
-        for signal in signals {
-            let before = act(*signal, None)?;
+        for signal in ENDING {
+            let before = act(signal, None)?;
             if before.sa_sigaction != libc::SIG_IGN {
-                act(*signal, Some(&noting))?;
-                caught.0.push((*signal, before));
+                act(signal, Some(&noting))?;
+                caught.0.push((signal, before));
             }
         }
         Ok(caught)

@@ -106,3 +106,17 @@ fn a_signal_before_the_command_poisons_nothing() {
         assert!(lock.try_lock().is_ok(), "{step}");
     }
 }
+
+/// Who only waits for a lock has it for a moment, too.
+#[test]
+fn a_signal_to_one_who_waits_until_it_is_free_poisons_nothing() {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    let name = Scratch::new("free");
+    let lock = SharedLock::create(&name).unwrap();
+    let mut program = command(&["wait", &name, "--until", "free"]);
+    program.env("ROBUST_SHM_TEST_DIE_AT", format!("waited:{}", libc::SIGTERM));
+    assert_eq!(Running::start(program).end().code, 143);
+    assert!(!lock.is_poisoned() && lock.try_lock().is_ok());
+}

@@ -6,14 +6,10 @@ use std::process::{Child, Command, ExitStatus};
 
 use crate::arguments::OnDeath;
 use crate::failure::Failure;
-use crate::sys::{self, Caught, Signals};
+use crate::sys::{self, Caught, ENDING, Signals};
 
 pub(crate) const NOT_RUN: u8 = 126;
 pub(crate) const NOT_FOUND: u8 = 127;
-
-/// What is passed on. Without this, the parent would die of them, and poison the lock; also if it has only just got it.
-const FORWARDED: [libc::c_int; 6] =
-    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
 
 /// A process that holds something while its commands run. To be made by the main thread, because a command gets its signal
 /// at the end of the thread that has started it.
@@ -25,15 +21,10 @@ pub(crate) struct Parent {
 }
 
 impl Parent {
-    /// Those that come while it waits for what it is to hold.
-    pub(crate) fn catch() -> Result<Caught, Failure> {
-        Caught::begin(&FORWARDED).map_err(Failure::system("could not catch signals"))
-    }
-
-    /// To be called when it holds what it is to hold: from now on no signal ends it.
+    /// To be called when it holds what it is to hold: from now on no signal ends it, and the command gets them.
     pub(crate) fn begin(caught: Option<Caught>, on_death: OnDeath) -> Result<Self, Failure> {
         sys::hear_of_children();
-        let signals = Signals::of(&[&FORWARDED[..], &[libc::SIGCHLD]].concat());
+        let signals = Signals::of(&[&ENDING[..], &[libc::SIGCHLD]].concat());
         let before = signals.block().map_err(Failure::system("could not block signals"))?;
         drop(caught); // what the command does at a signal is its own affair
         super::step("signals blocked");
