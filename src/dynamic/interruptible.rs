@@ -27,6 +27,8 @@ use crate::sync::interrupts;
 /// # Limits
 ///
 /// * [`LockKind::OsMutex`](crate::LockKind::OsMutex): the C library's waits go on after a signal, and nobody is asked.
+/// * A signal ends the sleep of the thread that it comes to. One that is sent to the process comes to its first thread, unless
+///   that one blocks it; other threads hear of it after 3 s at the latest, or have it passed on to them (`pthread_kill`).
 /// * A `wait` for a permit goes on after a handler that was installed with `SA_RESTART`, and asks after 3 s at the latest.
 /// * Nobody is asked in waits that are bounded: opening, and the millisecond for which a free lock is left to another.
 /// * A signal handler that itself waits for something of this crate asks, too.

@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::FileExt;
 
-use robust_shm::{Error, Options, SegmentInfo, SharedArray, SharedSlice, SharedValue, remove, remove_orphans};
+use robust_shm::{
+    Error, Options, SegmentInfo, SharedArray, SharedLock, SharedSlice, SharedValue, remove, remove_orphans,
+};
 
 use crate::step::{arm, armed, nudged_at};
 use crate::support::{Body, end_with, exists, member, path, pause, ready_to_die, say};
@@ -283,7 +285,7 @@ fn orphan_for_all(world: &mut World) {
 fn becomes_another(world: &mut World) {
     const HEADER: usize = 512;
     let other = world.family.member(1);
-    drop(SharedValue::options().persistent(true).create(&other, 1i64).unwrap());
+    drop(SharedLock::options().persistent(true).create(&other).unwrap());
     let header = std::fs::read(path(&other)).unwrap();
     let file = std::fs::File::options().write(true).open(path(&world.family.member(0))).unwrap();
     file.write_all_at(&header[..HEADER], 0).unwrap();

@@ -31,7 +31,7 @@ use crate::world::{How, Outcome, Place, Subject, Who};
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
 
 pub(crate) const fn subject(name: &'static str) -> Subject {
-    Subject { name, enter, lock, unlock, watch, wait, notify, event: ask, read, end_reading, acquire, release: release_permit, write, end_writing, token: |owner| super::reservation::Token::of(owner).bits() }
+    Subject { name, enter, lock, unlock, watch, wait, notify, event: ask, read, end_reading, acquire, release: release_permit, write, end_writing, wait_amid, token: |owner| super::reservation::Token::of(owner).bits() }
 }
 
 fn is_file() -> bool {
@@ -300,6 +300,31 @@ fn end_writing(side: Side<'_>, me: Who, alone: bool, panics: bool) {
     end_section(side, me, alone, true, after, panics);
 }
 
+/// As `segment/readers.rs` waits amid changes.
+fn wait_amid(side: Side<'_>, me: Who, alone: bool) -> (bool, Outcome) {
+    let line = side.place.line;
+    let after = if readers::are_kept_out(side.line) { ReadersAfter::Return } else { ReadersAfter::AsBefore };
+    readers::end_section(line, Poison::OfWriters, true, after, || side.line, &Habits::NONE);
+    let (alone, outcome) = wait(side.place, me, alone, How::Forever);
+    if !matches!(outcome, Outcome::Locked { .. }) {
+        return (alone, outcome);
+    }
+    if line.poison.load(Ordering::Relaxed) != 0 {
+        end_section(side, me, alone, false, ReadersAfter::AsBefore, false);
+        return (alone, Outcome::Poisoned);
+    }
+    if readers::are_known(side.line) {
+        let users = users(me, side.place.namespace);
+        if let Err(failure) = places(side).drain(&thread(me), &users, Wait::Forever, &SpinPolicy) {
+            notify(side.place, false);
+            end_section(side, me, alone, false, ReadersAfter::GiveUp, false);
+            return (alone, outcome_of(failure));
+        }
+    }
+    poison::begin_changes(line);
+    (alone, outcome)
+}
+
 /// As a holder of the lock releases it who may have changed something.
 fn end_section(side: Side<'_>, me: Who, alone: bool, changes: bool, after: ReadersAfter, panics: bool) {
     let line = side.place.line;
@@ -327,6 +352,7 @@ fn acquire(semaphore: Semaphore<'_>, me: Who, how: How) -> Result<(usize, bool),
     let homes = &Habits::NONE.homes;
     let last = homes.last_of(me.tid).wrapping_sub(1);
     if let Some(line) = semaphore.permits.get(last)
+        && !is_file()
         && robust_futex::lock_fast(line, owner, thread.list)
     {
         return Ok((last, true));
@@ -342,11 +368,13 @@ fn release_permit(semaphore: Semaphore<'_>, me: Who, index: usize, alone: bool) 
     let (list, owner) = (thread(me).list, pair(me.tid, me.slot));
     let places = permits::Places { bell: semaphore.bell, lines: semaphore.permits };
     let line = &semaphore.permits[index];
-    if alone && robust_futex::is_linked_alone(line, list) {
+    if alone && !is_file() && robust_futex::is_linked_alone(line, list) {
         if !robust_futex::unlock_fast(line, owner, list) {
             places.wake_for(line, owner);
             list.end();
         }
+    } else if robust_futex::is_held_by(line, owner) && is_file() {
+        places.release_watched(line, owner);
     } else if robust_futex::is_held_by(line, owner) {
         places.release(line, owner, list, if alone { Linked::Alone } else { Linked::AmongOthers });
     }

@@ -147,6 +147,10 @@ pub(crate) fn sleep_by_the_clock(until: u64) {
     step();
     with(|run| {
         run.clock = run.clock.max(until);
+        run.me().has_slept = true;
+        if run.ghost.readers.tries[run.current] {
+            run.fail("LATE: a try sleeps".to_owned());
+        }
         run.say(|_| "sleeps by the clock".to_owned());
     });
 }
@@ -181,6 +185,7 @@ pub(crate) fn wait_for_many(words: &[(usize, u32)], until: u64) -> bool {
         (me.has_slept, me.asks, me.was_woken) = (true, asks, false);
         if sleeps {
             let many = (1 << run.world.lines) - 1;
+            run.ghost.waits_as_heir[thread] = run.is_heir(thread, 0);
             let since = run.clock;
             let class = u32::MAX;
             run.sleepers.push(Sleeper { thread, line: 0, at_gate: false, many, class, until, expected: 0, since });
@@ -378,7 +383,7 @@ pub(crate) fn nobody_can_go_on(run: &mut Run) -> bool {
 }
 
 fn nobody_can_lock(run: &mut Run) -> bool {
-    if run.world.permits > 0 {
+    if run.world.permits > 0 && !run.world.file {
         // A kill may cost those on the ring a beat.
         let beats = |i: &usize| run.world.rings && run.sleepers[*i].until <= run.sleepers[*i].since + BEAT;
         let next = (0..run.sleepers.len()).filter(beats).min_by_key(|i| run.sleepers[*i].until);

@@ -9,7 +9,7 @@
 //! * `event`: worlds in which the first line is an event;
 //! * `successor`: worlds in which a waiter may be the successor;
 //! * `waits`: worlds in which some wait for a commit or a condition;
-//! * `readers`: worlds in which some read side by side; `permits`: worlds with a semaphore;
+//! * `readers`: worlds in which some read side by side; `beside`: and others wait for a condition; `permits`: worlds with a semaphore;
 //! * `world`: what the threads do, and what must be true: one holder; what holders write is seen by the next and poisons
 //!   if it is torn; nobody sleeps without a timer on a free lock, or until after its own deadline; no heir who sleeps is
 //!   passed over; nothing is left in a list or pending, and whatever is interrupted, a death is handed over.
@@ -24,6 +24,7 @@
 #![allow(unsafe_code, reason = "coroutines, and the memory that the source works on")]
 #![allow(clippy::cast_possible_truncation)]
 
+mod beside;
 mod event;
 mod kernel;
 mod memory;
@@ -111,6 +112,13 @@ fn worlds() -> Vec<World> {
         readers,
         lines: 1 + slots,
         ..world(name, readers + writers, rounds, budget)
+    };
+    // So many readers, consumers and producers, with so many slots.
+    let beside = |name, side: usize, consumers, producers, slots: usize, rounds, budget| World {
+        readers: side,
+        consumers,
+        lines: 1 + slots,
+        ..world(name, side + consumers + producers, rounds, budget)
     };
     let permits = |name, threads, permits: usize, rounds, budget| World {
         permits,
@@ -308,6 +316,22 @@ fn worlds() -> Vec<World> {
         permits("permits_stale", 3, 1, 1, Budget { stale: 2, ..few(2) }),
         World { walks: 60_000, all_forms: true, ..permits("permits_walks", 5, 2, 3, many) },
         permits("permits_deaths", 4, 2, 1, Budget { deaths: 2, ..few(2) }),
+        permits("permits_fair", 3, 1, 2, Budget { jumps: 1, ..few(3) }),
+        permits("permits_fair_deaths", 3, 1, 2, Budget { deaths: 1, jumps: 1, ..few(1) }),
+        World { all_forms: true, ..permits("permits_fair_timed", 3, 1, 2, Budget { timeouts: 1, jumps: 1, ..few(1) }) },
+        World { file: true, ..permits("permits_file", 3, 2, 1, Budget { deaths: 1, ..few(2) }) },
+        World { file: true, ..permits("permits_file_one", 3, 1, 1, Budget { deaths: 2, ..few(1) }) },
+        World {
+            file: true,
+            all_forms: true,
+            ..permits("permits_file_timed", 3, 1, 1, Budget { deaths: 1, timeouts: 1, ..few(1) })
+        },
+        beside("beside", 1, 1, 1, 1, 1, Budget { deaths: 1, ..few(2) }),
+        beside("beside_two", 1, 2, 1, 1, 1, Budget { deaths: 1, ..few(1) }),
+        beside("beside_rounds", 1, 1, 1, 1, 2, Budget { deaths: 1, ..few(1) }),
+        World { forgets: true, ..beside("beside_forgotten", 1, 1, 1, 1, 2, few(2)) },
+        World { asks: true, ..beside("beside_asks", 1, 2, 1, 1, 1, Budget { interruptions: 1, signals: 1, ..few(1) }) },
+        World { walks: 60_000, ..beside("beside_walks", 2, 2, 1, 1, 2, Budget { timeouts: 0, ..many }) },
         successor("successor", 2, 2, Budget { deaths: 1, ..few(3) }),
         successor("successor_three", 3, 1, Budget { deaths: 1, timeouts: 1, ..few(2) }),
         successor("successor_many", 3, 1, Budget { deaths: 2, timeouts: 1, ..few(3) }),
@@ -540,6 +564,18 @@ holds! {
     permits_by_chance: "permits_walks";
     #[ignore = "takes minutes"]
     permits_and_two_deaths: "permits_deaths";
+    heirs_of_a_permit_are_not_passed_over: "permits_fair";
+    heirs_of_a_permit_and_a_death: "permits_fair_deaths";
+    heirs_of_a_permit_and_deadlines: "permits_fair_timed";
+    permits_of_whom_nobody_is_told: "permits_file";
+    one_permit_of_whom_nobody_is_told_and_two_deaths: "permits_file_one";
+    permits_of_whom_nobody_is_told_and_deadlines: "permits_file_timed";
+    conditions_beside_readers: "beside";
+    two_who_wait_beside_a_reader: "beside_two";
+    conditions_beside_readers_in_two_rounds: "beside_rounds";
+    conditions_beside_readers_who_are_forgotten: "beside_forgotten";
+    conditions_beside_readers_that_are_given_up: "beside_asks";
+    conditions_beside_readers_by_chance: "beside_walks";
     successors_and_a_death: "successor";
     successors_of_three_and_a_death: "successor_three";
     successors_and_one_who_gives_up: "successor_timed";

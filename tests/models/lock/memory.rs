@@ -17,9 +17,9 @@ use crate::run::{Run, Thread, with};
 use crate::stubs::Lines;
 
 /// How many locations and threads there may be.
-pub(crate) const VIEW: usize = 32;
+pub(crate) const VIEW: usize = 40;
 /// The first component of a line's plain data.
-const DATA: usize = 28;
+const DATA: usize = 36;
 
 /// The component of plain data: a line's; or, behind all of these, what belongs to none, as far as there is room in front of
 /// them.
@@ -28,8 +28,14 @@ fn plain(which: usize) -> usize {
 }
 
 /// For each location the index of a value; for the plain data of each line, which of its changes are known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct View(pub(crate) [u8; VIEW]);
+
+impl Default for View {
+    fn default() -> Self {
+        Self([0; VIEW])
+    }
+}
 
 impl View {
     pub(crate) fn join(&mut self, other: &Self) {

@@ -729,6 +729,11 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
             "compare_exchange(seen, owner, Ordering::Relaxed, Ordering::Relaxed)";
     }
 
+    // Conditions beside readers.
+    who_waits_amid_changes_stays_dirty in beside: "OPEN" {
+        Readers: "    if changes {\n        poison::end_changes(lock);\n    }\n" => "";
+    }
+
     // Permits.
     second_free_permit_is_not_passed_on in permits_kept: "LOST" {
         Permits: "if self.may_owe && free.next().is_some() {" => "if false {";
@@ -756,6 +761,20 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     }
     permit_is_taken_and_not_named_before in permits: "handed over" {
         Permits: "                self.name(self.node(index));\n" => "";
+    }
+    who_comes_takes_a_permit_that_is_kept in permits_fair: "BYPASS" {
+        Permits: "            Free::KeptUntil(until) => Some(until)," => "            Free::KeptUntil(_) => None,";
+    }
+    claim_is_left_by_who_has_a_permit in permits_fair: "reservation is left" {
+        Permits: "            reservation::withdraw(bell, token);\n" => "";
+    }
+    try_stands_back in permits_fair_timed: "LATE" {
+        Permits: "            return Err(Failure::WouldBlock);\n        }\n        let own = AtomicU32::new(0);" =>
+            "        }\n        let own = AtomicU32::new(0);";
+    }
+    permit_of_the_dead_is_looked_for_once in permits_file_one: "" {
+        Permits: "let looks_up = std::mem::take(&mut self.looks_up) || self.time_is_up;" =>
+            "let looks_up = std::mem::take(&mut self.looks_up) && !self.is_in_turn;";
     }
     permit_is_waited_for_behind_the_deadline in permits_timed: "LATE" {
         Permits: "self.wait.deadline().map_or(beat, |deadline| deadline.min(beat))" => "beat";

@@ -50,13 +50,19 @@ pub(crate) fn body(thread: usize) {
                 run.ghost.deadline[thread] = Some(deadline);
             }
             run.ghost.readers.tries[thread] = how == How::Try;
+            run.ghost.may_die[thread] |= world.file;
             begin(run, thread);
             run.say(|_| format!("wants a permit: {how:?}"));
             how
         });
         let (subject, me) = who();
         let outcome = (subject.acquire)(semaphore(), me, how);
-        with(|run| run.say(|_| format!("{outcome:?}")));
+        with(|run| {
+            run.say(|_| format!("{outcome:?}"));
+            if run.is_heir(thread, 0) {
+                run.fail("a reservation is left".to_owned());
+            }
+        });
         match outcome {
             Ok((index, alone)) => {
                 with(|run| {
@@ -102,7 +108,9 @@ fn check_refusal(run: &mut Run, thread: usize, how: How, outcome: Outcome) {
     if !is_right {
         run.fail(format!("{how:?} ends with {outcome:?}"));
     }
-    if run.ghost.readers.is_alone[thread] && run.world.budget.stale == 0 {
+    // For an heir, permits are kept for a moment, dead or not.
+    let is_kept = run.last(5).value != 0;
+    if run.ghost.readers.is_alone[thread] && run.world.budget.stale == 0 && !is_kept {
         run.fail(format!("ALONE: {how:?} ends with {outcome:?}, and nobody has any"));
     }
 }

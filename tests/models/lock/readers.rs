@@ -5,6 +5,7 @@
 //! else poisons. Who only tries does not sleep; and nobody is told that others are in his way when there are none: so the
 //! slots, and the lock, come back from the dead.
 
+use crate::beside;
 use crate::layout::{LockLine, ReaderLine};
 use crate::memory::atomic::Ordering;
 use crate::run::{Run, State, mixed, private_step, with};
@@ -124,6 +125,8 @@ pub(crate) fn body(thread: usize) {
         });
         if thread < world.readers {
             read(thread, how);
+        } else if world.waits() {
+            beside::wait_or_put(thread);
         } else {
             write(thread, how);
         }
@@ -144,7 +147,7 @@ pub(crate) fn begin(run: &mut Run, thread: usize) {
     (ghost.is_busy[thread], ghost.is_alone[thread]) = (true, is_alone);
 }
 
-fn side() -> Side<'static> {
+pub(crate) fn side() -> Side<'static> {
     let (line, slots): (*const ReaderLine, *const [LockLine]) = with(|run| {
         (std::ptr::from_ref(run.memory.readers()), std::ptr::from_ref(run.memory.slots(run.world.lines - 1)))
     });
@@ -194,7 +197,7 @@ fn has_ended(run: &mut Run, how: How, outcome: Outcome) {
     }
 }
 
-fn remember(run: &mut Run, what: u64) {
+pub(crate) fn remember(run: &mut Run, what: u64) {
     let me = run.me();
     me.history = mixed(me.round as u64, what);
     me.timers = [0; 3];
@@ -281,32 +284,9 @@ fn write(thread: usize, how: How) {
         Ok(alone) => alone,
         Err(outcome) => return with(|run| has_ended(run, how, outcome)),
     };
-    let (is_poisoned, next) = with(|run| {
-        remember(run, 50 + u64::from(alone));
-        let ghost = &mut run.ghost.readers;
-        let other = (0..Lines::THREADS).find(|i| ghost.reads[*i] || ghost.writes[*i]);
-        ghost.writes[thread] = true;
-        if let Some(other) = other {
-            run.fail(format!("EXCLUSION: T{} is there, too", other + 1));
-        }
-        let [first, second] = run.ghost.data[0];
-        let is_poisoned = poison(run) != 0;
-        if first != second && !is_poisoned {
-            run.fail("POISON: torn, and the writer does not know".to_owned());
-        }
-        for readers in DATA + 1..=WITH_LOCK {
-            run.access(readers, false);
-        }
-        run.me().learns(u64::from(is_poisoned) << 1 | first);
-        (is_poisoned, 1 - first)
-    });
-    let put = |word: usize| {
-        private_step();
-        with(|run| {
-            run.access(DATA, true);
-            run.ghost.data[0][word] = next;
-        });
-    };
+    with(|run| remember(run, 50 + u64::from(alone)));
+    let (is_poisoned, next) = with(|run| begin_writing(run, thread));
+    let put = |word: usize| put(word, next);
     put(0);
     let panics = with(|run| run.world.panics && run.choose(2) == 1);
     if !panics {
@@ -317,12 +297,46 @@ fn write(thread: usize, how: How) {
         }
     }
     with(|run| {
-        run.ghost.readers.may_be_poisoned = panics;
-        run.ghost.readers.writes[thread] = false;
+        end_writing(run, thread, panics);
         if panics {
             run.say(|_| "panics".to_owned());
         }
     });
     (subject.end_writing)(side(), me, alone, panics);
     with(|run| run.say(|_| "has written".to_owned()));
+}
+
+/// The thread has the data to itself: are they poisoned, and what comes next?
+pub(crate) fn begin_writing(run: &mut Run, thread: usize) -> (bool, u64) {
+    let ghost = &mut run.ghost.readers;
+    let other = (0..Lines::THREADS).find(|i| ghost.reads[*i] || ghost.writes[*i]);
+    ghost.writes[thread] = true;
+    if let Some(other) = other {
+        run.fail(format!("EXCLUSION: T{} is there, too", other + 1));
+    }
+    let [first, second] = run.ghost.data[0];
+    let is_poisoned = poison(run) != 0;
+    if first != second && !is_poisoned {
+        run.fail("POISON: torn, and the writer does not know".to_owned());
+    }
+    for readers in DATA + 1..=WITH_LOCK {
+        run.access(readers, false);
+    }
+    run.me().learns(u64::from(is_poisoned) << 1 | first);
+    (is_poisoned, 1 - first)
+}
+
+/// Half of what is next.
+pub(crate) fn put(word: usize, next: u64) {
+    private_step();
+    with(|run| {
+        run.access(DATA, true);
+        run.ghost.data[0][word] = next;
+    });
+}
+
+/// It leaves the data to others.
+pub(crate) fn end_writing(run: &mut Run, thread: usize, panics: bool) {
+    run.ghost.readers.may_be_poisoned = panics;
+    run.ghost.readers.writes[thread] = false;
 }

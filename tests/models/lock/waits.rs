@@ -14,12 +14,12 @@ pub(crate) struct Ghost {
     /// The last commit that the thread has seen, while it waits for another.
     seen: [Option<u64>; Lines::THREADS],
     /// How many holders had died when the thread began to wait for the condition.
-    knows_of: [Option<u8>; Lines::THREADS],
+    pub(crate) knows_of: [Option<u8>; Lines::THREADS],
     /// Holders that died when they could have changed something.
-    deaths: u8,
+    pub(crate) deaths: u8,
     in_section: [bool; Lines::THREADS],
     /// What the lock protects: how much there is to take.
-    items: u8,
+    pub(crate) items: u8,
 }
 
 impl Ghost {
@@ -128,7 +128,7 @@ fn lock() -> Option<bool> {
     }
 }
 
-fn enter() {
+pub(crate) fn enter() {
     with(|run| {
         let me = run.current;
         if let Some(other) = (0..run.threads.len()).find(|i| *i != me && run.ghost.waits.in_section[*i]) {
@@ -139,7 +139,7 @@ fn enter() {
     });
 }
 
-fn leave() {
+pub(crate) fn leave() {
     with(|run| {
         run.access(0, true);
         run.ghost.waits.in_section[run.current] = false;

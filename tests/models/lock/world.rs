@@ -49,6 +49,8 @@ pub(crate) struct Subject {
     pub(crate) write: fn(Side<'_>, Who, How) -> Result<bool, Outcome>,
     /// The end of that: is it linked alone, and does somebody panic?
     pub(crate) end_writing: fn(Side<'_>, Who, bool, bool),
+    /// Amid changes, waits for the first condition: is the lock linked alone, and how did it end?
+    pub(crate) wait_amid: fn(Side<'_>, Who, bool) -> (bool, Outcome),
     pub(crate) token: fn(u64) -> u32,
 }
 
@@ -136,7 +138,7 @@ pub(crate) struct World {
     pub(crate) notifies_all: bool,
     /// Who commits may choose not to.
     pub(crate) discards: bool,
-    /// So many of the first threads read side by side; the others write. The lines behind the first are the readers' slots.
+    /// So many of the first threads read side by side; the others write, or wait for the first condition and put. The lines behind the first are the readers' slots.
     pub(crate) readers: usize,
     /// The first line is a bell, and those behind it are so many permits.
     pub(crate) permits: usize,
@@ -253,7 +255,7 @@ impl Run {
     pub(crate) const NAMESPACE: usize = 2;
     /// The fields of the first wait line that the checker knows, by their offsets; behind the places of the lines. `lockers` in
     /// all worlds, the others where somebody waits. Then follows the number of commits.
-    pub(crate) const WAIT_FIELDS: [(usize, &'static str); 11] = [
+    pub(crate) const WAIT_FIELDS: [(usize, &'static str); 12] = [
         (24, "lockers"),
         (0, "gate"),
         (4, "at gate"),
@@ -265,6 +267,7 @@ impl Run {
         (40, "notified 1"),
         (44, "credit 1"),
         (48, "waiting 1"),
+        (20, "dropped"),
     ];
 
     /// Is it a lock's word?
@@ -314,7 +317,7 @@ impl Run {
         }
         if let Some(field) = self.wait_field(place) {
             // Those who hold the lock only come to the others.
-            let is_for_all = matches!(field, 0 | 1 | 3 | 4 | 11);
+            let is_for_all = matches!(field, 0 | 1 | 3 | 4 | 12);
             return is_for_all || self.ghost.owner[0] != Some(self.current);
         }
         match place % Self::PLACES {
@@ -497,6 +500,13 @@ impl Run {
         reservation != 0 && reservation & TOKEN == (self.subject.token)(self.id(thread)) & TOKEN
     }
 
+    /// Has the lock, or a permit, been kept for as long as it may be?
+    fn is_over(&self, line: usize) -> bool {
+        const KEPT: u64 = 30; // in the units of the stamp
+        let stamp = self.last(line * Self::PLACES + 5).value & 0xffff;
+        stamp != 0 && (self.clock >> 15).wrapping_sub(stamp) & 0xffff >= KEPT
+    }
+
     /// As the word names the thread.
     fn id(&self, thread: usize) -> u64 {
         let thread = &self.threads[thread];
@@ -562,6 +572,11 @@ impl Run {
 
     /// Once an heir has slept with its claim, nobody takes the lock before it who has seen the claim.
     fn check_bypass(&mut self, line: usize, before: u32) {
+        // Permits are kept by the bell, from those who have not slept, while somebody may.
+        let line = if self.world.permits > 0 { 0 } else { line };
+        if self.world.permits > 0 && (self.me().has_slept || before == 0 || self.is_over(line)) {
+            return;
+        }
         let heir = (0..self.threads.len()).find(|i| {
             *i != self.current && self.threads[*i].is_alive() && self.ghost.waits_as_heir[*i] && self.is_heir(*i, line)
         });
