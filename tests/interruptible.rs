@@ -379,6 +379,35 @@ fn who_need_not_wait_is_not_asked() {
     });
 }
 
+/// As with `signal` of the C library, or `SA_RESTART`. A sleep on many words goes on then, until the heartbeat.
+#[test]
+fn a_handler_after_which_calls_are_restarted_is_heard_of_too() {
+    // SAFETY: all-zero bytes are an action.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as *const () as usize;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: the action outlives the call, and the handler has the right type.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGUSR2, &raw const action, std::ptr::null_mut()) }, 0);
+    let names: [Scratch; 3] = std::array::from_fn(|_| Scratch::new("restarted"));
+    let lock = &SharedLock::create(&names[0]).unwrap();
+    let event = &SharedEvent::create(&names[1]).unwrap();
+    let semaphore = &SharedSemaphore::create(&names[2], 1).unwrap();
+    let waits: [&(dyn Fn() -> Waited + Sync); 3] =
+        [&|| lock.lock().map(drop), &|| event.wait(), &|| semaphore.acquire().map(drop)];
+    let (_guard, _permit) = (lock.lock().unwrap(), semaphore.acquire().unwrap());
+    for wait in waits {
+        let says_so = &AtomicBool::new(false);
+        thread::scope(|scope| {
+            let waiter = start(scope, || dynamic::interruptible(&mut || says_so.load(Relaxed), wait));
+            waiter.until_it_sleeps();
+            says_so.store(true, Relaxed);
+            // SAFETY: a thread that has not been waited for.
+            unsafe { libc::pthread_kill(waiter.id, libc::SIGUSR2) };
+            assert!(matches!(waiter.join(), Err(LockError::Interrupted { .. })));
+        });
+    }
+}
+
 /// What is asked may wait itself, for the very lock, too; and while it does, nobody is asked.
 #[test]
 fn what_is_asked_may_lock() {

@@ -290,6 +290,8 @@ fn worlds() -> Vec<World> {
             all_forms: true,
             ..readers("readers_file_timed", 2, 1, 2, 1, Budget { deaths: 2, ..few(0) })
         },
+        World { is_nesting: true, ..readers("readers_handler", 1, 1, 1, 2, Budget { handlers: 1, ..few(2) }) },
+        World { is_nesting: true, ..readers("readers_handlers", 1, 1, 2, 2, Budget { handlers: 2, ..few(0) }) },
         readers("readers_stale", 1, 1, 1, 2, Budget { stale: 2, ..few(3) }),
         readers("readers_deaths", 2, 2, 2, 1, Budget { deaths: 2, ..few(1) }),
         World {
@@ -536,6 +538,8 @@ holds! {
     readers_who_want_to_write: "readers_who_write";
     readers_whose_deaths_are_not_reported: "readers_unnoticed";
     readers_and_handlers_that_empty_the_slot: "readers_libc";
+    readers_and_a_handler_that_reads_and_writes: "readers_handler";
+    readers_and_two_handlers: "readers_handlers";
     readers_in_several_namespaces: "readers_several";
     readers_of_whom_nobody_is_told: "readers_file";
     readers_of_whom_nobody_is_told_and_who_try: "readers_file_timed";

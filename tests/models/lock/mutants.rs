@@ -708,6 +708,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     reader_waits_for_a_writer_who_waits_for_him in readers_who_write: "DEADLOCK" {
         Readers: "        let is_own = |(_, slot): &(usize, &LockLine)|" => "        return 0;\n        let is_own = |(_, slot): &(usize, &LockLine)|";
     }
+    slot_that_is_being_taken_is_nobodys_to_a_handler in readers_handler: "RACE" {
+        Readers: "        let interrupted = robust_futex::interrupt(me); // has what is interrupted in the list meanwhile\n" => "";
+        Readers: "        me.list.resume(interrupted);\n        own\n" => "        own\n";
+    }
     mask_is_looked_at_relaxed in readers: "RACE" {
         Readers: "self.line.mask.load(Ordering::SeqCst) >> index" => "self.line.mask.load(Ordering::Relaxed) >> index";
     }

@@ -340,3 +340,47 @@ pub(crate) fn end_writing(run: &mut Run, thread: usize, panics: bool) {
     run.ghost.readers.may_be_poisoned = panics;
     run.ghost.readers.writes[thread] = false;
 }
+
+/// A signal handler that tries to read, or to write, what its thread is in the middle of.
+pub(crate) fn handle() {
+    let (subject, me) = who();
+    let (thread, mut before, ghost, writes) = with(|run| {
+        let (thread, before) = (run.current, run.me().clone());
+        let ghost = (run.ghost.readers.reads[thread], run.ghost.readers.tries[thread]);
+        run.ghost.readers.tries[thread] = true;
+        let writes = run.choose(2) == 1;
+        // All that it knows is what it interrupts, and what it tries.
+        run.me().round = mixed(before.history, writes.into()) as usize;
+        (thread, before, ghost, writes)
+    });
+    let outcome = if writes {
+        (subject.write)(side(), me, How::Try).map(|alone| {
+            let (_, next) = with(|run| begin_writing(run, thread));
+            put(0, next);
+            put(1, next);
+            with(|run| end_writing(run, thread, false));
+            (subject.end_writing)(side(), me, alone, false);
+        })
+    } else {
+        (subject.read)(side(), me, How::Try).map(|reading| {
+            with(|run| {
+                look(run, thread, reading);
+                run.ghost.readers.reads[thread] = ghost.0;
+            });
+            (subject.end_reading)(side(), me, reading);
+        })
+    };
+    with(|run| {
+        run.say(|_| format!("tried: {outcome:?}"));
+        if !matches!(outcome, Ok(()) | Err(Outcome::WouldBlock | Outcome::WouldDeadlock)) {
+            run.fail(format!("a try in a handler ends with {outcome:?}"));
+        }
+        (run.ghost.readers.reads[thread], run.ghost.readers.tries[thread]) = ghost;
+        // What is interrupted knows what it has known.
+        let me = run.me();
+        (before.view, before.acquired, before.released) = (me.view, me.acquired, me.released);
+        before.home = me.home;
+        *me = before;
+        me.learns(u64::from(outcome.is_ok()));
+    });
+}

@@ -774,6 +774,8 @@ pub(crate) fn handle_signal() {
         event::handle();
     } else if with(|run| run.world.successors) {
         successor::handle();
+    } else if with(|run| run.world.readers > 0) {
+        readers::handle();
     } else if depth == 1 {
         let both = with(|run| run.choose(3));
         let first = take(one);
