@@ -71,7 +71,8 @@ where
     L::Guard: ExclusiveGuard,
 {
     let notified = lock.held().with(|guard| match most {
-        Some(most) => (0..most).for_each(|_| condition.notify_one(guard)),
+        // More threads than this cannot wait, and nobody waits for who asks for a billion.
+        Some(most) => (0..most.min(1 << 16)).for_each(|_| condition.notify_one(guard)),
         None => condition.notify_all(guard),
     });
     notified.ok_or_else(|| not_held(py, lock.handle().name(), INSIDE))

@@ -92,13 +92,14 @@ impl<G> Held<G> {
     }
 
     /// This thread has just taken the lock with `guard`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&self, guard: G) {
-        let left = self.guard.replace(Some(guard));
-        let holder = self.holder.swap(me(), Ordering::Relaxed);
-        if left.is_some() {
-            abandon(left, holder);
+        let mut cell = self.guard.borrow_mut();
+        if cell.is_some() {
+            abandon(cell.take(), self.holder.load(Ordering::Relaxed));
         }
+        *cell = Some(guard);
+        self.holder.store(me(), Ordering::Relaxed); // as all others that hold would: no need for a swap
     }
 
     /// This thread's guard, which it no longer holds through the handle.

@@ -1,5 +1,6 @@
 //! `Value`: one value, which is copied in and out, and never torn.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -7,11 +8,10 @@ use pyo3::exceptions::{PyAttributeError, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use robust_shm::LockError;
 use robust_shm::dynamic::{DynValue, DynValueGuard, OwnedDynValueGuard, Primitive, Schema};
 
 use crate::codec::{self, Codec};
-use crate::errors::{inside_already, invalid_value, locking, not_described, not_held, opening};
+use crate::errors::{inside_already, invalid_value, not_described, not_held, opening};
 use crate::handle::Handle;
 use crate::options::{Has, Settings};
 use crate::scratch::scratch;
@@ -29,20 +29,13 @@ const WHERE_TO_ASSIGN: &str = "assign inside `with v:`, or use `set`, `add` or `
 /// Opens the value of that name, or creates it.
 #[pyclass(frozen, extends = Handle, module = "robust_shm")]
 pub(crate) struct Value {
-    held: Held<Inside>, // dropped before the handle
+    held: Held<OwnedDynValueGuard>, // dropped before the handle
     handle: Arc<DynValue>,
     codec: Codec,
     /// Has the segment a schema? Else it is bytes, which nobody can check.
     is_described: bool,
     /// The commit that `wait_newer` last returned.
     seen: AtomicU64,
-}
-
-/// What the holder has.
-struct Inside {
-    guard: OwnedDynValueGuard,
-    /// Was anything assigned? A block that only looks wakes nobody.
-    is_changed: bool,
 }
 
 impl Value {
@@ -62,20 +55,19 @@ impl Value {
             Err(_) if self.held.is_mine() => return Err(inside_already(py, self.handle.name())),
             Err(error) => wait_after(py, error, timeout, |most| self.handle.try_lock_owned_for(most))?,
         };
-        self.held.put(Inside { guard, is_changed: false });
+        self.held.put(guard);
         Ok(())
     }
 
-    /// Commits, unless the block has failed.
+    /// Commits what was assigned, unless the block has failed.
     #[inline]
     fn leave(&self, py: Python<'_>, failed: bool) -> PyResult<()> {
         match self.held.take() {
             None => Err(not_held(py, self.handle.name(), "what the block has assigned is lost")),
-            Some(inside) if failed || !inside.is_changed => {
-                DynValueGuard::discard(inside.guard);
+            Some(guard) => {
+                finish(guard, failed);
                 Ok(())
             }
-            Some(inside) => finish(py, DynValueGuard::commit(inside.guard)),
         }
     }
 
@@ -84,7 +76,7 @@ impl Value {
     fn with_bytes<R>(&self, use_: impl FnOnce(&[u8]) -> R) -> R {
         scratch(self.codec.size(), |bytes| {
             // Copied, because what is made of it may run Python code, and that may come back here.
-            if self.held.with(|inside| bytes.copy_from_slice(inside.guard.bytes())).is_none() {
+            if self.held.with(|guard| bytes.copy_from_slice(guard.bytes())).is_none() {
                 self.handle.get(bytes);
             }
             use_(bytes)
@@ -106,10 +98,7 @@ impl Value {
         scratch(codec.size(), |bytes| {
             // Whoever does not hold the lock hears of that, whatever the value is.
             codec.encode(new, bytes).or_else(|error| if self.held.is_mine() { Err(error) } else { Ok(()) })?;
-            let written = self.held.with(|inside| {
-                inside.guard.bytes_mut()[at..][..bytes.len()].copy_from_slice(bytes);
-                inside.is_changed = true;
-            });
+            let written = self.held.with(|guard| guard.bytes_mut()[at..][..bytes.len()].copy_from_slice(bytes));
             written.ok_or_else(|| not_held(py, self.handle.name(), WHERE_TO_ASSIGN))
         })
     }
@@ -118,26 +107,18 @@ impl Value {
     #[inline]
     fn change<R>(&self, py: Python<'_>, change: impl FnOnce(&mut [u8]) -> PyResult<R>) -> PyResult<R> {
         let mut guard = wait(py, Timeout::FOREVER, || self.handle.try_lock(), |most| self.handle.try_lock_for(most))?;
-        match change(guard.bytes_mut()) {
-            Ok(result) => finish(py, DynValueGuard::commit(guard)).map(|()| result),
-            Err(error) => {
-                DynValueGuard::discard(guard);
-                Err(error)
-            }
-        }
+        let changed = change(guard.bytes_mut());
+        finish(guard, changed.is_err());
+        changed
     }
 }
 
-/// The end of a commit: what is refused is discarded.
+/// A guard commits what was written to it, if the schema allows it: which it does, because only `Codec::encode` writes.
 #[inline]
-fn finish<L: std::ops::Deref<Target = DynValue>>(
-    py: Python<'_>,
-    committed: Result<(), (DynValueGuard<L>, LockError)>,
-) -> PyResult<()> {
-    committed.map_err(|(guard, error)| {
+fn finish<L: Deref<Target = DynValue>>(guard: DynValueGuard<L>, failed: bool) {
+    if failed {
         DynValueGuard::discard(guard);
-        locking(py, error)
-    })
+    }
 }
 
 #[pymethods]
@@ -385,8 +366,8 @@ impl Block for Locking {
 /// What is collected while its thread is inside changes nothing.
 impl Drop for Value {
     fn drop(&mut self) {
-        if let Some(inside) = self.held.take() {
-            DynValueGuard::discard(inside.guard);
+        if let Some(guard) = self.held.take() {
+            DynValueGuard::discard(guard);
         }
     }
 }

@@ -205,6 +205,14 @@ def test_numpy_of_arrays_in_arrays(name):
     assert array[1] == ((0, 0, 0), (0, 0, 7))
 
 
+@pytest.mark.parametrize("wrong", [-1, 2**64, 1.5, None, "abc", [1, "2"]])
+def test_what_is_no_size_is_told(name, wrong):
+    with pytest.raises((OverflowError, TypeError)):
+        shm.Array(name, "d", wrong)
+    with pytest.raises(shm.Error):
+        shm.Array(name, "d", 2**60)
+
+
 def test_an_empty_one(name):
     try:
         array = shm.Array(name, "d", 0)

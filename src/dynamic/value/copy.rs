@@ -2,22 +2,20 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// Up to so many bytes are in the guard itself: an allocation takes longer than the lock.
-const FEW: usize = 32;
+/// Up to so many words are in the guard itself: an allocation takes longer than the lock. As words, because guards are moved,
+/// and what is not aligned is moved slowly.
+const WORDS: usize = 4;
 
 /// The bytes of one value.
 pub(super) enum PrivateCopy {
-    Few([u8; FEW], u8),
+    Few([u64; WORDS], usize),
     Many(Box<[u8]>),
 }
 
 impl PrivateCopy {
     #[inline]
     pub(super) fn of_zeros(size: usize) -> Self {
-        match u8::try_from(size) {
-            Ok(few) if size <= FEW => Self::Few([0; FEW], few),
-            _ => Self::Many(vec![0; size].into_boxed_slice()),
-        }
+        if size <= WORDS * 8 { Self::Few([0; WORDS], size) } else { Self::Many(vec![0; size].into_boxed_slice()) }
     }
 }
 
@@ -27,7 +25,7 @@ impl Deref for PrivateCopy {
     #[inline]
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Few(bytes, len) => &bytes[..usize::from(*len)],
+            Self::Few(words, len) => &bytemuck::cast_slice(words)[..*len],
             Self::Many(bytes) => bytes,
         }
     }
@@ -37,7 +35,7 @@ impl DerefMut for PrivateCopy {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         match self {
-            Self::Few(bytes, len) => &mut bytes[..usize::from(*len)],
+            Self::Few(words, len) => &mut bytemuck::cast_slice_mut(words)[..*len],
             Self::Many(bytes) => bytes,
         }
     }
@@ -49,6 +47,7 @@ mod tests {
 
     #[test]
     fn it_has_as_many_bytes_as_the_value_wherever_they_are() {
+        const FEW: usize = WORDS * 8;
         for size in [0, 1, FEW - 1, FEW, FEW + 1, 255, 256, 257, 5_000] {
             let mut copy = PrivateCopy::of_zeros(size);
             assert_eq!(matches!(copy, PrivateCopy::Few(..)), size <= FEW, "{size}");

@@ -1,7 +1,7 @@
 //! Opening and creating arrays.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyInt};
 use robust_shm::Options;
 use robust_shm::dynamic::{DynSlice, Schema};
 
@@ -21,8 +21,10 @@ struct Contents {
 impl Contents {
     fn new(kind: &Bound<'_, PyAny>, size_or_elements: &Bound<'_, PyAny>) -> PyResult<Self> {
         let schema = codec::schema_of(kind)?;
-        if let Ok(len) = size_or_elements.extract::<usize>() {
-            return Ok(Self { schema, len, elements: None });
+        match size_or_elements.extract::<usize>() {
+            Ok(len) => return Ok(Self { schema, len, elements: None }),
+            Err(error) if size_or_elements.is_instance_of::<PyInt>() => return Err(error),
+            Err(_) => {}
         }
         let elements: Vec<Bound<'_, PyAny>> = size_or_elements.try_iter()?.collect::<PyResult<_>>()?;
         let codec = Codec::new(kind.py(), &schema);
