@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use robust_shm::dynamic::{self, DynSlice, DynValue};
 use robust_shm::{
-    Error, LockError, Options, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans, segments,
+    Error, LockError, Options, SegmentInfo, SharedArray, SharedLock, SharedSlice, SharedValue, remove, remove_orphans,
+    segments,
 };
 use support::{Heard, Scratch, asleep, exists, own_tid, path, pause, play, say, spawn, until};
 
@@ -32,6 +34,7 @@ fn child() {
         ("observes-untyped", observe_untyped_as_nobody),
         ("hinders", hinder_as_nobody),
         ("makes-anew-again", make_anew_again_and_again),
+        ("makes-elements-anew-again", make_elements_anew_again_and_again),
         ("overrides", override_modes),
     ]);
 }
@@ -522,6 +525,69 @@ fn what_is_made_anew_under_an_observers_eyes_is_never_half_seen() {
     println!("{whole} whole, {gone} gone");
     child.kill();
     remove(&name).unwrap();
+}
+
+/// The same with elements, which nobody locks meanwhile.
+fn make_elements_anew_again_and_again(name: &str) {
+    become_user(NOBODY);
+    let options = SharedSlice::<u64>::options().allow_owner(OWNER).mode(0o666);
+    // SAFETY: takes an integer. Nobody else ends it if the test is killed.
+    unsafe { libc::alarm(support::LIMIT.as_secs() as libc::c_uint) };
+    say("ready");
+    for round in 1.. {
+        assert!(options.open_or_create_from(name, &[round; 1_500]).unwrap().was_created());
+    }
+}
+
+/// Who has no type for what he looks at is told, too, and sees nothing of another segment.
+#[test]
+fn what_is_made_anew_is_not_taken_for_what_was_there_by_who_has_no_type_for_it() {
+    let _alone = alone();
+    if !is_root() {
+        return;
+    }
+    for role in ["makes-anew-again", "makes-elements-anew-again"] {
+        let name = Scratch::new("anew-untyped");
+        orphan(&name);
+        let child = spawn(role, &name);
+        child.expect("ready");
+        let (whole, gone) = (Cell::new(0), Cell::new(0));
+        let mut bytes = vec![0; 12_000];
+        let mut look = |copy: &mut dyn FnMut(&mut [u8]) -> Result<(), String>| {
+            let mut first = None;
+            for _ in 0..50 {
+                if let Err(error) = copy(&mut bytes) {
+                    assert!(error.contains("observe the name again"), "{error}");
+                    gone.set(gone.get() + 1);
+                    return;
+                }
+                assert!(bytes.chunks(8).all(|word| word == &bytes[..8]), "torn");
+                let word = bytes[..8].to_vec();
+                assert_eq!(*first.get_or_insert_with(|| word.clone()), word, "of another segment");
+                whole.set(whole.get() + 1);
+            }
+        };
+        until("many that were made anew", || {
+            let values = DynValue::options().allow_owner(OWNER).observe(&name);
+            let slices = DynSlice::options().allow_owner(OWNER).observe(&name);
+            if let Ok(observer) = values.as_ref().map_err(drop)
+                && observer.size() == 12_000
+            {
+                // It has no form that returns an error: what it says, it says by a panic.
+                look(&mut |into| {
+                    let get = std::panic::AssertUnwindSafe(|| observer.get(into));
+                    std::panic::catch_unwind(get).map_err(|panic| *panic.downcast::<String>().unwrap())
+                });
+            }
+            if let Ok(observer) = slices.as_ref().map_err(drop) {
+                look(&mut |into| observer.copy_unlocked(0, into).map_err(|error| error.to_string()));
+            }
+            (whole.get() > 2_000 && gone.get() > 100).then_some(())
+        });
+        println!("{role}: {} whole, {} gone", whole.get(), gone.get());
+        child.kill();
+        remove(&name).unwrap();
+    }
 }
 
 /// Else an observer of what nobody but its owner may write to could not be sure of what it has mapped.
