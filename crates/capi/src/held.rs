@@ -95,7 +95,7 @@ impl<G> Held<G> {
 unsafe fn move_words<G>(from: *const G, to: *mut G) {
     const {
         assert!(
-            size_of::<G>() % size_of::<u64>() == 0 && align_of::<G>() == align_of::<u64>(),
+            size_of::<G>().is_multiple_of(size_of::<u64>()) && align_of::<G>() == align_of::<u64>(),
             "a guard is whole words"
         );
     }

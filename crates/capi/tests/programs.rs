@@ -57,10 +57,10 @@ fn flags(prefix: &Path, is_static: bool) -> Vec<String> {
 }
 
 /// Compiles and runs a program. Its names are gone when it ends.
-fn runs(title: &str, compiler: &str, source: &str, before: &[&str], behind: &[String]) {
+fn runs(title: &str, compiler: &str, source: &str, before: &[&str], behind: &[String]) -> String {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let program = directory.join(title);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
     let mut compile = Command::new(compiler);
     compile.args(["-Wall", "-Wextra", "-Werror", "-O1"]).args(before).arg(&source).arg("-o").arg(&program).args(behind);
     succeeds(&mut compile);
@@ -72,9 +72,10 @@ fn runs(title: &str, compiler: &str, source: &str, before: &[&str], behind: &[St
         run.arg(PREFIX.join("lib/librobust_shm.so.0"));
     }
     run.arg(&prefix).env("LD_LIBRARY_PATH", PREFIX.join("lib")).env("ASAN_OPTIONS", "detect_leaks=1");
-    succeeds(&mut run);
+    let output = succeeds(&mut run);
     let left = robust_shm::segments().filter_map(Result::ok).find(|info| info.name().starts_with(&prefix));
     assert!(left.is_none(), "{left:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 const C11: [&str; 2] = ["-std=c11", "-D_GNU_SOURCE"];
@@ -82,7 +83,7 @@ const C11: [&str; 2] = ["-std=c11", "-D_GNU_SOURCE"];
 #[test]
 fn c_with_the_shared_library() {
     for compiler in ["gcc", "clang"].into_iter().filter(|compiler| there_is(compiler)) {
-        runs(&format!("shared-{compiler}"), compiler, "family.c", &C11, &flags(&PREFIX, false));
+        runs(&format!("shared-{compiler}"), compiler, "tests/programs/family.c", &C11, &flags(&PREFIX, false));
     }
 }
 
@@ -93,14 +94,33 @@ fn c_with_the_static_library() {
         let mut flags = flags(&PREFIX, true);
         flags.retain(|flag| flag != "-lrobust_shm");
         flags.insert(0, archive);
-        runs("static", "gcc", "family.c", &C11, &flags);
+        runs("static", "gcc", "tests/programs/family.c", &C11, &flags);
+    }
+}
+
+#[test]
+fn the_examples_print_what_rusts_do() {
+    if there_is("gcc") {
+        let example = |name: &str| {
+            runs(&format!("example-{name}"), "gcc", &format!("examples/{name}.c"), &C11, &flags(&PREFIX, false))
+        };
+        assert_eq!(example("squares"), "[25, 36, 49, 64]\n174\n");
+        let bank = example("bank");
+        assert_eq!(bank.matches("without lock: ").count(), 3);
+        assert_eq!(bank.lines().filter(|line| *line == "with lock: 200").count(), 3, "{bank}");
     }
 }
 
 #[test]
 fn c_plus_plus() {
     for compiler in ["g++", "clang++"].into_iter().filter(|compiler| there_is(compiler)) {
-        runs(&format!("raii-{compiler}"), compiler, "raii.cpp", &["-std=c++17", "-pthread"], &flags(&PREFIX, false));
+        runs(
+            &format!("raii-{compiler}"),
+            compiler,
+            "tests/programs/raii.cpp",
+            &["-std=c++17", "-pthread"],
+            &flags(&PREFIX, false),
+        );
     }
 }
 
@@ -116,7 +136,7 @@ fn under_the_address_sanitizer() {
         return eprintln!("SKIPPED, needs gcc with the address sanitizer");
     }
     let sanitized = [&C11[..], &["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]].concat();
-    runs("sanitized", "gcc", "family.c", &sanitized, &flags(&PREFIX, false));
+    runs("sanitized", "gcc", "tests/programs/family.c", &sanitized, &flags(&PREFIX, false));
 }
 
 #[test]
@@ -131,12 +151,12 @@ fn with_another_c_library() {
     let prefix = install(Some("x86_64-unknown-linux-musl"));
     let archive = prefix.join("lib/librobust_shm.a").display().to_string();
     let include = format!("-I{}", prefix.join("include").display());
-    runs("musl", "musl-gcc", "family.c", &[&C11[..], &["-static", &include]].concat(), &[archive]);
+    runs("musl", "musl-gcc", "tests/programs/family.c", &[&C11[..], &["-static", &include]].concat(), &[archive]);
 }
 
 #[test]
 fn loaded_and_unloaded() {
     if there_is("gcc") {
-        runs("unload", "gcc", "unload.c", &[&C11[..], &["-pthread"]].concat(), &["-ldl".to_owned()]);
+        runs("unload", "gcc", "tests/programs/unload.c", &[&C11[..], &["-pthread"]].concat(), &["-ldl".to_owned()]);
     }
 }
