@@ -113,15 +113,17 @@ impl Shape {
         same.or_else(|| self.fields.iter().find(|field| field.name.bind(py).as_any().eq(name).unwrap_or(false)))
     }
 
-    /// The value of the field of that name, if there is one, in a struct's bytes.
-    pub(crate) fn get<'py>(&self, name: &Bound<'py, PyString>, bytes: &[u8]) -> Option<PyResult<Bound<'py, PyAny>>> {
-        let field = self.find(name.py(), name)?;
-        Some(field.codec.decode(name.py(), &bytes[field.offset..][..field.codec.size]))
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
     }
 
-    /// Where the bytes of the field of that name are, if there is one, and how they are written.
-    pub(crate) fn place(&self, name: &Bound<'_, PyString>) -> Option<(usize, &Codec)> {
-        self.find(name.py(), name).map(|field| (field.offset, &field.codec))
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Py<PyString>> {
+        self.fields.iter().map(|field| &field.name)
+    }
+
+    /// Where the bytes of a field are, and how they are written.
+    pub(crate) fn place(&self, at: usize) -> (usize, &Codec) {
+        (self.fields[at].offset, &self.fields[at].codec)
     }
 }
 

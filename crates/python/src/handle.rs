@@ -10,6 +10,7 @@ use robust_shm::Error;
 use crate::errors::{no_pickle, opening};
 use crate::options::Settings;
 use crate::segments::SegmentInfo;
+use crate::value::Value;
 
 /// What the library's handles have in common.
 pub(crate) trait Opened: Send + Sync {
@@ -99,7 +100,9 @@ impl Handle {
                     Some(schema) => PyTuple::new(py, [this.name(), schema])?,
                     None => PyTuple::new(py, [this.name()])?,
                 };
-                return Ok((open, (slf.get_type(), arguments, this.settings.keywords(py)?)));
+                // A value's class may be one of its schema, which nobody can import.
+                let class = if slf.cast::<Value>().is_ok() { py.get_type::<Value>() } else { slf.get_type() };
+                return Ok((open, (class, arguments, this.settings.keywords(py)?)));
             }
         };
         Err(no_pickle(py, this.name(), why))

@@ -11,14 +11,14 @@ use crate::lock::Lock;
 use crate::options::Settings;
 use crate::rwlock::RwLock;
 use crate::semaphore::Semaphore;
-use crate::value::Value;
+use crate::value;
 
 /// Opens the segment of that name, whatever it is: a `Value`, `Array`, `Lock`, `RwLock`, `Event` or `Semaphore`.
 #[pyfunction]
 pub(crate) fn open(py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
     let settings = Settings::default();
     Ok(match dynamic::open(name).map_err(|error| opening(py, error))? {
-        Any::Value(handle) => Py::new(py, Value::of(py, handle, &settings))?.into_any(),
+        Any::Value(handle) => value::make(py, handle, &settings)?,
         Any::Slice(handle) => Py::new(py, Array::of(py, handle, &settings))?.into_any(),
         Any::Lock(handle) => Py::new(py, Lock::of(handle, &settings))?.into_any(),
         Any::RwLock(handle) => Py::new(py, RwLock::of(handle, &settings))?.into_any(),

@@ -4,10 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use pyo3::exceptions::{PyAttributeError, PyOverflowError};
-use pyo3::intern;
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict};
 use robust_shm::dynamic::{DynValue, DynValueGuard, OwnedDynValueGuard, Primitive, Schema};
 
 use crate::codec::{self, Codec};
@@ -20,14 +19,16 @@ use crate::thread::Held;
 use crate::waiting::{Timeout, wait, wait_after};
 
 mod changes;
+mod fields;
 mod initial;
 
 pub(crate) use changes::Changes;
+pub(crate) use fields::make;
 
 const WHERE_TO_ASSIGN: &str = "assign inside `with v:`, or use `set`, `add` or `update`";
 
 /// Opens the value of that name, or creates it.
-#[pyclass(frozen, extends = Handle, module = "robust_shm")]
+#[pyclass(frozen, subclass, extends = Handle, module = "robust_shm")]
 pub(crate) struct Value {
     held: Held<OwnedDynValueGuard>, // dropped before the handle
     handle: Arc<DynValue>,
@@ -39,13 +40,16 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    pub(crate) fn of(py: Python<'_>, handle: DynValue, settings: &Settings) -> PyClassInitializer<Self> {
+    fn of(py: Python<'_>, handle: DynValue) -> Self {
         let handle = Arc::new(handle);
         let codec = handle.schema().map_or_else(|| Codec::of_bytes(handle.size()), |schema| Codec::new(py, schema));
-        let base = Handle::new(handle.clone(), handle.schema().map(Schema::to_string), settings);
-        let seen = AtomicU64::new(handle.commits());
-        let is_described = handle.schema().is_some();
-        PyClassInitializer::from(base).add_subclass(Self { held: Held::default(), handle, codec, is_described, seen })
+        let (is_described, seen) = (handle.schema().is_some(), AtomicU64::new(handle.commits()));
+        Self { held: Held::default(), handle, codec, is_described, seen }
+    }
+
+    fn initializer(self, settings: &Settings) -> PyClassInitializer<Self> {
+        let schema = self.handle.schema().map(Schema::to_string);
+        PyClassInitializer::from(Handle::new(self.handle.clone(), schema, settings)).add_subclass(self)
     }
 
     #[inline]
@@ -122,6 +126,7 @@ fn finish<L: Deref<Target = DynValue>>(guard: DynValueGuard<L>, failed: bool) {
 }
 
 #[pymethods]
+#[allow(clippy::new_ret_no_self, reason = "that of a struct is of a class of its own")]
 impl Value {
     #[new]
     #[pyo3(signature = (name, r#type, initial = None, **options))]
@@ -131,13 +136,13 @@ impl Value {
         r#type: &Bound<'_, PyAny>,
         initial: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<PyClassInitializer<Self>> {
+    ) -> PyResult<Py<PyAny>> {
         let settings = Settings::new(options, Has::Common)?;
         let schema = codec::schema_of(r#type)?;
         let bytes = initial::initial(py, name, &schema, initial)?;
         let options = settings.common(DynValue::options());
         let handle = options.open_or_create(name, &schema, &bytes).map_err(|error| opening(py, error))?;
-        Ok(Self::of(py, handle, &settings))
+        make(py, handle, &settings)
     }
 
     /// Creates it; `AlreadyExists` if there is one.
@@ -149,13 +154,13 @@ impl Value {
         r#type: &Bound<'_, PyAny>,
         initial: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Py<Self>> {
+    ) -> PyResult<Py<PyAny>> {
         let settings = Settings::new(options, Has::Common)?;
         let schema = codec::schema_of(r#type)?;
         let bytes = initial::initial(py, name, &schema, initial)?;
         let options = settings.common(DynValue::options());
         let handle = options.create(name, &schema, &bytes).map_err(|error| opening(py, error))?;
-        Py::new(py, Self::of(py, handle, &settings))
+        make(py, handle, &settings)
     }
 
     /// Opens it, whatever its type is, or only if it is this one; `NotFound` if there is none.
@@ -166,14 +171,14 @@ impl Value {
         name: &str,
         r#type: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Py<Self>> {
+    ) -> PyResult<Py<PyAny>> {
         let settings = Settings::new(options, Has::Common)?;
         let options = settings.common(DynValue::options());
         let handle = match r#type {
             Some(kind) => options.open_as(name, &codec::schema_of(kind)?),
             None => options.open(name),
         };
-        Py::new(py, Self::of(py, handle.map_err(|error| opening(py, error))?, &settings))
+        make(py, handle.map_err(|error| opening(py, error))?, &settings)
     }
 
     /// The value. Inside `with v:` that of the block, which can be assigned; outside the last commit, without waiting.
@@ -185,23 +190,6 @@ impl Value {
     #[setter]
     fn set_value(&self, new: &Bound<'_, PyAny>) -> PyResult<()> {
         self.assign(new)
-    }
-
-    /// The fields of a struct.
-    fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        let field = self.codec.shape().and_then(|shape| self.with_bytes(|bytes| shape.get(name, bytes)));
-        field.unwrap_or_else(|| Err(PyAttributeError::new_err(format!("a Value has no attribute {name}"))))
-    }
-
-    fn __setattr__(&self, name: &Bound<'_, PyString>, new: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = name.py();
-        if name.is(intern!(py, "value")) || name.as_any().eq(intern!(py, "value"))? {
-            return self.assign(new);
-        }
-        match self.codec.shape().and_then(|shape| shape.place(name)) {
-            Some((at, codec)) => self.assign_at(at, codec, new),
-            None => Err(PyAttributeError::new_err(format!("a Value has no attribute {name} to assign"))),
-        }
     }
 
     /// The last commit, without waiting; also inside `with v:`.

@@ -18,6 +18,7 @@ def test_fields_are_attributes(name):
     with value:
         value.balance += 5
         value.open = False
+        assert value.open is False
     assert value.value == Account(balance=205, open=False)
     assert value.value["balance"] == 205
 
@@ -82,6 +83,28 @@ def test_another_struct_is_another_type(name):
     for other in ["Complex{x:f64,y:f64}", "Point{x:f64,z:f64}", "Point{x:f64,y:f64,z:f64}"]:
         with pytest.raises(shm.TypeMismatch):
             shm.Value.open(name, other)
+
+
+def test_fields_that_are_called_as_methods_are(name):
+    value = shm.Value(name, "{get:i64,value:i64,__class__:i64,a:i64}", (1, 2, 3, 4))
+    record = value.get()
+    assert isinstance(value, shm.Value) and (record["get"], record["value"], record["__class__"], record.a) == (1, 2, 3, 4)
+    with value:
+        value.a = 5
+        value.value = value.value._replace(get=9)
+    assert value.get()["get"] == 9 and value.a == 5
+
+
+def test_the_class_of_a_struct_makes_nothing_by_itself(name):
+    value = shm.Value(name, Account)
+    assert isinstance(value, shm.Value) and type(value) is type(shm.open(name)) and type(value).balance
+    for arguments in [(), (name,), (name, Account), (None,)]:
+        with pytest.raises(TypeError):
+            type(value)(*arguments)
+    with pytest.raises(TypeError):
+        type(value).balance.__get__(7, int)
+    with pytest.raises(AttributeError):
+        del value.balance
 
 
 def test_a_value_has_no_other_attributes(name):

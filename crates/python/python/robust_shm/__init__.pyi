@@ -61,7 +61,7 @@ class Section(Generic[_H]):
         self, _kind: type[BaseException] | None, value: BaseException | None, _trace: TracebackType | None, /
     ) -> None: ...
 
-@final
+@disjoint_base
 class Value(Handle):
     """One value, which is copied in and out, and never torn.
 
@@ -95,7 +95,6 @@ class Value(Handle):
     ) -> None: ...
     def __getattr__(self, name: str, /) -> Any: ...
     def __setattr__(self, name: str, value: Any, /) -> None: ...
-    def __delattr__(self, name: str, /) -> None: ...
 
 @final
 class Changes(Iterator[Any]):
