@@ -28,19 +28,19 @@ use index::Items;
 type ReadGuard = DynSliceReadGuard<Arc<DynSlice>>;
 
 impl Poisonable for DynSlice {
-    type Guard = DynSliceGuard<Arc<Self>>;
+    type Guard = DynSliceGuard<&'static Self>;
 
     fn name(&self) -> &str {
         self.name()
     }
 
     #[inline]
-    fn now(self: &Arc<Self>, even_poisoned: bool) -> Result<Self::Guard, LockError> {
-        if even_poisoned { self.try_lock_owned_ignoring_poison() } else { self.try_lock_owned() }
+    fn now(&'static self, even_poisoned: bool) -> Result<Self::Guard, LockError> {
+        if even_poisoned { self.try_lock_ignoring_poison() } else { self.try_lock() }
     }
 
-    fn within(self: &Arc<Self>, most: Duration, even_poisoned: bool) -> Result<Self::Guard, LockError> {
-        if even_poisoned { self.try_lock_owned_ignoring_poison_for(most) } else { self.try_lock_owned_for(most) }
+    fn within(&'static self, most: Duration, even_poisoned: bool) -> Result<Self::Guard, LockError> {
+        if even_poisoned { self.try_lock_ignoring_poison_for(most) } else { self.try_lock_for(most) }
     }
 
     fn clear_poison(guard: &mut Self::Guard) {

@@ -32,7 +32,7 @@ unsafe impl Sync for Span {}
 
 impl Span {
     /// All bytes, to be written by the holder.
-    pub(crate) fn writable(handle: &Arc<DynSlice>, guard: &mut DynSliceGuard<Arc<DynSlice>>) -> Self {
+    pub(crate) fn writable(handle: &Arc<DynSlice>, guard: &mut DynSliceGuard<&'static DynSlice>) -> Self {
         let len = guard.as_bytes().len();
         Self::new(handle, guard.as_mut_ptr(), len, false)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use robust_shm::{LockError, Options, OwnedLockGuard, SharedLock};
+use robust_shm::{LockError, LockGuard, Options, SharedLock};
 
 use crate::errors::opening;
 use crate::handle::Handle;
@@ -14,22 +14,22 @@ use crate::section::{Block, Exclusive, Poisonable, Section, leave};
 use crate::waiting::{Timeout, or_false};
 
 impl Poisonable for SharedLock {
-    type Guard = OwnedLockGuard;
+    type Guard = LockGuard<'static>;
 
     fn name(&self) -> &str {
         self.name()
     }
 
-    fn now(self: &Arc<Self>, even_poisoned: bool) -> Result<OwnedLockGuard, LockError> {
-        if even_poisoned { self.try_lock_owned_ignoring_poison() } else { self.try_lock_owned() }
+    fn now(&'static self, even_poisoned: bool) -> Result<Self::Guard, LockError> {
+        if even_poisoned { self.try_lock_ignoring_poison() } else { self.try_lock() }
     }
 
-    fn within(self: &Arc<Self>, most: Duration, even_poisoned: bool) -> Result<OwnedLockGuard, LockError> {
-        if even_poisoned { self.try_lock_owned_ignoring_poison_for(most) } else { self.try_lock_owned_for(most) }
+    fn within(&'static self, most: Duration, even_poisoned: bool) -> Result<Self::Guard, LockError> {
+        if even_poisoned { self.try_lock_ignoring_poison_for(most) } else { self.try_lock_for(most) }
     }
 
-    fn clear_poison(guard: &mut OwnedLockGuard) {
-        OwnedLockGuard::clear_poison(guard);
+    fn clear_poison(guard: &mut Self::Guard) {
+        LockGuard::clear_poison(guard);
     }
 }
 

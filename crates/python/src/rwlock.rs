@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use robust_shm::{LockError, Options, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, SharedRwLock};
+use robust_shm::{LockError, Options, OwnedRwLockReadGuard, RwLockWriteGuard, SharedRwLock};
 
 use crate::errors::opening;
 use crate::handle::Handle;
@@ -15,22 +15,22 @@ use crate::section::{Block, Exclusive, Poisonable, Section};
 use crate::waiting::Timeout;
 
 impl Poisonable for SharedRwLock {
-    type Guard = OwnedRwLockWriteGuard;
+    type Guard = RwLockWriteGuard<'static>;
 
     fn name(&self) -> &str {
         self.name()
     }
 
-    fn now(self: &Arc<Self>, even_poisoned: bool) -> Result<OwnedRwLockWriteGuard, LockError> {
-        if even_poisoned { self.try_write_owned_ignoring_poison() } else { self.try_write_owned() }
+    fn now(&'static self, even_poisoned: bool) -> Result<Self::Guard, LockError> {
+        if even_poisoned { self.try_write_ignoring_poison() } else { self.try_write() }
     }
 
-    fn within(self: &Arc<Self>, most: Duration, even_poisoned: bool) -> Result<OwnedRwLockWriteGuard, LockError> {
-        if even_poisoned { self.try_write_owned_ignoring_poison_for(most) } else { self.try_write_owned_for(most) }
+    fn within(&'static self, most: Duration, even_poisoned: bool) -> Result<Self::Guard, LockError> {
+        if even_poisoned { self.try_write_ignoring_poison_for(most) } else { self.try_write_for(most) }
     }
 
-    fn clear_poison(guard: &mut OwnedRwLockWriteGuard) {
-        OwnedRwLockWriteGuard::clear_poison(guard);
+    fn clear_poison(guard: &mut Self::Guard) {
+        RwLockWriteGuard::clear_poison(guard);
     }
 }
 

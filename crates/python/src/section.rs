@@ -11,43 +11,40 @@ use crate::thread::Held;
 use crate::waiting::{Timeout, wait_after};
 
 /// A lock of the library that can be poisoned.
-pub(crate) trait Poisonable: Send + Sync {
+pub(crate) trait Poisonable: Send + Sync + 'static {
     type Guard;
 
     fn name(&self) -> &str;
-    fn now(self: &Arc<Self>, even_poisoned: bool) -> Result<Self::Guard, LockError>;
-    fn within(self: &Arc<Self>, most: Duration, even_poisoned: bool) -> Result<Self::Guard, LockError>;
+    fn now(&'static self, even_poisoned: bool) -> Result<Self::Guard, LockError>;
+    fn within(&'static self, most: Duration, even_poisoned: bool) -> Result<Self::Guard, LockError>;
     fn clear_poison(guard: &mut Self::Guard);
 }
 
 /// Such a lock, and this process's guard of it.
 pub(crate) struct Exclusive<L: Poisonable> {
-    held: Held<L::Guard>, // dropped before the handle
-    handle: Arc<L>,
+    held: Held<L, L::Guard>,
 }
 
 impl<L: Poisonable> Exclusive<L> {
     pub(crate) fn new(handle: Arc<L>) -> Self {
-        Self { held: Held::default(), handle }
+        Self { held: Held::new(handle) }
     }
 
     pub(crate) fn handle(&self) -> &Arc<L> {
-        &self.handle
+        self.held.handle()
     }
 
-    pub(crate) fn held(&self) -> &Held<L::Guard> {
+    pub(crate) fn held(&self) -> &Held<L, L::Guard> {
         &self.held
     }
 
     #[inline]
     pub(crate) fn enter(&self, py: Python<'_>, timeout: Timeout, even_poisoned: bool) -> PyResult<()> {
-        let guard = match self.handle.now(even_poisoned) {
-            Ok(guard) => guard,
-            Err(_) if self.held.is_mine() => return Err(inside_already(py, self.handle.name())),
-            Err(error) => wait_after(py, error, timeout, |most| self.handle.within(most, even_poisoned))?,
-        };
-        self.held.put(guard);
-        Ok(())
+        self.held.enter(|handle| match handle.now(even_poisoned) {
+            Ok(guard) => Ok(guard),
+            Err(_) if self.held.is_mine() => Err(inside_already(py, handle.name())),
+            Err(error) => wait_after(py, error, timeout, |most| handle.within(most, even_poisoned)),
+        })
     }
 
     /// `is_repaired`: what was poisoned is so no longer.
@@ -56,7 +53,7 @@ impl<L: Poisonable> Exclusive<L> {
         let Some(mut guard) = self.held.take() else {
             return Err(not_held(
                 py,
-                self.handle.name(),
+                self.handle().name(),
                 "it was given back amid the block, or taken by another thread",
             ));
         };

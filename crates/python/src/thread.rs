@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::{self, ManuallyDrop};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 thread_local! {
@@ -54,30 +55,34 @@ pub(crate) fn hear_of_forks() -> io::Result<()> {
     }
 }
 
-/// The guard of the thread that holds the lock of a handle, if one does through this handle.
+/// A handle, and the guard of the thread that holds its lock through it, if one does.
 ///
 /// Only the holder touches the cell: everybody else compares numbers first and goes away. Who has just got the lock
 /// writes it; who gives the lock back empties it *before* that. So the lock itself orders the accesses.
-pub(crate) struct Held<G> {
+pub(crate) struct Held<H: 'static, G> {
     /// 0: nobody.
     holder: AtomicU64,
+    /// Borrows from the handle, and stands before it: so it is dropped first.
     guard: RefCell<Option<G>>,
+    handle: Arc<H>,
 }
 
 // SAFETY: the cell is only accessed by the thread whose number is in `holder`, and by one that stores its guard, having
 // taken the lock: the last one who held it does so no longer, and has emptied the cell before it gave the lock back, or
 // has ended. A guard is dropped by the thread that made it, or in a forked child, where it is a copy that does nothing.
-unsafe impl<G> Sync for Held<G> {}
+unsafe impl<H: Send + Sync, G> Sync for Held<H, G> {}
 // SAFETY: as above; a handle that is sent while another thread holds is dropped without dropping the guard.
-unsafe impl<G> Send for Held<G> {}
+unsafe impl<H: Send + Sync, G> Send for Held<H, G> {}
 
-impl<G> Default for Held<G> {
-    fn default() -> Self {
-        Self { holder: AtomicU64::new(0), guard: RefCell::new(None) }
+impl<H, G> Held<H, G> {
+    pub(crate) fn new(handle: Arc<H>) -> Self {
+        Self { holder: AtomicU64::new(0), guard: RefCell::new(None), handle }
     }
-}
 
-impl<G> Held<G> {
+    pub(crate) fn handle(&self) -> &Arc<H> {
+        &self.handle
+    }
+
     /// Does this thread hold it?
     #[inline]
     pub(crate) fn is_mine(&self) -> bool {
@@ -91,7 +96,18 @@ impl<G> Held<G> {
         if self.is_mine() { self.guard.borrow_mut().as_mut().map(action) } else { None }
     }
 
-    /// This thread has just taken the lock with `guard`.
+    /// Takes the lock by `lock`, which may keep the handle in the guard that it returns, and nowhere else.
+    #[inline(always)]
+    pub(crate) fn enter<E>(&self, lock: impl FnOnce(&'static H) -> Result<G, E>) -> Result<(), E> {
+        // SAFETY: the handle is there as long as `self`. The guard comes into the cell, where it is dropped or forgotten
+        // before the handle; or to the callers of `take`, which are methods of what owns `self`, and end it or put it back
+        // before they return. That guards are leaked is for the library to expect: safe code may do so.
+        let handle: &'static H = unsafe { &*Arc::as_ptr(&self.handle) };
+        self.put(lock(handle)?);
+        Ok(())
+    }
+
+    /// This thread has just taken the lock with `guard`, or taken it again after [`take`](Self::take).
     #[inline(always)]
     pub(crate) fn put(&self, guard: G) {
         let mut cell = self.guard.borrow_mut();
@@ -102,7 +118,7 @@ impl<G> Held<G> {
         self.holder.store(me(), Ordering::Relaxed); // as all others that hold would: no need for a swap
     }
 
-    /// This thread's guard, which it no longer holds through the handle.
+    /// This thread's guard, which it no longer holds through the cell. It must not outlive the borrow of `self`.
     #[inline]
     pub(crate) fn take(&self) -> Option<G> {
         if !self.is_mine() {
@@ -113,7 +129,7 @@ impl<G> Held<G> {
     }
 }
 
-impl<G> Drop for Held<G> {
+impl<H: 'static, G> Drop for Held<H, G> {
     fn drop(&mut self) {
         let holder = *self.holder.get_mut();
         let left = self.guard.get_mut().take();
@@ -123,8 +139,7 @@ impl<G> Drop for Held<G> {
     }
 }
 
-/// What another thread has left. It may still run, and hold the lock; or the kernel may be about to walk through its
-/// list of held locks: the memory has to stay.
+/// What another thread has left. It may still run and hold the lock, which is its own to give back.
 #[cold]
 fn abandon<G>(left: Option<G>, thread: u64) {
     if !is_a_parents(thread) {

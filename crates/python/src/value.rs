@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use robust_shm::dynamic::{DynValue, DynValueGuard, OwnedDynValueGuard, Primitive, Schema};
+use robust_shm::dynamic::{DynValue, DynValueGuard, Primitive, Schema};
 
 use crate::codec::{self, Codec};
 use crate::errors::{inside_already, invalid_value, not_described, not_held, opening};
@@ -30,8 +30,7 @@ const WHERE_TO_ASSIGN: &str = "assign inside `with v:`, or use `set`, `add` or `
 /// Opens the value of that name, or creates it.
 #[pyclass(frozen, subclass, extends = Handle, module = "robust_shm")]
 pub(crate) struct Value {
-    held: Held<OwnedDynValueGuard>, // dropped before the handle
-    handle: Arc<DynValue>,
+    held: Held<DynValue, DynValueGuard<&'static DynValue>>,
     codec: Codec,
     /// Has the segment a schema? Else it is bytes, which nobody can check.
     is_described: bool,
@@ -44,30 +43,32 @@ impl Value {
         let handle = Arc::new(handle);
         let codec = handle.schema().map_or_else(|| Codec::of_bytes(handle.size()), |schema| Codec::new(py, schema));
         let (is_described, seen) = (handle.schema().is_some(), AtomicU64::new(handle.commits()));
-        Self { held: Held::default(), handle, codec, is_described, seen }
+        Self { held: Held::new(handle), codec, is_described, seen }
     }
 
     fn initializer(self, settings: &Settings) -> PyClassInitializer<Self> {
-        let schema = self.handle.schema().map(Schema::to_string);
-        PyClassInitializer::from(Handle::new(self.handle.clone(), schema, settings)).add_subclass(self)
+        let schema = self.handle().schema().map(Schema::to_string);
+        PyClassInitializer::from(Handle::new(self.handle().clone(), schema, settings)).add_subclass(self)
+    }
+
+    fn handle(&self) -> &Arc<DynValue> {
+        self.held.handle()
     }
 
     #[inline]
     fn enter(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
-        let guard = match self.handle.try_lock_owned() {
-            Ok(guard) => guard,
-            Err(_) if self.held.is_mine() => return Err(inside_already(py, self.handle.name())),
-            Err(error) => wait_after(py, error, timeout, |most| self.handle.try_lock_owned_for(most))?,
-        };
-        self.held.put(guard);
-        Ok(())
+        self.held.enter(|handle| match handle.try_lock() {
+            Ok(guard) => Ok(guard),
+            Err(_) if self.held.is_mine() => Err(inside_already(py, handle.name())),
+            Err(error) => wait_after(py, error, timeout, |most| handle.try_lock_for(most)),
+        })
     }
 
     /// Commits what was assigned, unless the block has failed.
     #[inline]
     fn leave(&self, py: Python<'_>, failed: bool) -> PyResult<()> {
         match self.held.take() {
-            None => Err(not_held(py, self.handle.name(), "what the block has assigned is lost")),
+            None => Err(not_held(py, self.handle().name(), "what the block has assigned is lost")),
             Some(guard) => {
                 finish(guard, failed);
                 Ok(())
@@ -81,7 +82,7 @@ impl Value {
         scratch(self.codec.size(), |bytes| {
             // Copied, because what is made of it may run Python code, and that may come back here.
             if self.held.with(|guard| bytes.copy_from_slice(guard.bytes())).is_none() {
-                self.handle.get(bytes);
+                self.handle().get(bytes);
             }
             use_(bytes)
         })
@@ -97,20 +98,21 @@ impl Value {
     fn assign_at(&self, at: usize, codec: &Codec, new: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = new.py();
         if !self.is_described {
-            return Err(not_described(py, self.handle.name()));
+            return Err(not_described(py, self.handle().name()));
         }
         scratch(codec.size(), |bytes| {
             // Whoever does not hold the lock hears of that, whatever the value is.
             codec.encode(new, bytes).or_else(|error| if self.held.is_mine() { Err(error) } else { Ok(()) })?;
             let written = self.held.with(|guard| guard.bytes_mut()[at..][..bytes.len()].copy_from_slice(bytes));
-            written.ok_or_else(|| not_held(py, self.handle.name(), WHERE_TO_ASSIGN))
+            written.ok_or_else(|| not_held(py, self.handle().name(), WHERE_TO_ASSIGN))
         })
     }
 
     /// Lock, change, commit, unlock; an error changes nothing.
     #[inline]
     fn change<R>(&self, py: Python<'_>, change: impl FnOnce(&mut [u8]) -> PyResult<R>) -> PyResult<R> {
-        let mut guard = wait(py, Timeout::FOREVER, || self.handle.try_lock(), |most| self.handle.try_lock_for(most))?;
+        let mut guard =
+            wait(py, Timeout::FOREVER, || self.handle().try_lock(), |most| self.handle().try_lock_for(most))?;
         let changed = change(guard.bytes_mut());
         finish(guard, changed.is_err());
         changed
@@ -195,7 +197,7 @@ impl Value {
     /// The last commit, without waiting; also inside `with v:`.
     fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         scratch(self.codec.size(), |bytes| {
-            self.handle.get(bytes);
+            self.handle().get(bytes);
             self.codec.decode(py, bytes)
         })
     }
@@ -204,7 +206,7 @@ impl Value {
     fn set(&self, new: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = new.py();
         if !self.is_described {
-            return Err(not_described(py, self.handle.name()));
+            return Err(not_described(py, self.handle().name()));
         }
         scratch(self.codec.size(), |bytes| {
             self.codec.encode(new, bytes)?;
@@ -226,7 +228,7 @@ impl Value {
             let text = format!("expected {} bytes, found {}", self.codec.size(), new.len());
             return Err(invalid_value(py, &text));
         }
-        crate::waiting::detached(py, || self.handle.set_bytes(new))
+        crate::waiting::detached(py, || self.handle().set_bytes(new))
     }
 
     /// Lock, add, unlock. Returns the sum.
@@ -266,7 +268,7 @@ impl Value {
     /// How many commits there have been.
     #[getter]
     fn commits(&self) -> u64 {
-        self.handle.commits()
+        self.handle().commits()
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
@@ -316,8 +318,8 @@ impl Value {
     }
 
     fn __repr__(&self) -> String {
-        let schema = self.handle.schema().map_or_else(|| "?".to_owned(), Schema::to_string);
-        format!("Value({:?}, {schema:?})", self.handle.name())
+        let schema = self.handle().schema().map_or_else(|| "?".to_owned(), Schema::to_string);
+        format!("Value({:?}, {schema:?})", self.handle().name())
     }
 }
 

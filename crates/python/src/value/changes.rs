@@ -25,8 +25,8 @@ pub(super) fn newer<'py>(
 /// `seen` is advanced also where the value is invalid.
 fn newer_than<'py>(value: &Value, py: Python<'py>, seen: &mut u64, timeout: Timeout) -> PyResult<Bound<'py, PyAny>> {
     scratch(value.codec.size(), |bytes| {
-        if !value.handle.get_if_changed(seen, bytes) {
-            detached(py, || value.handle.wait_newer_for(seen, bytes, timeout.most()))?;
+        if !value.handle().get_if_changed(seen, bytes) {
+            detached(py, || value.handle().wait_newer_for(seen, bytes, timeout.most()))?;
         }
         value.codec.decode(py, bytes)
     })
@@ -57,7 +57,7 @@ pub(crate) struct Changes {
 
 impl Changes {
     pub(super) fn new(value: Py<Value>, timeout: Timeout) -> Self {
-        let seen = AtomicU64::new(value.get().handle.commits());
+        let seen = AtomicU64::new(value.get().handle().commits());
         Self { value, seen, timeout }
     }
 }
