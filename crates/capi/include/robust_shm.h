@@ -152,6 +152,10 @@ typedef enum rshm_code {
    */
   RSHM_INVALID_VALUE = -25,
   /*
+   The wait was given up because the program asked for it. (No function of this header is asked.)
+   */
+  RSHM_INTERRUPTED = -26,
+  /*
    The system refused to lock, or to wait.
    */
   RSHM_LOCK_IO = -27,

@@ -60,6 +60,8 @@ pub enum rshm_code {
     RSHM_NOT_HELD = -24,
     /// Bytes that the schema does not allow.
     RSHM_INVALID_VALUE = -25,
+    /// The wait was given up because the program asked for it. (No function of this header is asked.)
+    RSHM_INTERRUPTED = -26,
     /// The system refused to lock, or to wait.
     RSHM_LOCK_IO = -27,
     /// The arguments do not fit together: a null pointer, another size than the schema's, no schema, no UTF-8.
@@ -132,6 +134,7 @@ fn code_of(error: &LockError) -> Code {
         LockError::Poisoned { .. } => Code::RSHM_POISONED,
         LockError::NotHeld { .. } => Code::RSHM_NOT_HELD,
         LockError::InvalidValue { .. } => Code::RSHM_INVALID_VALUE,
+        LockError::Interrupted { .. } => Code::RSHM_INTERRUPTED,
         _ => Code::RSHM_LOCK_IO,
     }
 }
