@@ -207,20 +207,33 @@ impl<'a> Places<'a> {
     /// interrupted it between the word and the list.
     pub(super) fn own(self, me: &Thread, users: &Users) -> u64 {
         if !me.list.is_known() {
-            return self.listed_or_named(me, users);
+            return self.named(me, users);
         }
         if me.list.is_idle() {
             return 0;
         }
         let interrupted = robust_futex::interrupt(me); // has what is interrupted in the list meanwhile
-        let own = self.listed_or_named(me, users);
+        let own = self.listed(me.list);
         me.list.resume(interrupted);
         own
     }
 
-    fn listed_or_named(self, me: &Thread, users: &Users) -> u64 {
-        let is_own = |(_, slot): &(usize, &LockLine)| is_own(slot, slot.word.load(Ordering::Relaxed), me, users);
-        self.slots.iter().enumerate().filter(is_own).fold(0, |slots, (index, _)| slots | 1 << index)
+    /// The slots whose nodes are in the list. (The kernel's `D` may stand in the place of a living reader's id: so the words are not
+    /// asked.) A list is short, and there may be many slots.
+    fn listed(self, list: RobustList) -> u64 {
+        let Some((segment, _)) = self.slots.first().and_then(|slot| node::reader_of(RobustList::node(&slot.word)))
+        else {
+            return 0;
+        };
+        let place_of = |node| node::reader_of(node).filter(|(of, slot)| *of == segment && *slot < self.slots.len());
+        list.find_all(place_of).fold(0, |slots, (_, slot)| slots | 1 << slot)
+    }
+
+    /// The slots whose words name this thread, where there is no list.
+    fn named(self, me: &Thread, users: &Users) -> u64 {
+        let words = self.slots.iter().map(|slot| slot.word.load(Ordering::Relaxed)).enumerate();
+        let own = words.filter(|(_, seen)| low(*seen) & TID == me.tid && users.is_own(*seen));
+        own.fold(0, |slots, (index, _)| slots | 1 << index)
     }
 
     /// Waits until no reader is left, and lets none in meanwhile: by the holder of the lock, before it changes anything.
@@ -322,21 +335,6 @@ pub(super) fn wake_for(slot: &LockLine, owner: u64) {
     } else {
         point!("read: woke a writer");
     }
-}
-
-/// Does this thread read by this slot, whose word is this?
-fn is_own(slot: &LockLine, seen: u64, me: &Thread, users: &Users) -> bool {
-    let is_named = low(seen) & TID == me.tid;
-    // The kernel's `D` may stand in the place of a living reader's id.
-    if !is_named && !says_owner_died(seen) {
-        return false;
-    }
-    if !me.list.is_known() {
-        return is_named && users.is_own(seen);
-    }
-    let own = RobustList::node(&slot.word);
-    let place = node::reader_of(own);
-    me.list.has_one(|listed| listed == own || place.is_some() && node::reader_of(listed) == place)
 }
 
 /// A thread that puts a line into its list, if it has one.

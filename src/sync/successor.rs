@@ -200,7 +200,7 @@ pub(super) fn is_relied_on(line: &LockLine) -> bool {
 /// others: so from here on nobody relies on it. To be called where an operation is interrupted (it is one: a successor that is
 /// relied on has its lock pending), before what wakes one in its place (`robust_list/nested.rs`).
 pub(super) fn step_aside(me: &Thread) {
-    let Some(word) = me.list.find_map(node::word_of_successor) else { return };
+    let Some(word) = me.list.find_all(node::word_of_successor).next() else { return };
     // SeqCst: before that wake-up, as in `is_passed_by`. Nobody else writes it.
     word.store(u64::from(me.tid), Ordering::SeqCst);
     point!("successor: stepped aside");

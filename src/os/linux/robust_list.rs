@@ -230,9 +230,9 @@ impl RobustList {
         self.nodes().any(such)
     }
 
-    /// The first of these of the nodes in the list. Listed nodes are in mapped memory.
-    pub(crate) fn find_map<T>(self, of: impl Fn(Node) -> Option<T>) -> Option<T> {
-        self.nodes().find_map(of)
+    /// What there is of the nodes in the list, from the first on. Listed nodes are in mapped memory.
+    pub(crate) fn find_all<T>(self, of: impl Fn(Node) -> Option<T>) -> impl Iterator<Item = T> {
+        self.nodes().filter_map(of)
     }
 
     /// Are there so many nodes in the list that the kernel might not come to the end of it?

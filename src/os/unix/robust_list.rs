@@ -80,8 +80,8 @@ impl RobustList {
         false
     }
 
-    pub(crate) fn find_map<T>(self, _: impl Fn(Node) -> Option<T>) -> Option<T> {
-        None
+    pub(crate) fn find_all<T>(self, _: impl Fn(Node) -> Option<T>) -> impl Iterator<Item = T> {
+        std::iter::empty()
     }
 
     pub(crate) fn begin(self, _: Node, _slot: u32) {}

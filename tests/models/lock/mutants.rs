@@ -706,7 +706,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Readers: "let mut seen = slot.word.load(Ordering::SeqCst);" => "let mut seen = slot.word.load(Ordering::Acquire);";
     }
     reader_waits_for_a_writer_who_waits_for_him in readers_who_write: "DEADLOCK" {
-        Readers: "        let is_own = |(_, slot): &(usize, &LockLine)|" => "        return 0;\n        let is_own = |(_, slot): &(usize, &LockLine)|";
+        Readers: "        let own = self.listed(me.list);" => "        let own = 0;";
     }
     slot_that_is_being_taken_is_nobodys_to_a_handler in readers_handler: "RACE" {
         Readers: "        let interrupted = robust_futex::interrupt(me); // has what is interrupted in the list meanwhile\n" => "";
