@@ -62,7 +62,7 @@ mod _native {
     #[pymodule_export]
     use section::Section;
     #[pymodule_export]
-    use segments::{SegmentInfo, User, gc, info, ls, remove, unique_name};
+    use segments::{SegmentInfo, User, gc, info, ls, orphans, remove, unique_name};
     #[pymodule_export]
     use semaphore::{Permit, Semaphore};
     #[pymodule_export]

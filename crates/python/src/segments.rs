@@ -238,6 +238,12 @@ pub(crate) fn gc(py: Python<'_>) -> PyResult<Vec<String>> {
     robust_shm::remove_orphans().map_err(|error| opening(py, error))
 }
 
+/// What `gc` would remove.
+#[pyfunction]
+pub(crate) fn orphans(py: Python<'_>) -> PyResult<Vec<String>> {
+    robust_shm::orphans().map_err(|error| opening(py, error))
+}
+
 /// A name that nobody uses, and that begins like this.
 #[pyfunction]
 pub(crate) fn unique_name(prefix: &str) -> String {

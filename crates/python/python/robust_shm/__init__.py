@@ -8,6 +8,7 @@
 201
 """
 
+from . import _interpreter  # noqa: F401  (first of all)
 from ._errors import (
     AlreadyExists,
     Error,
@@ -55,6 +56,7 @@ from ._native import (
     ls,
     observe,
     open,
+    orphans,
     remove,
     unique_name,
 )

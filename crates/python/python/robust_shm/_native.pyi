@@ -25,6 +25,7 @@ from . import (
     ls as ls,
     observe as observe,
     open as open,
+    orphans as orphans,
     remove as remove,
     unique_name as unique_name,
 )
