@@ -50,7 +50,8 @@ impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     }
 }
 
-impl<T: Element + Described, const N: usize> Options<SharedArray<T, N>> {
+// The bound stands on the function and not on the block: so the compiler explains what is missing.
+impl<T: Element, const N: usize> Options<SharedArray<T, N>> {
     /// Has the segment say of what its elements are made, so that other languages and the command line can read them; and
     /// compares that with what is found, field by field, in the place of the type's name.
     ///
@@ -77,7 +78,10 @@ impl<T: Element + Described, const N: usize> Options<SharedArray<T, N>> {
     /// assert_eq!(samples.info()?.schema().unwrap().to_string(), "Sample{at:f64,sensor:u64}");
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    pub fn described(mut self) -> Self {
+    pub fn described(mut self) -> Self
+    where
+        T: Described,
+    {
         self.settings.schema = Some(T::schema());
         self
     }

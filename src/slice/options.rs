@@ -116,7 +116,8 @@ impl<T: Element> Options<SharedSlice<T>> {
     }
 }
 
-impl<T: Element + Described> Options<SharedSlice<T>> {
+// The bound stands on the function and not on the block: so the compiler explains what is missing.
+impl<T: Element> Options<SharedSlice<T>> {
     /// Has the segment say of what its elements are made, so that other languages and the command line can read them; and
     /// compares that with what is found, field by field, in the place of the type's name.
     ///
@@ -143,7 +144,10 @@ impl<T: Element + Described> Options<SharedSlice<T>> {
     /// assert_eq!(samples.info()?.schema().unwrap().to_string(), "Sample{at:f64,sensor:u64}");
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    pub fn described(mut self) -> Self {
+    pub fn described(mut self) -> Self
+    where
+        T: Described,
+    {
         self.settings.schema = Some(T::schema());
         self
     }

@@ -76,7 +76,8 @@ impl<T: Shareable> Options<SharedValue<T>> {
     }
 }
 
-impl<T: Shareable + Described> Options<SharedValue<T>> {
+// The bound stands on the function and not on the block: so the compiler explains what is missing.
+impl<T: Shareable> Options<SharedValue<T>> {
     /// Has the segment say of what its value is made, so that other languages and the command line can read it; and
     /// compares that with what is found, field by field, in the place of the type's name.
     ///
@@ -114,7 +115,10 @@ impl<T: Shareable + Described> Options<SharedValue<T>> {
     /// assert!(expected.ends_with("with `balance`: f64") && found.ends_with("with `balance`: i64"));
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
-    pub fn described(mut self) -> Self {
+    pub fn described(mut self) -> Self
+    where
+        T: Described,
+    {
         self.settings.schema = Some(T::schema());
         self
     }
