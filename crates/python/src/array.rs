@@ -83,6 +83,25 @@ impl Array {
         self.lock.leave(py, is_repaired).and(frozen).and(closed)
     }
 
+    /// `wait` gives the lock up, and takes it again: meanwhile nobody writes to `np`. Where it fails, the block has ended.
+    pub(crate) fn pause(&self, py: Python<'_>, wait: impl FnOnce() -> PyResult<bool>) -> PyResult<bool> {
+        if !self.lock.held().is_mine() {
+            return wait();
+        }
+        let is_used = self.numpy.pause(py)?;
+        let waited = wait();
+        match &waited {
+            Ok(_) if is_used => self.numpy.resume(py)?,
+            Ok(_) => {}
+            Err(error) => {
+                if let Err(outlives) = self.views.close(py, self.name()) {
+                    error.value(py).call_method1("add_note", (format!("robust_shm: {outlives}"),))?;
+                }
+            }
+        }
+        waited
+    }
+
     fn leave_reading(&self, py: Python<'_>) -> PyResult<()> {
         let closed = self.views.close(py, self.name());
         self.reading.leave(py, self.name()).and(closed)

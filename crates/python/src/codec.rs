@@ -15,6 +15,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 use robust_shm::dynamic::{Form, Primitive, Schema};
 
+use crate::once::once;
+
 mod decode;
 mod encode;
 mod record;
@@ -157,6 +159,7 @@ pub(crate) fn parse(schema: &str) -> PyResult<Schema> {
 pub(crate) fn schema_of(kind: &Bound<'_, PyAny>) -> PyResult<Schema> {
     static TRANSLATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = kind.py();
-    let translate = TRANSLATE.import(py, "robust_shm._types", "schema_of")?;
-    parse(&translate.call1((kind,))?.extract::<String>()?)
+    let import = || Ok(py.import("robust_shm._types")?.getattr("schema_of")?.unbind());
+    let translate = once(&TRANSLATE, py, import)?;
+    parse(&translate.bind(py).call1((kind,))?.extract::<String>()?)
 }

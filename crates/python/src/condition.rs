@@ -33,7 +33,7 @@ impl Condition {
             }
             Of::Array(array) => {
                 let lock = &array.get().lock;
-                wait(py, lock, lock.handle().condvar_at(self.index), timeout)
+                array.get().pause(py, || wait(py, lock, lock.handle().condvar_at(self.index), timeout))
             }
         }
     }

@@ -6,6 +6,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 use robust_shm::{Error, LockError};
 
+use crate::once::once;
+
 /// The exception of what could not be opened, created, inspected or removed.
 pub(crate) fn opening(py: Python<'_>, error: Error) -> PyErr {
     let (class, sides, system) = match &error {
@@ -124,5 +126,5 @@ fn raised(
 
 fn classes(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static CLASSES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    CLASSES.get_or_try_init(py, || Ok(py.import("robust_shm._errors")?.unbind())).map(|module| module.bind(py))
+    once(&CLASSES, py, || Ok(py.import("robust_shm._errors")?.unbind())).map(|module| module.bind(py))
 }

@@ -6,6 +6,7 @@
 //! | `handle.rs`, `options.rs`, `opener.rs`, `observer.rs`, `segments.rs` | what all of them have, and opening by name |
 //! | `section.rs`, `reading.rs` | what `with` enters and leaves |
 //! | `codec.rs`, `scratch.rs` | values as Python sees them, and their bytes |
+//! | `once.rs` | what is made once, by Python code |
 //! | `errors.rs` | the library's errors as exceptions |
 //! | `waiting.rs` | waiting without the interpreter, until Ctrl-C |
 //! | `thread.rs` | guards, which belong to one thread, in handles, which belong to all (**unsafe**) |
@@ -23,6 +24,7 @@ mod event;
 mod handle;
 mod lock;
 mod observer;
+mod once;
 mod opener;
 mod options;
 mod reading;

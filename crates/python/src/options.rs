@@ -96,7 +96,8 @@ impl Settings {
 fn owners(value: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
     match value.extract::<u32>() {
         Ok(one) => Ok(vec![one]),
-        Err(_) => value.extract(),
+        // One by one: who says how many there are may say anything.
+        Err(_) => value.try_iter()?.map(|owner| owner?.extract()).collect(),
     }
 }
 

@@ -136,8 +136,9 @@ pub(crate) struct Permit {
 impl Permit {
     /// Gives it back. Once only, and by the thread that has it.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
-        match permit.take_if(|permit| permit.is_mine()) {
+        // An exception that is made may run Python code, which may come back here: not while this is locked.
+        let mine = self.permit.lock().unwrap_or_else(PoisonError::into_inner).take_if(|permit| permit.is_mine());
+        match mine {
             Some(_) => Ok(()),
             None => Err(not_held(py, &self.name, "the permit is given back already, or another thread's")),
         }

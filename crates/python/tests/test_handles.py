@@ -188,3 +188,41 @@ def test_threads_and_processes(name, child):
         other.ends()
     assert value.get() >= 12_000 and array[0] >= 12_000
     del array
+
+
+def test_what_there_is_no_room_for(name):
+    """A `MemoryError`, and the program goes on."""
+    for make in (lambda: shm.Value(name, f"[u8;{2**62}]"), lambda: shm.Array(name, f"[u8;{2**62}]", [b""] * 5)):
+        with pytest.raises(MemoryError):
+            make()
+    with pytest.raises(MemoryError):  # so many of nothing
+        shm.Value(name, f"[[u8;0];{2**62}]").get()
+    array = shm.Array(f"{name}-array", "[u8;0]", 2**62)
+    for copy in (lambda: array[:], lambda: list(array)):
+        with pytest.raises(MemoryError):
+            copy()
+    del array
+
+
+def test_the_length_that_somebody_says(name):
+    value = shm.Value(name, "[u8;4]")
+    with pytest.raises(ValueError, match="expected 4 items"):
+        value.set(range(2**62))
+    with pytest.raises(OverflowError):
+        shm.Value(name, "[u8;4]", allow_owner=range(2**32, 2**62))
+    value.set(range(4))
+    assert value.get() == b"\0\1\2\3"
+
+
+def test_finalizers_that_use_what_is_being_used(name, child):
+    """While an exception is made, the collector runs, and a finalizer does the same."""
+    other = child(
+        "import gc\npermit = shm.Semaphore(args[0], 2).acquire()\npermit.release()\n"
+        "def again():\n    try: permit.release()\n    except shm.NotHeld: pass\n"
+        "class Circle:\n    def __init__(self): self.me = self\n    def __del__(self): again()\n"
+        "for _ in range(100):\n    gc.disable(); Circle(); gc.set_threshold(1); gc.enable()\n    again()\n    gc.set_threshold(700)\n"
+        "say('fine')",
+        name,
+    )
+    other.hears("fine")
+    other.ends()

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import signal
 import threading
 
 import numpy as np
@@ -161,3 +162,54 @@ def test_a_view_does_not_keep_the_handle_in_a_circle(name):
             shm.info(name)
     finally:
         gc.enable()
+
+
+def test_who_waits_for_a_condition_comes_back_to_its_memory(name):
+    array, inside = shm.Array(name, "i64", 2), threading.Event()
+    condition = shm.Condition(array)
+    found = []
+
+    def work():
+        with array:
+            elements, view = array.np, array.view()
+            inside.set()
+            assert condition.wait_for(lambda: array[1] == 1, timeout=20)
+            elements[0] = view[1] + 1  # although the other one's block has ended
+            found.append(array[0])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert inside.wait(20)
+    with array:
+        array.np[1] = 1
+        condition.notify()
+    thread.join()
+    assert found == [2]
+
+
+def test_a_wait_that_fails_ends_the_memory_with_its_block(name):
+    array, other = shm.Array(name, "i64", 2), shm.Array.open(name)
+    condition = shm.Condition(array)
+
+    def interrupt():
+        with other:  # while it waits
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    def handler(*_):
+        raise InterruptedError
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        thread = threading.Thread(target=interrupt)
+        with pytest.raises(InterruptedError), array:
+            elements, view = array.np, array.view()
+            thread.start()
+            condition.wait(20)
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert not elements.flags.writeable
+    with pytest.raises(ValueError):
+        view[0] = 1
+    with array.read():
+        assert array.view().readonly

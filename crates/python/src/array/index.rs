@@ -6,6 +6,7 @@ use pyo3::types::{PyList, PySlice};
 
 use super::Array;
 use crate::errors::not_held;
+use crate::scratch::zeros;
 
 /// Which elements.
 #[derive(Clone, Copy)]
@@ -34,7 +35,7 @@ impl Items {
 impl Array {
     pub(super) fn copy<'py>(&self, py: Python<'py>, items: Items) -> PyResult<Bound<'py, PyList>> {
         let size = self.codec.size();
-        let mut bytes = vec![0; items.count * size];
+        let mut bytes = zeros(items.count * size)?;
         self.with_bytes(py, |all| {
             if items.step == 1 {
                 bytes.copy_from_slice(&all[items.start as usize * size..][..items.count * size]);
@@ -44,9 +45,7 @@ impl Array {
                 into.copy_from_slice(&all[start..][..size]);
             }
         })?;
-        let elements: PyResult<Vec<_>> =
-            (0..items.count).map(|i| self.codec.decode(py, &bytes[i * size..][..size])).collect();
-        PyList::new(py, elements?)
+        PyList::new(py, self.codec.decode_all(py, items.count, &bytes)?)
     }
 
     /// All of them or, if one is no element, none.
@@ -55,7 +54,7 @@ impl Array {
         if !self.lock.held().is_mine() {
             return Err(not_held(py, self.name(), "assign inside `with a:`, or use `set`, `add` or `update`"));
         }
-        let mut bytes = vec![0; items.count * size];
+        let mut bytes = zeros(items.count * size)?;
         self.codec.encode_all(new, items.count, &mut bytes).map_err(|error| {
             let is_length = error.is_instance_of::<PyValueError>(py) && error.to_string().contains(" items, found ");
             if is_length {

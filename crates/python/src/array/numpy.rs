@@ -11,6 +11,7 @@ use pyo3::types::PyMemoryView;
 
 use super::{Array, views};
 use crate::errors::not_held;
+use crate::once::once;
 
 pub(super) struct Arrays {
     writable: PyOnceLock<Writable>,
@@ -41,6 +42,21 @@ impl Arrays {
             None => Ok(()),
         }
     }
+
+    /// For a holder who gives the lock up while it waits, and takes it again: was it used?
+    pub(super) fn pause(&self, py: Python<'_>) -> PyResult<bool> {
+        let is_used = self.is_used.load(Ordering::Relaxed);
+        self.freeze(py).map(|()| is_used)
+    }
+
+    /// For the same one, who holds the lock again.
+    pub(super) fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        self.is_used.store(true, Ordering::Relaxed);
+        match self.writable.get(py) {
+            Some(writable) => writable.set_flags.bind(py).call1((true,)).map(drop),
+            None => Ok(()),
+        }
+    }
 }
 
 pub(super) fn array<'py>(of: &Bound<'py, Array>) -> PyResult<Bound<'py, PyAny>> {
@@ -49,9 +65,9 @@ pub(super) fn array<'py>(of: &Bound<'py, Array>) -> PyResult<Bound<'py, PyAny>> 
         if !this.reading.is_mine() {
             return Err(not_held(py, this.name(), "ask inside `with a:` or `with a.read():`, or copy it by `a[:]`"));
         }
-        return Ok(this.numpy.read_only.get_or_try_init(py, || make(of).map(Bound::unbind))?.bind(py).clone());
+        return Ok(once(&this.numpy.read_only, py, || make(of).map(Bound::unbind))?.bind(py).clone());
     }
-    let writable = this.numpy.writable.get_or_try_init(py, || -> PyResult<_> {
+    let writable = once(&this.numpy.writable, py, || -> PyResult<_> {
         let array = make(of)?;
         note_for_forks(of)?;
         Ok(Writable { set_flags: array.getattr("setflags")?.unbind(), array: array.unbind() })

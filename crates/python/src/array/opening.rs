@@ -9,6 +9,7 @@ use super::Array;
 use crate::codec::{self, Codec};
 use crate::errors;
 use crate::options::{Has, Settings};
+use crate::scratch::zeros;
 
 /// What an array is created with.
 struct Contents {
@@ -28,7 +29,7 @@ impl Contents {
         }
         let elements: Vec<Bound<'_, PyAny>> = size_or_elements.try_iter()?.collect::<PyResult<_>>()?;
         let codec = Codec::new(kind.py(), &schema);
-        let mut bytes = vec![0; elements.len() * codec.size()];
+        let mut bytes = zeros(elements.len().saturating_mul(codec.size()))?;
         for (at, element) in elements.iter().enumerate() {
             codec.encode(element, &mut bytes[at * codec.size()..][..codec.size()])?;
         }

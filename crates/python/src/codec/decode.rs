@@ -7,6 +7,7 @@ use robust_shm::dynamic::Primitive;
 
 use super::{Codec, Enum, Node, Record, Shape};
 use crate::errors;
+use crate::scratch::room_for;
 
 impl Codec {
     /// # Panics
@@ -18,14 +19,24 @@ impl Codec {
         match &self.node {
             Node::Primitive(primitive) => number(py, *primitive, bytes),
             Node::Bytes => Ok(PyBytes::new(py, bytes).into_any()),
-            Node::Array(element, len) => {
-                let items: PyResult<Vec<_>> =
-                    (0..*len).map(|i| element.decode(py, &bytes[i * element.size..][..element.size])).collect();
-                Ok(PyTuple::new(py, items?)?.into_any())
-            }
+            Node::Array(element, len) => Ok(PyTuple::new(py, element.decode_all(py, *len, bytes)?)?.into_any()),
             Node::Struct(shape) => record(py, shape, bytes),
             Node::Enum(of) => of.decode(py, bytes),
         }
+    }
+
+    /// So many of them, which stand one behind the other. There may be more than bytes, if they have none.
+    pub(crate) fn decode_all<'py>(
+        &self,
+        py: Python<'py>,
+        len: usize,
+        bytes: &[u8],
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let mut items = room_for(len)?;
+        for i in 0..len {
+            items.push(self.decode(py, &bytes[i * self.size..][..self.size])?);
+        }
+        Ok(items)
     }
 }
 

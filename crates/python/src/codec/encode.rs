@@ -97,11 +97,8 @@ fn bytes(value: &Bound<'_, PyAny>, into: &mut [u8]) -> PyResult<()> {
     if value.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err("expected bytes, found a str: encode it"));
     }
-    let numbers: Vec<u8> = value.extract()?;
-    if numbers.len() != into.len() {
-        return Err(PyValueError::new_err(format!("expected {} items, found {}", into.len(), numbers.len())));
-    }
-    fill(&numbers, into)
+    // One by one: who says how many there are may say anything.
+    Codec { size: 1, node: Node::Primitive(Primitive::U8) }.encode_all(value, into.len(), into)
 }
 
 impl Enum {

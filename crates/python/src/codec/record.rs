@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use robust_shm::dynamic::Schema;
 
 use super::{Codec, Shape};
+use crate::scratch::zeros;
 
 /// A struct's value: a copy, whose fields are attributes, and which does not change.
 #[pyclass(frozen, module = "robust_shm", name = "Record")]
@@ -41,7 +42,7 @@ impl Record {
 
     /// Through the bytes, so that each value is what it would be when read.
     fn of<'py>(shape: &Arc<Shape>, values: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let mut bytes = vec![0; shape.schema.size()];
+        let mut bytes = zeros(shape.schema.size())?;
         shape.encode(values, &mut bytes)?;
         super::decode::record(values.py(), shape, &bytes)
     }

@@ -5,6 +5,7 @@ use robust_shm::dynamic::Schema;
 
 use crate::codec::Codec;
 use crate::errors::invalid_value;
+use crate::scratch::zeros;
 
 /// What a value begins with where nothing is said.
 pub(super) fn initial(
@@ -13,7 +14,7 @@ pub(super) fn initial(
     schema: &Schema,
     value: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Vec<u8>> {
-    let mut bytes = vec![0; schema.size()];
+    let mut bytes = zeros(schema.size())?;
     match value {
         Some(value) => Codec::new(py, schema).encode(value, &mut bytes)?,
         None if !schema.allows(&bytes) => {
