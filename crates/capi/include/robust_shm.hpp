@@ -57,8 +57,13 @@ class timeout {
 public:
   timeout() : nanos(RSHM_FOREVER) {}
   template <class R, class P> timeout(std::chrono::duration<R, P> most) : nanos(0) {
-    const auto all = std::chrono::duration_cast<std::chrono::nanoseconds>(most).count();
-    if (all > 0) nanos = static_cast<std::uint64_t>(all);
+    // In hours first, of any number: as nanoseconds, what is long would be more than there are.
+    using hours = std::chrono::duration<double, std::ratio<3600>>;
+    if (std::chrono::duration_cast<hours>(most) >= std::chrono::duration_cast<hours>(std::chrono::nanoseconds::max())) {
+      nanos = RSHM_FOREVER;
+    } else if (most > most.zero()) {
+      nanos = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(most).count());
+    }
   }
   std::uint64_t ns() const { return nanos; }
 };
@@ -129,6 +134,9 @@ public:
     rshm_array *array = nullptr;
     check(rshm_array_open_or_create(name.c_str(), schema<T>::text, len, options, &array));
     raw.reset(array);
+    if (rshm_array_element_size(array) != sizeof(T)) {
+      throw std::invalid_argument(std::string("a schema of another size than its type's: ") + schema<T>::text);
+    }
   }
 
   /// The elements, until the end of the block.

@@ -5,21 +5,56 @@
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, UnsafeCell};
+use std::ffi::c_int;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Which thread this is. No other one of the process ever has the same.
+thread_local!(static THIS: Cell<u64> = const { Cell::new(NOBODY) });
+
+/// Which thread this is. No other one of the process ever has the same, nor of those it was forked from: what a parent's
+/// thread held is not its child's.
 #[inline]
 fn this_thread() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    thread_local!(static THIS: Cell<u64> = const { Cell::new(NOBODY) });
-    THIS.with(|this| {
-        if this.get() == NOBODY {
-            this.set(NEXT.fetch_add(1, Ordering::Relaxed));
-        }
-        this.get()
-    })
+    #[cold]
+    fn first() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        hear_of_forks();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        THIS.set(number);
+        number
+    }
+    match THIS.get() {
+        NOBODY => first(),
+        number => number,
+    }
+}
+
+unsafe extern "C" {
+    fn pthread_atfork(
+        before: Option<extern "C" fn()>,
+        in_parent: Option<extern "C" fn()>,
+        in_child: Option<extern "C" fn()>,
+    ) -> c_int;
+}
+
+/// How many forks this process has behind it. More than once for each, if two threads were the first at the same time.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// Before any thread of the process has a number, or any table.
+fn hear_of_forks() {
+    extern "C" fn in_child() {
+        THIS.set(NOBODY);
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    static HEARS: AtomicBool = AtomicBool::new(false);
+    if !HEARS.load(Ordering::Relaxed) {
+        // SAFETY: the function only writes to an atomic and to a cell of its thread that needs no constructor and no
+        // destructor, as a forked child may. libc forgets it when it unloads this library. Twice is as good as once: here
+        // nobody waits for another thread, which a forked child would not have.
+        let failed = unsafe { pthread_atfork(None, None, Some(in_child)) };
+        HEARS.store(failed == 0, Ordering::Relaxed); // else the next thread tries again
+    }
 }
 
 /// Nobody.
@@ -113,7 +148,16 @@ unsafe fn move_words<G>(from: *const G, to: *mut G) {
 }
 
 /// The guards of many who hold something side by side: at most one of each thread and number.
-pub(crate) struct HeldByMany<G>(Mutex<Vec<(u64, usize, Stays<G>)>>);
+///
+/// A forked child gets a table of its own, which is empty. Its parent's may have been locked, or amid a change, by a thread
+/// that the child has not got; what stood in it is nobody's there, and is leaked.
+pub(crate) struct HeldByMany<G>(AtomicPtr<Table<G>>);
+
+struct Table<G> {
+    /// How many forks lie between the first process and the one whose this is.
+    forks: u64,
+    guards: Mutex<Vec<(u64, usize, Stays<G>)>>,
+}
 
 /// Stays on its thread: whoever takes it out has compared the thread.
 struct Stays<G>(G);
@@ -122,12 +166,32 @@ struct Stays<G>(G);
 unsafe impl<G> Send for Stays<G> {}
 
 impl<G> HeldByMany<G> {
-    pub(crate) const fn nothing() -> Self {
-        Self(Mutex::new(Vec::new()))
+    pub(crate) fn nothing() -> Self {
+        Self(AtomicPtr::new(Self::empty()))
+    }
+
+    /// Of this process, which hears of forks from now on.
+    fn empty() -> *mut Table<G> {
+        hear_of_forks();
+        Box::into_raw(Box::new(Table { forks: FORKS.load(Ordering::Relaxed), guards: Mutex::new(Vec::new()) }))
     }
 
     fn table(&self) -> MutexGuard<'_, Vec<(u64, usize, Stays<G>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut table = self.0.load(Ordering::Acquire);
+        // SAFETY: made by `empty`; no table is freed before this one's drop.
+        if unsafe { &*table }.forks != FORKS.load(Ordering::Relaxed) {
+            let mine = Self::empty();
+            table = match self.0.compare_exchange(table, mine, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => mine,
+                Err(others) => {
+                    // SAFETY: made just now, and nobody else has seen it.
+                    drop(unsafe { Box::from_raw(mine) });
+                    others
+                }
+            };
+        }
+        // SAFETY: as above.
+        unsafe { &*table }.guards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn put(&self, number: usize, guard: G) {
@@ -158,6 +222,13 @@ impl<G> HeldByMany<G> {
                 std::mem::forget(guard);
             }
         }
+    }
+}
+
+impl<G> Drop for HeldByMany<G> {
+    fn drop(&mut self) {
+        // SAFETY: made by `empty`, and this is alone with it. Empty again: whoever has guards calls `close` first.
+        drop(unsafe { Box::from_raw(*self.0.get_mut()) });
     }
 }
 

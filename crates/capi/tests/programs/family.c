@@ -3,6 +3,7 @@
 #include "robust_shm.h"
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -277,6 +278,61 @@ static void conditions(void) {
   rshm_lock_close(l);
 }
 
+static atomic_bool is_enough;
+
+static void *keep_busy(void *handle) {
+  while (!is_enough) {
+    size_t index;
+    OK(rshm_semaphore_acquire(handle, LIMIT, &index));
+    OK(rshm_semaphore_release(handle, index));
+  }
+  return NULL;
+}
+
+/* What this thread has, a child has not, and may take for itself; whatever the other threads were at when it was forked. */
+static void inherited(void) {
+  rshm_array *a;
+  rshm_lock *l;
+  rshm_semaphore *s;
+  const void *data;
+  size_t len, index;
+  OK(rshm_array_create(name_of("fork-array"), "i64", 1, NULL, &a));
+  OK(rshm_lock_create(name_of("fork-lock"), NULL, &l));
+  OK(rshm_semaphore_create(name_of("fork-semaphore"), 8, NULL, &s));
+  OK(rshm_array_read(a, 0, &data, &len));
+  OK(rshm_lock_lock(l, 0, 0));
+  OK(rshm_semaphore_acquire(s, 0, &index));
+  pthread_t thread;
+  assert(pthread_create(&thread, NULL, keep_busy, s) == 0);
+  for (int round = 0; round < 100; round++) {
+    pid_t pid = fork();
+    assert(pid >= 0);
+    if (pid == 0) {
+      alarm(20);
+      is(RSHM_NOT_HELD, rshm_array_read_unlock(a), "the parent's", __LINE__);
+      is(RSHM_NOT_HELD, rshm_condvar_notify(rshm_condvar_of_lock(l, 0), RSHM_ALL), "the parent's", __LINE__);
+      is(RSHM_NOT_HELD, rshm_lock_clear_poison(l), "the parent's", __LINE__);
+      is(RSHM_NOT_HELD, rshm_lock_unlock(l), "the parent's", __LINE__);
+      is(RSHM_NOT_HELD, rshm_semaphore_release(s, index), "the parent's", __LINE__);
+      OK(rshm_array_read(a, LIMIT, &data, &len));
+      OK(rshm_array_read_unlock(a));
+      OK(rshm_semaphore_acquire(s, LIMIT, &index));
+      OK(rshm_semaphore_release(s, index));
+      _exit(0);
+    }
+    int status;
+    assert(waitpid(pid, &status, 0) == pid && status == 0);
+  }
+  OK(rshm_array_read_unlock(a));
+  OK(rshm_lock_unlock(l));
+  OK(rshm_semaphore_release(s, index));
+  is_enough = true;
+  assert(pthread_join(thread, NULL) == 0);
+  rshm_array_close(a);
+  rshm_lock_close(l);
+  rshm_semaphore_close(s);
+}
+
 /* A forked child has the handles, and nothing of what was held through them. */
 static void forks(void) {
   rshm_value *v;
@@ -294,6 +350,7 @@ static void forks(void) {
   }
   int status;
   assert(waitpid(pid, &status, 0) == pid && status == 0);
+  inherited();
   n = 2;
   OK(rshm_value_commit(v, &n, sizeof n));
   OK(rshm_value_get(v, &n, sizeof n));

@@ -17,6 +17,11 @@ RSHM_CHECK_FIELD(account, balance, 0);
 RSHM_CHECK_FIELD(account, open, 12);
 RSHM_SCHEMA(account, "Account{balance:i64,changes:u32,open:bool,_pad:[u8;3]}");
 
+struct wrong {
+  std::int64_t first, second;
+};
+RSHM_SCHEMA(wrong, "i64");
+
 template <class F> int code_of(F action) {
   try {
     action();
@@ -30,6 +35,20 @@ template <class F> int code_of(F action) {
 int main(int argc, char **argv) {
   assert(argc == 2);
   const std::string prefix = argv[1];
+  namespace chrono = std::chrono;
+  for (const robust_shm::timeout &forever :
+       {robust_shm::timeout(), robust_shm::timeout(chrono::hours::max()), robust_shm::timeout(chrono::seconds::max()),
+        robust_shm::timeout(chrono::nanoseconds::max()), robust_shm::timeout(chrono::duration<double>(1e300))})
+    assert(forever.ns() == RSHM_FOREVER);
+  assert(robust_shm::timeout(chrono::duration<double>(0.5)).ns() == 500000000 && robust_shm::timeout(chrono::hours(1)).ns() == 3600000000000);
+  assert(robust_shm::timeout(chrono::hours::min()).ns() == 0 && robust_shm::timeout(chrono::seconds(0)).ns() == 0);
+  bool is_refused = false;
+  try {
+    robust_shm::shared_array<wrong> elements(prefix + "cpp-wrong", 4);
+  } catch (const std::invalid_argument &) {
+    is_refused = true;
+  }
+  assert(is_refused);
   robust_shm::shared_value<account> value(prefix + "cpp-value", {200, 0, true, {}});
   {
     auto guard = value.lock();
