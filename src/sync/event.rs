@@ -110,7 +110,7 @@ pub(super) fn wait_slow(
                     return Err(Failure::Forked);
                 }
                 name(line, me, slot);
-                seen = line.word.load(Ordering::Acquire);
+                seen = line.word.load(Ordering::Acquire); // that may have taken its time
                 continue;
             }
             // Also if there is something in it that nobody of ours has written.

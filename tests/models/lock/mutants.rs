@@ -690,7 +690,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Readers: "deadline.map_or(beat, |deadline| deadline.min(beat))" => "beat";
     }
     who_reads_already_waits_for_who_waits_for_him in readers_twice: "DEADLOCK" {
-        Readers: "    me.list.has_one(|listed| listed == own || place.is_some() && node::reader_of(listed) == place)" => "    false";
+        Readers: "filter(|(of, slot)| *of == segment && *slot < self.slots.len())" => "filter(|_| false)";
     }
     slot_is_taken_with_an_acquire in readers_stale: "RACE" {
         Readers: "        if slot.word.compare_exchange(0, owner, Ordering::SeqCst, Ordering::Relaxed).is_err() {" =>
