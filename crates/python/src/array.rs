@@ -18,6 +18,7 @@ use crate::scratch::scratch;
 use crate::section::{Block, Exclusive, Poisonable, Section, leave};
 use crate::waiting::{Timeout, wait};
 
+pub(crate) mod forks;
 mod index;
 mod numpy;
 mod opening;
@@ -56,6 +57,7 @@ pub(crate) struct Array {
     codec: Codec,
     views: views::Views,
     numpy: numpy::Arrays,
+    noted: forks::Noted,
 }
 
 impl Array {
@@ -65,8 +67,15 @@ impl Array {
             handle.schema().map_or_else(|| Codec::of_bytes(handle.element_size()), |schema| Codec::new(py, schema));
         let base = Handle::new(handle.clone(), handle.schema().map(Schema::to_string), settings);
         let lock = Exclusive::new(handle);
-        let (views, numpy) = (views::Views::default(), numpy::Arrays::new());
-        PyClassInitializer::from(base).add_subclass(Self { lock, reading: Reading::default(), codec, views, numpy })
+        let (views, numpy, noted) = (views::Views::default(), numpy::Arrays::new(), forks::Noted::default());
+        PyClassInitializer::from(base).add_subclass(Self {
+            lock,
+            reading: Reading::default(),
+            codec,
+            views,
+            numpy,
+            noted,
+        })
     }
 
     fn name(&self) -> &str {
@@ -319,12 +328,6 @@ impl Array {
     #[getter]
     fn is_poisoned(&self) -> bool {
         self.lock.handle().is_poisoned()
-    }
-
-    /// What a forked child must do with what its parent was about to write to.
-    fn _forked(&self, py: Python<'_>) -> PyResult<()> {
-        self.views.forget(py);
-        self.numpy.freeze(py)
     }
 
     fn __repr__(&self) -> String {

@@ -1,6 +1,7 @@
 //! The library's errors as Python's exceptions. The classes are in `python/robust_shm/_errors.py`, because each has two
 //! parents; the texts are the library's.
 
+use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
@@ -99,6 +100,16 @@ pub(crate) fn invalid_value(py: Python<'_>, text: &str) -> PyErr {
 pub(crate) fn not_described(py: Python<'_>, name: &str) -> PyErr {
     let text = format!("value in segment {name:?} has no schema: it can be read, and written by `set_bytes` only");
     invalid_value(py, &text)
+}
+
+/// Memory in place that is used after its block. Made at once: a `PyErr` that is made when it is looked at gives the interpreter
+/// up meanwhile, which a thread may not get back at the end of the program.
+#[cold]
+pub(crate) fn view_outlives(py: Python<'_>, name: &str) -> PyErr {
+    let text = format!(
+        "a view of segment {name:?} outlives its block: copy what you keep, or `del` what was made of `view()`"
+    );
+    py.get_type::<PyBufferError>().call1((text,)).map_or_else(|error| error, PyErr::from_value)
 }
 
 fn raised(

@@ -46,6 +46,8 @@ mod _native {
     #[pymodule_export]
     use array::Array;
     #[pymodule_export]
+    use array::forks::in_child;
+    #[pymodule_export]
     use codec::{Record, describe, make};
     #[pymodule_export]
     use condition::Condition;
@@ -71,7 +73,8 @@ mod _native {
     use value::{Changes, Value};
 
     #[pymodule_init]
-    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-        Ok(thread::hear_of_forks()?)
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        thread::hear_of_forks()?;
+        array::forks::hear_of_forks(module)
     }
 }

@@ -283,6 +283,10 @@ def main() -> None:
         with contextlib.suppress(KeyboardInterrupt):
             release_all(program)
         watchdog.cancel()
+    # A thread that the end of the interpreter finds in a callback is ended there: see the README's limits.
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join(10)
     print("ends", flush=True)
 
 

@@ -215,9 +215,11 @@ def test_the_end_of_the_program_while_daemons_wait(name, holder):
     """Threads that wait when the interpreter ends, and get what they wait for amid that, do not crash it."""
     value = shm.Value(name, "i64", 1)
     code = (
-        "import sys, threading, robust_shm as shm\nx = shm.Value.open(sys.argv[1])\n"
+        "import sys, threading, robust_shm as shm\nx, a = shm.Value.open(sys.argv[1]), shm.Array(shm.unique_name(sys.argv[1]), 'i', 2)\n"
         "def work():\n    while True:\n        with x: pass\n"
-        "for _ in range(4): threading.Thread(target=work, daemon=True).start()\n"
+        "def fail():\n    while True:\n        try:\n            with a: a[:] = [1]\n        except ValueError: pass\n"
+        "        try:\n            with a: v = a.view()[1:]\n        except BufferError: del v\n"
+        "for target in (work, work, fail, fail): threading.Thread(target=target, daemon=True).start()\n"
         "import time; time.sleep(0.02)\n"
     )
     others = [subprocess.Popen([sys.executable, "-c", code, name], stderr=subprocess.PIPE) for _ in range(6)]

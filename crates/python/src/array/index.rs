@@ -54,15 +54,15 @@ impl Array {
         if !self.lock.held().is_mine() {
             return Err(not_held(py, self.name(), "assign inside `with a:`, or use `set`, `add` or `update`"));
         }
+        let new: Vec<Bound<'_, PyAny>> = new.try_iter()?.collect::<PyResult<_>>()?;
+        if new.len() != items.count {
+            let text = format!("an array does not grow or shrink: expected {} items, found {}", items.count, new.len());
+            return Err(PyValueError::new_err(text));
+        }
         let mut bytes = zeros(items.count * size)?;
-        self.codec.encode_all(new, items.count, &mut bytes).map_err(|error| {
-            let is_length = error.is_instance_of::<PyValueError>(py) && error.to_string().contains(" items, found ");
-            if is_length {
-                PyValueError::new_err(format!("an array does not grow or shrink: {}", error.value(py)))
-            } else {
-                error
-            }
-        })?;
+        for (at, element) in new.iter().enumerate() {
+            self.codec.encode(element, &mut bytes[at * size..][..size])?;
+        }
         self.with_bytes_mut(py, |all| {
             for (from, start) in bytes.chunks_exact(size.max(1)).zip(items.starts(size)) {
                 all[start..][..size].copy_from_slice(from);

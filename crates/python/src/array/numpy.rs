@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyMemoryView;
 
-use super::{Array, views};
+use super::{Array, forks, views};
 use crate::errors::not_held;
 use crate::once::once;
 
@@ -69,7 +69,7 @@ pub(super) fn array<'py>(of: &Bound<'py, Array>) -> PyResult<Bound<'py, PyAny>> 
     }
     let writable = once(&this.numpy.writable, py, || -> PyResult<_> {
         let array = make(of)?;
-        note_for_forks(of)?;
+        forks::note(of)?;
         Ok(Writable { set_flags: array.getattr("setflags")?.unbind(), array: array.unbind() })
     })?;
     if !this.numpy.is_used.swap(true, Ordering::Relaxed) {
@@ -107,9 +107,4 @@ pub(super) fn converted<'py>(
         (Some(_), Some(false)) => Err(PyValueError::new_err("another dtype needs a copy")),
         (Some(dtype), _) => array.call_method1("astype", (dtype,)),
     }
-}
-
-/// A forked child calls `_forked` of all that are noted.
-pub(super) fn note_for_forks(of: &Bound<'_, Array>) -> PyResult<()> {
-    of.py().import("robust_shm._fork")?.getattr("note")?.call1((of,)).map(drop)
 }

@@ -3,14 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
 use robust_shm::dynamic::{Form, Primitive, Schema};
 
 use super::Array;
 use crate::buffer::Span;
-use crate::errors::not_held;
+use crate::errors::{self, not_held};
 use crate::thread::me;
 
 /// The views that blocks have opened, and not left yet: at most one for each thread.
@@ -51,9 +50,7 @@ impl Views {
         if released.is_ok() && !span.get().is_exported() {
             return Ok(());
         }
-        Err(PyBufferError::new_err(format!(
-            "a view of segment {name:?} outlives its block: copy what you keep, or `del` what was made of `view()`"
-        )))
+        Err(errors::view_outlives(py, name))
     }
 
     /// In a forked child: ends all, as far as that is possible.
@@ -81,7 +78,7 @@ pub(super) fn view<'py>(of: &Bound<'py, Array>) -> PyResult<Bound<'py, PyAny>> {
         }
         _ => bytes.into_any(),
     };
-    super::numpy::note_for_forks(of)?;
+    super::forks::note(of)?;
     let mut open = this.views.open();
     open.push(Open { thread: me(), view: view.clone().unbind(), span: span.unbind() });
     this.views.count.store(open.len(), Ordering::Relaxed);

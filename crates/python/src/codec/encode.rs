@@ -26,7 +26,7 @@ impl Codec {
     }
 
     /// Exactly `len` of them.
-    pub(crate) fn encode_all(&self, items: &Bound<'_, PyAny>, len: usize, into: &mut [u8]) -> PyResult<()> {
+    fn encode_all(&self, items: &Bound<'_, PyAny>, len: usize, into: &mut [u8]) -> PyResult<()> {
         let mut at = 0;
         for item in items.try_iter()? {
             if at == len {
