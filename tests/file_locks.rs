@@ -86,6 +86,9 @@ fn is_watched(name: &str) -> bool {
 
 #[test]
 fn waiters_find_the_death_of_a_holder() {
+    if !support::is_linux("has no table of file locks") {
+        return;
+    }
     let name = Scratch::new("file");
     let lock = lock(&name);
     let holder = holder(&name);
@@ -134,6 +137,9 @@ fn a_value_has_its_last_commit_and_an_array_is_poisoned() {
 /// Another is woken, or looks after a tenth of a second.
 #[test]
 fn a_watcher_that_is_killed_or_stopped_keeps_nobody_from_finding_a_death() {
+    if !support::is_linux("has no table of file locks") {
+        return;
+    }
     for signal in [libc::SIGKILL, libc::SIGSTOP] {
         let name = Scratch::new("file");
         let lock = lock(&name);
@@ -154,6 +160,9 @@ fn a_watcher_that_is_killed_or_stopped_keeps_nobody_from_finding_a_death() {
 
 #[test]
 fn a_watcher_that_has_the_lock_leaves_the_watch_to_another() {
+    if !support::is_linux("has no table of file locks") {
+        return;
+    }
     let name = Scratch::new("file");
     let lock = lock(&name);
     let mut holder = spawn("hold, and let go", &name);
