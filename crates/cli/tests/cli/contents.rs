@@ -1,5 +1,8 @@
 //! `show`, `get`, `set`, `add`, and what `create` makes with a type: values of other programs, by their schema.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
 use robust_shm::{
     SegmentInfo, SharedArray, SharedEvent, SharedLock, SharedSemaphore, SharedSlice, SharedValue, remove,
 };
@@ -335,4 +338,42 @@ fn values_and_arrays_become_free() {
     }
     assert_eq!(value.commits(), 0);
     assert!(!array_handle.is_poisoned());
+}
+
+/// Says that it is over, when it is dropped.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Each value has all its elements alike, and writers never rest.
+#[test]
+fn a_value_among_writers_is_shown_whole() {
+    const ELEMENTS: usize = 512; // 4 KiB
+    let name = Scratch::new("storm");
+    let value = SharedValue::create(&name, [0u64; ELEMENTS]).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    value.update(|elements| *elements = [elements[0] + 1; ELEMENTS]).unwrap();
+                }
+            });
+        }
+        let _ends = Ends(&is_over); // or a panic here would wait for them for ever
+        let shown: Vec<Vec<u64>> = (0..40)
+            .map(|_| serde_json::from_value(run(&["show", &name, "--json"]).json()["value"].take()).unwrap())
+            .collect();
+        for elements in &shown {
+            assert!(
+                elements.len() == ELEMENTS && elements.iter().all(|element| *element == elements[0]),
+                "{elements:?}"
+            );
+        }
+        assert_ne!(shown.first(), shown.last(), "nobody wrote");
+    });
 }
