@@ -47,6 +47,9 @@ pub(crate) fn robust_list_is_empty() -> bool {
         assert!(!LockKind::Futex.is_available());
         return true; // there is none
     }
+    if head.is_null() {
+        return true; // musl says where it is when a thread first needs it
+    }
     // SAFETY: the kernel returned the address of this thread's head, which begins with the first link.
     let first = unsafe { head.read() };
     first == head.addr()
