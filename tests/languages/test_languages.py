@@ -18,6 +18,7 @@ import robust_shm as shm
 
 HERE = pathlib.Path(__file__).parent
 LIMIT = 60
+KILLS = int(os.environ.get("ROBUST_SHM_STORM_KILLS", "150"))
 WHO = {
     "rust": [os.environ["VERBS_RS"]],
     "c": [os.environ["VERBS_C"]],
@@ -67,11 +68,19 @@ def until_somebody_sleeps(name):
         time.sleep(0.001)
 
 
+def too_late(*_):
+    raise AssertionError("a test took too long")
+
+
 @pytest.fixture
 def name(request):
+    # The end of all waits that have none of their own: a program that says nothing.
+    signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(5 * LIMIT + KILLS)
     prefix = os.environ.get("ROBUST_SHM_TEST_PREFIX", "")
     name = f"{prefix}languages-{os.getpid()}-{next(NUMBERS)}"
     yield name
+    signal.alarm(0)
     while RUNNING:
         process = RUNNING.pop()
         if process.poll() is None:
@@ -195,7 +204,6 @@ def test_a_stopped_holder_is_shown(name):
 
 def test_a_storm_of_kills(name):
     """Any language holds or waits in any way, and is killed; after each kill all counts are what they should be."""
-    kills = int(os.environ.get("ROBUST_SHM_STORM_KILLS", "150"))
     seed = int(os.environ.get("ROBUST_SHM_STORM_SEED", time.time_ns() % 2**32))
     print("ROBUST_SHM_STORM_SEED", seed)
     dice = random.Random(seed)
@@ -214,7 +222,7 @@ def test_a_storm_of_kills(name):
         "rwlock": ["reader-hold", "writer-hold"],
     }
     total = 0
-    for done in range(kills):
+    for done in range(KILLS):
         kind = dice.choice(list(verbs))
         victim = start(dice.choice(list(WHO)), names[kind], dice.choice(verbs[kind]))
         # Killed when it has what it wants, or anywhere on its way there.

@@ -11,7 +11,8 @@ static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| install(None));
 
 fn install(target: Option<&str>) -> PathBuf {
     let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target.unwrap_or("installed"));
-    let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh"));
+    let mut script = Command::new("timeout");
+    script.arg("1200").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh"));
     // A target directory of its own: cargo may be building in the usual one.
     script.arg(&prefix).env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("build"));
     script.env_remove("RUSTFLAGS").envs(target.map(|target| ("ROBUST_SHM_TARGET", target)));

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,7 @@ static void killed_after(void (*action)(void)) {
   pid_t pid = fork();
   assert(pid >= 0);
   if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when an assertion ends the parent */
     action();
     say();
     for (;;) pause();
@@ -267,6 +269,7 @@ static void conditions(void) {
   pid_t pid = fork();
   assert(pid >= 0);
   if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     notify_when_asleep();
     _exit(0);
   }
