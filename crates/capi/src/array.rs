@@ -3,15 +3,16 @@
 
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 
+use robust_shm::Options;
 use robust_shm::dynamic::{DynSlice, DynSliceGuard, DynSliceReadGuard};
-use robust_shm::{Error, Options};
 
-use crate::arguments::{give, handle, take_back, text, within, write};
+use crate::arguments::{handle, take_back, within, write};
 use crate::code::rshm_code::{RSHM_OK, RSHM_OWNER_DIED, RSHM_WOULD_DEADLOCK};
 use crate::code::{Failure, call};
 use crate::held::{Held, HeldByMany, for_guards};
 use crate::lock::RSHM_EVEN_POISONED;
-use crate::options::{self, rshm_options};
+use crate::opening::{Handle, open};
+use crate::options::rshm_options;
 use crate::value::{needed, parsed, schema_text};
 
 /// Elements that are changed in place, under their lock. It is poisoned when a holder dies.
@@ -29,34 +30,27 @@ impl Drop for rshm_array {
     }
 }
 
-unsafe fn open(
-    name: *const c_char,
-    options: *const rshm_options,
-    out: *mut *mut rshm_array,
-    how: impl FnOnce(Options<DynSlice>, &str) -> Result<Result<DynSlice, Error>, Failure>,
-) -> c_int {
-    call(|| {
-        // SAFETY: the caller's, as the header says.
-        let name = unsafe { text(name, "name") }?;
-        let mut made = DynSlice::options();
-        // SAFETY: the caller's, as the header says.
-        if let Some(options) = unsafe { options::read(options) }? {
-            // SAFETY: the caller's, as the header says.
-            made = unsafe { options.apply(made) }?;
-            if let Some(poison) = options.poison() {
-                made = made.poison(poison);
-            }
-            if let Some(readers) = options.readers() {
-                made = made.readers(readers);
-            }
+impl Handle for rshm_array {
+    type Shared = DynSlice;
+
+    fn options() -> Options<DynSlice> {
+        DynSlice::options()
+    }
+
+    fn more(mut options: Options<DynSlice>, given: &rshm_options) -> Options<DynSlice> {
+        if let Some(poison) = given.poison() {
+            options = options.poison(poison);
         }
-        let array = how(made, name)??;
+        if let Some(readers) = given.readers() {
+            options = options.readers(readers);
+        }
+        options
+    }
+
+    fn new(array: DynSlice) -> Self {
         let schema = schema_text(array.schema());
-        let handle = rshm_array { array, held: Held::nothing(), readers: HeldByMany::nothing(), schema };
-        // SAFETY: the caller's, as the header says.
-        unsafe { give(out, handle) }?;
-        Ok(RSHM_OK)
-    })
+        Self { array, held: Held::nothing(), readers: HeldByMany::nothing(), schema }
+    }
 }
 
 /// Creates an array of `len` elements, which are zero, and of which each is what the schema says.
@@ -68,10 +62,10 @@ pub unsafe extern "C" fn rshm_array_create(
     options: *const rshm_options,
     out: *mut *mut rshm_array,
 ) -> c_int {
-    let how = |options: Options<DynSlice>, name: &str| {
+    let how = |options: Options<DynSlice>, name: &str| -> Result<DynSlice, Failure> {
         // SAFETY: the caller's, as the header says.
         let schema = unsafe { needed(schema) }?;
-        Ok(options.create(name, &schema, len))
+        Ok(options.create(name, &schema, len)?)
     };
     // SAFETY: the caller's, as the header says.
     unsafe { open(name, options, out, how) }
@@ -85,12 +79,12 @@ pub unsafe extern "C" fn rshm_array_open(
     options: *const rshm_options,
     out: *mut *mut rshm_array,
 ) -> c_int {
-    let how = |options: Options<DynSlice>, name: &str| {
+    let how = |options: Options<DynSlice>, name: &str| -> Result<DynSlice, Failure> {
         // SAFETY: the caller's, as the header says.
         let schema = unsafe { parsed(schema) }?;
         Ok(match schema {
-            Some(schema) => options.open_as(name, &schema),
-            None => options.open(name),
+            Some(schema) => options.open_as(name, &schema)?,
+            None => options.open(name)?,
         })
     };
     // SAFETY: the caller's, as the header says.
@@ -106,10 +100,10 @@ pub unsafe extern "C" fn rshm_array_open_or_create(
     options: *const rshm_options,
     out: *mut *mut rshm_array,
 ) -> c_int {
-    let how = |options: Options<DynSlice>, name: &str| {
+    let how = |options: Options<DynSlice>, name: &str| -> Result<DynSlice, Failure> {
         // SAFETY: the caller's, as the header says.
         let schema = unsafe { needed(schema) }?;
-        Ok(options.open_or_create(name, &schema, len))
+        Ok(options.open_or_create(name, &schema, len)?)
     };
     // SAFETY: the caller's, as the header says.
     unsafe { open(name, options, out, how) }

@@ -3,36 +3,27 @@
 
 use std::ffi::{c_char, c_int};
 
-use robust_shm::SharedEvent;
+use robust_shm::{Options, SharedEvent};
 
-use crate::arguments::{give, handle, take_back, text, within};
+use crate::arguments::{handle, take_back, within};
 use crate::code::rshm_code::RSHM_OK;
 use crate::code::{Failure, call};
-use crate::options::{self, rshm_options};
+use crate::opening::{Handle, open};
+use crate::options::rshm_options;
 
 /// An event: one says that something has happened, and any number wait until it has.
 pub struct rshm_event(SharedEvent);
 
-unsafe fn open(
-    name: *const c_char,
-    options: *const rshm_options,
-    out: *mut *mut rshm_event,
-    how: impl FnOnce(robust_shm::Options<SharedEvent>, &str) -> Result<SharedEvent, robust_shm::Error>,
-) -> c_int {
-    call(|| {
-        // SAFETY: the caller's, as the header says.
-        let name = unsafe { text(name, "name") }?;
-        let mut made = SharedEvent::options();
-        // SAFETY: the caller's, as the header says.
-        if let Some(options) = unsafe { options::read(options) }? {
-            // SAFETY: the caller's, as the header says.
-            made = unsafe { options.apply(made) }?;
-        }
-        let event = how(made, name)?;
-        // SAFETY: the caller's, as the header says.
-        unsafe { give(out, rshm_event(event)) }?;
-        Ok(RSHM_OK)
-    })
+impl Handle for rshm_event {
+    type Shared = SharedEvent;
+
+    fn options() -> Options<SharedEvent> {
+        SharedEvent::options()
+    }
+
+    fn new(event: SharedEvent) -> Self {
+        Self(event)
+    }
 }
 
 /// Creates an event, which is not set. `options` may be a null pointer, here and below.

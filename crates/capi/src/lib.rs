@@ -17,6 +17,7 @@ pub mod condvar;
 pub mod event;
 mod held;
 pub mod lock;
+mod opening;
 pub mod options;
 pub mod rwlock;
 pub mod segment;

@@ -3,13 +3,14 @@
 
 use std::ffi::{c_char, c_int, c_uint};
 
-use robust_shm::{Error, LockGuard, Options, SharedLock};
+use robust_shm::{LockGuard, Options, SharedLock};
 
-use crate::arguments::{give, handle, take_back, text, within};
+use crate::arguments::{handle, take_back, within};
 use crate::code::rshm_code::{RSHM_OK, RSHM_OWNER_DIED};
 use crate::code::{Failure, call};
 use crate::held::{Held, for_guards};
-use crate::options::{self, rshm_options};
+use crate::opening::{Handle, open};
+use crate::options::rshm_options;
 
 /// Take it although a holder died: the function then returns `RSHM_OWNER_DIED`, and the lock is held.
 pub const RSHM_EVEN_POISONED: c_uint = 1;
@@ -26,29 +27,23 @@ impl Drop for rshm_lock {
     }
 }
 
-unsafe fn open(
-    name: *const c_char,
-    options: *const rshm_options,
-    out: *mut *mut rshm_lock,
-    how: impl FnOnce(Options<SharedLock>, &str) -> Result<SharedLock, Error>,
-) -> c_int {
-    call(|| {
-        // SAFETY: the caller's, as the header says.
-        let name = unsafe { text(name, "name") }?;
-        let mut made = SharedLock::options();
-        // SAFETY: the caller's, as the header says.
-        if let Some(options) = unsafe { options::read(options) }? {
-            // SAFETY: the caller's, as the header says.
-            made = unsafe { options.apply(made) }?;
-            if let Some(poison) = options.poison() {
-                made = made.poison(poison);
-            }
+impl Handle for rshm_lock {
+    type Shared = SharedLock;
+
+    fn options() -> Options<SharedLock> {
+        SharedLock::options()
+    }
+
+    fn more(options: Options<SharedLock>, given: &rshm_options) -> Options<SharedLock> {
+        match given.poison() {
+            Some(poison) => options.poison(poison),
+            None => options,
         }
-        let lock = how(made, name)?;
-        // SAFETY: the caller's, as the header says.
-        unsafe { give(out, rshm_lock { lock, held: Held::nothing() }) }?;
-        Ok(RSHM_OK)
-    })
+    }
+
+    fn new(lock: SharedLock) -> Self {
+        Self { lock, held: Held::nothing() }
+    }
 }
 
 /// Creates a lock.

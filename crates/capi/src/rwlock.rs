@@ -3,14 +3,15 @@
 
 use std::ffi::{c_char, c_int, c_uint};
 
-use robust_shm::{Error, Options, RwLockReadGuard, RwLockWriteGuard, SharedRwLock};
+use robust_shm::{Options, RwLockReadGuard, RwLockWriteGuard, SharedRwLock};
 
-use crate::arguments::{give, handle, take_back, text, within};
+use crate::arguments::{handle, take_back, within};
 use crate::code::rshm_code::{RSHM_OK, RSHM_OWNER_DIED, RSHM_WOULD_DEADLOCK};
 use crate::code::{Failure, call};
 use crate::held::{Held, HeldByMany, for_guards};
 use crate::lock::RSHM_EVEN_POISONED;
-use crate::options::{self, rshm_options};
+use crate::opening::{Handle, open};
+use crate::options::rshm_options;
 
 /// A lock with any number of readers, or one writer.
 pub struct rshm_rwlock {
@@ -26,33 +27,26 @@ impl Drop for rshm_rwlock {
     }
 }
 
-unsafe fn open(
-    name: *const c_char,
-    options: *const rshm_options,
-    out: *mut *mut rshm_rwlock,
-    how: impl FnOnce(Options<SharedRwLock>, &str) -> Result<SharedRwLock, Error>,
-) -> c_int {
-    call(|| {
-        // SAFETY: the caller's, as the header says.
-        let name = unsafe { text(name, "name") }?;
-        let mut made = SharedRwLock::options();
-        // SAFETY: the caller's, as the header says.
-        if let Some(options) = unsafe { options::read(options) }? {
-            // SAFETY: the caller's, as the header says.
-            made = unsafe { options.apply(made) }?;
-            if let Some(poison) = options.poison() {
-                made = made.poison(poison);
-            }
-            if let Some(readers) = options.readers() {
-                made = made.readers(readers);
-            }
+impl Handle for rshm_rwlock {
+    type Shared = SharedRwLock;
+
+    fn options() -> Options<SharedRwLock> {
+        SharedRwLock::options()
+    }
+
+    fn more(mut options: Options<SharedRwLock>, given: &rshm_options) -> Options<SharedRwLock> {
+        if let Some(poison) = given.poison() {
+            options = options.poison(poison);
         }
-        let lock = how(made, name)?;
-        let handle = rshm_rwlock { lock, writer: Held::nothing(), readers: HeldByMany::nothing() };
-        // SAFETY: the caller's, as the header says.
-        unsafe { give(out, handle) }?;
-        Ok(RSHM_OK)
-    })
+        if let Some(readers) = given.readers() {
+            options = options.readers(readers);
+        }
+        options
+    }
+
+    fn new(lock: SharedRwLock) -> Self {
+        Self { lock, writer: Held::nothing(), readers: HeldByMany::nothing() }
+    }
 }
 
 /// Creates a read-write lock.

@@ -3,13 +3,14 @@
 
 use std::ffi::{c_char, c_int};
 
-use robust_shm::{Error, Options, Permit, SharedSemaphore};
+use robust_shm::{Options, Permit, SharedSemaphore};
 
-use crate::arguments::{give, handle, take_back, text, within, write};
+use crate::arguments::{handle, take_back, within, write};
 use crate::code::rshm_code::RSHM_OK;
 use crate::code::{Failure, call};
 use crate::held::{HeldByMany, for_guards};
-use crate::options::{self, rshm_options};
+use crate::opening::{Handle, open};
+use crate::options::rshm_options;
 
 /// A number of permits, each with an index. They come back when their holder is killed, or its thread ends.
 pub struct rshm_semaphore {
@@ -23,26 +24,16 @@ impl Drop for rshm_semaphore {
     }
 }
 
-unsafe fn open(
-    name: *const c_char,
-    options: *const rshm_options,
-    out: *mut *mut rshm_semaphore,
-    how: impl FnOnce(Options<SharedSemaphore>, &str) -> Result<SharedSemaphore, Error>,
-) -> c_int {
-    call(|| {
-        // SAFETY: the caller's, as the header says.
-        let name = unsafe { text(name, "name") }?;
-        let mut made = SharedSemaphore::options();
-        // SAFETY: the caller's, as the header says.
-        if let Some(options) = unsafe { options::read(options) }? {
-            // SAFETY: the caller's, as the header says.
-            made = unsafe { options.apply(made) }?;
-        }
-        let semaphore = how(made, name)?;
-        // SAFETY: the caller's, as the header says.
-        unsafe { give(out, rshm_semaphore { semaphore, permits: HeldByMany::nothing() }) }?;
-        Ok(RSHM_OK)
-    })
+impl Handle for rshm_semaphore {
+    type Shared = SharedSemaphore;
+
+    fn options() -> Options<SharedSemaphore> {
+        SharedSemaphore::options()
+    }
+
+    fn new(semaphore: SharedSemaphore) -> Self {
+        Self { semaphore, permits: HeldByMany::nothing() }
+    }
 }
 
 /// Creates a semaphore of so many permits, 1 to 127.

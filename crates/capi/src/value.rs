@@ -3,14 +3,15 @@
 
 use std::ffi::{CString, c_char, c_int, c_void};
 
+use robust_shm::Options;
 use robust_shm::dynamic::{DynValue, DynValueHold, Schema};
-use robust_shm::{Error, Options};
 
-use crate::arguments::{RSHM_FOREVER, bytes, bytes_mut, give, handle, optional_text, take_back, text, within};
+use crate::arguments::{RSHM_FOREVER, bytes, bytes_mut, handle, optional_text, take_back, within};
 use crate::code::rshm_code::{RSHM_OK, RSHM_TIMED_OUT};
 use crate::code::{Failure, call};
 use crate::held::{Held, for_guards};
-use crate::options::{self, rshm_options};
+use crate::opening::{Handle, open};
+use crate::options::rshm_options;
 
 /// A value that is never torn, whoever is killed, and its lock.
 pub struct rshm_value {
@@ -25,27 +26,17 @@ impl Drop for rshm_value {
     }
 }
 
-unsafe fn open(
-    name: *const c_char,
-    options: *const rshm_options,
-    out: *mut *mut rshm_value,
-    how: impl FnOnce(Options<DynValue>, &str) -> Result<Result<DynValue, Error>, Failure>,
-) -> c_int {
-    call(|| {
-        // SAFETY: the caller's, as the header says.
-        let name = unsafe { text(name, "name") }?;
-        let mut made = DynValue::options();
-        // SAFETY: the caller's, as the header says.
-        if let Some(options) = unsafe { options::read(options) }? {
-            // SAFETY: the caller's, as the header says.
-            made = unsafe { options.apply(made) }?;
-        }
-        let value = how(made, name)??;
+impl Handle for rshm_value {
+    type Shared = DynValue;
+
+    fn options() -> Options<DynValue> {
+        DynValue::options()
+    }
+
+    fn new(value: DynValue) -> Self {
         let schema = schema_text(value.schema());
-        // SAFETY: the caller's, as the header says.
-        unsafe { give(out, rshm_value { value, held: Held::nothing(), schema }) }?;
-        Ok(RSHM_OK)
-    })
+        Self { value, held: Held::nothing(), schema }
+    }
 }
 
 pub(crate) fn schema_text(schema: Option<&Schema>) -> Option<CString> {
@@ -99,10 +90,10 @@ pub unsafe extern "C" fn rshm_value_create(
     options: *const rshm_options,
     out: *mut *mut rshm_value,
 ) -> c_int {
-    let how = |options: Options<DynValue>, name: &str| {
+    let how = |options: Options<DynValue>, name: &str| -> Result<DynValue, Failure> {
         // SAFETY: the caller's, as the header says.
         let (schema, initial) = unsafe { described(schema, initial, size) }?;
-        Ok(options.create(name, &schema, initial))
+        Ok(options.create(name, &schema, initial)?)
     };
     // SAFETY: the caller's, as the header says.
     unsafe { open(name, options, out, how) }
@@ -116,12 +107,12 @@ pub unsafe extern "C" fn rshm_value_open(
     options: *const rshm_options,
     out: *mut *mut rshm_value,
 ) -> c_int {
-    let how = |options: Options<DynValue>, name: &str| {
+    let how = |options: Options<DynValue>, name: &str| -> Result<DynValue, Failure> {
         // SAFETY: the caller's, as the header says.
         let schema = unsafe { parsed(schema) }?;
         Ok(match schema {
-            Some(schema) => options.open_as(name, &schema),
-            None => options.open(name),
+            Some(schema) => options.open_as(name, &schema)?,
+            None => options.open(name)?,
         })
     };
     // SAFETY: the caller's, as the header says.
@@ -138,10 +129,10 @@ pub unsafe extern "C" fn rshm_value_open_or_create(
     options: *const rshm_options,
     out: *mut *mut rshm_value,
 ) -> c_int {
-    let how = |options: Options<DynValue>, name: &str| {
+    let how = |options: Options<DynValue>, name: &str| -> Result<DynValue, Failure> {
         // SAFETY: the caller's, as the header says.
         let (schema, initial) = unsafe { described(schema, initial, size) }?;
-        Ok(options.open_or_create(name, &schema, initial))
+        Ok(options.open_or_create(name, &schema, initial)?)
     };
     // SAFETY: the caller's, as the header says.
     unsafe { open(name, options, out, how) }
