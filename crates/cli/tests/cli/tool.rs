@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
@@ -39,10 +39,24 @@ impl Said {
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_robust-shm");
 
-/// The program, with these arguments.
+/// The program, with these arguments. Signals do to it what they do by default, also where these tests run in the background of
+/// a script, which has its children ignore some.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(arguments);
+    let by_default = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+            // SAFETY: no handler is installed, but one is taken away.
+            #[allow(unsafe_code)]
+            let _ = unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: what runs between fork and exec is async-signal-safe.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(by_default);
+    }
     command
 }
 
