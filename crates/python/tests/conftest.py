@@ -19,6 +19,9 @@ import robust_shm as shm
 
 PREFIX = f"{os.environ.get('ROBUST_SHM_TEST_PREFIX', '')}py-{os.getpid()}-"
 
+# Also where these tests run in the background of a script, which has its children ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # An end for whatever hangs: by the default action of SIGALRM, which no interpreter has to be able to run.
 LIMIT = 120
 
@@ -41,6 +44,7 @@ class Child:
     HEAD = (
         "import os, signal, sys, time, threading\n"
         "import robust_shm as shm\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def say(*words): print(*words, flush=True)\n"
         "args = sys.argv[1:]\n"
     )
