@@ -73,6 +73,11 @@ mod linux;
 #[cfg(all(target_os = "linux", target_pointer_width = "64", target_endian = "little"))]
 pub(crate) use linux::*;
 
+#[cfg(all(windows, target_pointer_width = "64"))]
+mod windows;
+#[cfg(all(windows, target_pointer_width = "64"))]
+pub(crate) use windows::*;
+
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
     "robust-shm needs a 64-bit system: 32-bit C libraries keep the list of held locks, which the kernel walks when a \
@@ -82,8 +87,8 @@ compile_error!(
 compile_error!(
     "robust-shm needs a little-endian system: half of a 64-bit word is the kernel's futex, and it is taken for the first"
 );
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 compile_error!(
-    "robust-shm needs Linux: its lock is handed over by that kernel's robust futexes when a process dies, and its \
+    "robust-shm needs Linux or Windows: its lock is handed over by that kernel's robust futexes when a process dies, and its \
      segments are files in that system's directory for them"
 );

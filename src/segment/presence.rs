@@ -93,7 +93,7 @@ impl Presence {
         if matches!(shared, Ok(true)) {
             self.stage.store(SHARING, Ordering::SeqCst);
         } else {
-            let _ = file_lock::mark_absent(file); // explicitly: a child in the middle of its fork may have the description
+            self.seat.give_up(); // explicitly: a child in the middle of its fork may have the description
             let _ = file_lock::unlock(file); // one that takes over holds it still
         }
         shared

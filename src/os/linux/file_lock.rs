@@ -122,8 +122,9 @@ pub(crate) fn is_present(file: &File, slot: u32) -> io::Result<bool> {
     someone_in(file, byte_of(slot)).map(|found| found.is_some())
 }
 
-/// Gives the presence byte back. Closing the description does the same, unless a forked child has it, too.
-pub(crate) fn mark_absent(file: &File) -> io::Result<()> {
+/// Gives the presence byte back, whichever the description has. Closing the description does the same, unless a forked
+/// child has it, too.
+pub(crate) fn mark_absent(file: &File, _slot: u32) -> io::Result<()> {
     set_description_lock(file, libc::F_UNLCK, PRESENCE)
 }
 

@@ -94,6 +94,11 @@ impl Seat {
         Ok(slot.is_some())
     }
 
+    /// Gives the slot back.
+    pub(crate) fn give_up(&self) {
+        let _ = file_lock::mark_absent(self.file.known(), self.slot()); // what fails here goes with the description
+    }
+
     /// Puts another description of the file, which has the byte of this slot, in the place of its own.
     pub(crate) fn replace_by(&self, other: File, slot: u32) -> bool {
         // In this order: what asks in between, from a signal handler, asks for its own slot no more than before.

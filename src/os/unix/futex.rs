@@ -49,10 +49,18 @@ fn doze_while(is_same: impl Fn() -> bool, longest: Duration, deadline: Deadline)
 }
 
 /// `false`: a signal has ended it. (std's sleeps go on.)
+#[cfg(unix)]
 fn doze(pause: Duration) -> bool {
     let pause = libc::timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() }; // less than a second
     // SAFETY: a timespec that outlives the call; what is left of the time is not asked for.
     unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) == 0 }
+}
+
+/// `true`: there are no signals.
+#[cfg(windows)]
+fn doze(pause: Duration) -> bool {
+    std::thread::sleep(pause);
+    true
 }
 
 /// Would wake one who sleeps. Is there one who is to be waited for?

@@ -34,6 +34,7 @@ pub(crate) fn of_this_thread(_tid: u32) -> io::Result<RobustList> {
 }
 
 /// In a forked child.
+#[cfg(unix)]
 pub(crate) fn empty_inherited(_cached: Option<RobustList>) {}
 
 #[allow(clippy::unused_self, reason = "as where there are lists")]

@@ -1,0 +1,161 @@
+//! Whose a file is.
+//!
+//! A user is a security identifier (SID) on Windows. Its last number, the relative identifier, tells the users of one
+//! machine or domain apart, and is what messages and headers have room for.
+
+use std::ffi::c_void;
+use std::fs::File;
+use std::io;
+use std::os::windows::io::AsRawHandle;
+use std::ptr;
+use std::sync::OnceLock;
+
+use windows_sys::Win32::Foundation::{HANDLE, LocalFree};
+use windows_sys::Win32::Security::Authorization::{GetSecurityInfo, SE_FILE_OBJECT};
+use windows_sys::Win32::Security::{
+    GetLengthSid, GetTokenInformation, OWNER_SECURITY_INFORMATION, PSID, TOKEN_INFORMATION_CLASS, TOKEN_QUERY,
+    TokenOwner, TokenUser,
+};
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
+
+use super::handle::{Handle, done};
+
+/// A user's, or a group's, identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sid(Vec<u8>);
+
+impl Sid {
+    /// # Safety
+    ///
+    /// `sid` must point to a valid identifier.
+    unsafe fn copy(sid: PSID) -> Self {
+        // SAFETY: by the contract of this function.
+        let len = unsafe { GetLengthSid(sid) } as usize;
+        // SAFETY: as above, and the identifier is as long as it says.
+        Self(unsafe { std::slice::from_raw_parts(sid.cast::<u8>(), len) }.to_vec())
+    }
+
+    /// The last of its numbers.
+    fn relative(&self) -> u32 {
+        self.0.last_chunk().map_or(0, |last| u32::from_le_bytes(*last))
+    }
+
+    /// As texts have it: "S-1-5-21-1004336348-1177238915-682003330-512".
+    pub(super) fn text(&self) -> String {
+        let (head, numbers) = self.0.split_at(self.0.len().min(8));
+        let authority = head.iter().skip(2).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        let numbers =
+            numbers.chunks_exact(4).map(|it| format!("-{}", u32::from_le_bytes(it.try_into().unwrap_or([0; 4]))));
+        format!("S-{}-{authority}{}", head.first().unwrap_or(&1), numbers.collect::<String>())
+    }
+}
+
+/// Who this process is, and whom what it makes belongs to: an elevated one's files may be the administrators'.
+struct Me {
+    user: Sid,
+    owns_as: Option<Sid>,
+}
+
+fn me() -> Option<&'static Me> {
+    static KNOWN: OnceLock<Option<Me>> = OnceLock::new();
+    let ask = || {
+        // SAFETY: a pseudo handle, which needs no closing.
+        let own = unsafe { GetCurrentProcess() };
+        let user = identifier(own, TokenUser).ok()?;
+        Some(Me { user, owns_as: identifier(own, TokenOwner).ok() })
+    };
+    KNOWN.get_or_init(ask).as_ref()
+}
+
+/// An identifier in the access token of a process.
+fn identifier(process: HANDLE, which: TOKEN_INFORMATION_CLASS) -> io::Result<Sid> {
+    let mut token = ptr::null_mut();
+    // SAFETY: the pointer is to room for a handle.
+    done(unsafe { OpenProcessToken(process, TOKEN_QUERY, &raw mut token) })?;
+    // SAFETY: just opened, and nobody else's.
+    let token = unsafe { Handle::or_last_error(token) }?;
+    // A pointer to the identifier first, and that itself, of at most 68 bytes, behind it.
+    let mut answer = [0u64; 16];
+    let mut len = 0;
+    let room = size_of_val(&answer) as u32;
+    // SAFETY: the pointers are to so much room, and to a number.
+    done(unsafe { GetTokenInformation(token.raw(), which, answer.as_mut_ptr().cast(), room, &raw mut len) })?;
+    let sid = ptr::with_exposed_provenance_mut::<c_void>(answer[0] as usize);
+    // SAFETY: the call has written a valid identifier into `answer`, and where it is.
+    Ok(unsafe { Sid::copy(sid) })
+}
+
+/// The user that a process runs as, by number.
+pub(super) fn user_of(process: HANDLE) -> io::Result<u32> {
+    identifier(process, TokenUser).map(|sid| sid.relative())
+}
+
+/// The user that this process runs as.
+pub(super) fn own_sid() -> Option<&'static Sid> {
+    me().map(|me| &me.user)
+}
+
+/// The number of the user that this process runs as.
+pub(crate) fn effective_uid() -> u32 {
+    me().map_or(0, |me| me.user.relative())
+}
+
+/// The number of a file's owner. What belongs to whom this process's own files belong is its user's; and no other owner
+/// has that number.
+pub(super) fn owner_of(file: HANDLE) -> io::Result<u32> {
+    let (mut owner, mut descriptor) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: the pointers are to room for pointers, or null where nothing is asked for.
+    let error = unsafe {
+        GetSecurityInfo(
+            file,
+            SE_FILE_OBJECT,
+            OWNER_SECURITY_INFORMATION,
+            &raw mut owner,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            &raw mut descriptor,
+        )
+    };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error.cast_signed()));
+    }
+    // SAFETY: the call has told where in the descriptor the identifier is, if there is one.
+    let sid = (!owner.is_null()).then(|| unsafe { Sid::copy(owner) });
+    // SAFETY: allocated by the call, and not used any more.
+    unsafe { LocalFree(descriptor) };
+    let own = effective_uid();
+    let is_own = |sid: &Sid| me().is_some_and(|me| me.user == *sid || me.owns_as.as_ref() == Some(sid));
+    Ok(match sid {
+        Some(sid) if is_own(&sid) => own,
+        Some(sid) if sid.relative() != own => sid.relative(),
+        _ => !own,
+    })
+}
+
+/// Does this number, of the owner of that file, say who that is? By [`owner_of`] it does so for this process's own user,
+/// and who else it is, is asked of the file.
+pub(crate) fn is_told(file: &File, owner: u32) -> bool {
+    owner == effective_uid() || owner_of(file.as_raw_handle()).is_ok_and(|now| now == owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_a_name_and_a_number() {
+        let text = own_sid().unwrap().text();
+        assert!(text.starts_with("S-1-5-"), "{text}");
+        assert!(text.ends_with(&format!("-{}", effective_uid())), "{text}");
+        // SAFETY: a pseudo handle, which needs no closing.
+        assert_eq!(user_of(unsafe { GetCurrentProcess() }).unwrap(), effective_uid());
+    }
+
+    #[test]
+    fn the_number_is_the_last_one_and_the_text_is_windows_own() {
+        let administrators = [&[1, 2, 0, 0, 0, 0, 0, 5][..], &32u32.to_le_bytes(), &544u32.to_le_bytes()].concat();
+        let sid = Sid(administrators);
+        assert_eq!((sid.text().as_str(), sid.relative()), ("S-1-5-32-544", 544));
+    }
+}
