@@ -83,7 +83,7 @@ impl Watcher<'_> {
                 self.is_counted = true;
                 point!("watch: counted");
             }
-            let slept = self.sleep.unlock_and_sleep(WATCHER, wait.deadline())?;
+            let slept = self.sleep.unlock_and_sleep(WATCHER, wait.deadline(), None)?;
             (self.was_woken, time_is_up) = (slept.was_woken, slept.time_is_up);
         }
     }

@@ -59,8 +59,10 @@ pub(super) fn wait(
     condition.waiting.store(waiting.saturating_add(1), Ordering::Relaxed);
     point!("condition: waits");
     let sleep = Sleep::of_a_holder(lock, me, linked);
+    let is_notified = || condition.notified.load(Ordering::Relaxed) != noted;
+    let mut watches_for: Option<&dyn Fn() -> bool> = if waiting == 0 { Some(&is_notified) } else { None };
     loop {
-        let slept = sleep.unlock_and_sleep(condition_class(which), deadline);
+        let slept = sleep.unlock_and_sleep(condition_class(which), deadline, watches_for.take());
         let time_is_up = match slept.and_then(|slept| sleep.lock(Wait::Forever, true).map(|()| slept.time_is_up)) {
             Ok(time_is_up) => time_is_up,
             // Nothing of all this is the child's.

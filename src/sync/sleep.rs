@@ -100,9 +100,15 @@ impl<'a> Sleep<'a> {
         }
     }
 
-    /// Releases the lock and sleeps as one of this class, until woken, or until then, or for a while. In between the program may
-    /// say that it gives up: to those who look for it at the gate, it is one who has not gone to sleep yet.
-    pub(super) fn unlock_and_sleep(&self, class: u32, deadline: Option<Deadline>) -> Result<Slept, Failure> {
+    /// Releases the lock and sleeps as one of this class, until woken, or until then, or for a while; or not at all if it `is_answered`
+    /// at once, which nobody says without having passed the gate. In between the program may say that it gives up: to those
+    /// who look for it at the gate, it is one who has not gone to sleep yet.
+    pub(super) fn unlock_and_sleep(
+        &self,
+        class: u32,
+        deadline: Option<Deadline>,
+        is_answered: Option<&dyn Fn() -> bool>,
+    ) -> Result<Slept, Failure> {
         let Lock { line, waits, successor, .. } = self.lock;
         let noted = gate::come_to(waits);
         let sleepers = gate::look(line, waits);
@@ -113,11 +119,12 @@ impl<'a> Sleep<'a> {
         if had_sleepers {
             robust_futex::wake_next(line, waits, successor, sleepers);
         }
+        let sleeps = !is_answered.is_some_and(|is_answered| self.lock.spin.watch_for(deadline, is_answered));
         let beat = Deadline::soon(if self.me.list.is_known() { HEARTBEAT } else { BEAT });
         let until = deadline.map_or(beat, |deadline| deadline.min(beat));
         self.ask()?;
         point!("sleep: about to sleep");
-        let was_woken = futex::wait_in(&waits.gate, noted, class, until).map_err(Failure::Os)?;
+        let was_woken = sleeps && futex::wait_in(&waits.gate, noted, class, until).map_err(Failure::Os)?;
         point!("sleep: awake");
         if !self.me.is_current() {
             return Err(Failure::Forked);

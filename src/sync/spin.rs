@@ -1,5 +1,7 @@
 //! How a waiter waits before it goes to sleep: the one place that decides about spinning.
 //!
+//! # For the lock
+//!
 //! What is weighed: a sleep and the wake-up that ends it take 17 µs from one core to another on the machine on which
 //! this was chosen (virtual, two cores), and cost the unlocking process 1 to 3 µs. Each look at the word takes its cache
 //! line from the holder, some 0.1 µs. And a core that spins does nothing else.
@@ -24,6 +26,14 @@
 //!
 //! Measured with `benches/peers`, parts `contention` and `pingpong`, contenders taking turns. Waking two sleepers at once,
 //! longer pauses from look to look, and other spinning after a wake-up than before it were tried, and were not better.
+//!
+//! # For what others do
+//!
+//! Who waits for an event, a commit or a condition looks for it as often, and with a budget of its own: whoever answers at once
+//! does so within the time that his sleep would have taken. **Without the yield**: it is not a holder that must run on so that
+//! there is something to see, and who sleeps is woken before those are served who are only busy; who has yielded waits for all
+//! of them. And of those who wait for a condition, only one who waits **alone**: else the one who is awake would take what the one
+//! who has slept for longer was woken for, again and again.
 
 use std::time::Duration;
 
@@ -51,6 +61,8 @@ const MOST_PAUSES: u32 = 400;
 #[derive(Debug, Default)]
 pub(super) struct SpinPolicy {
     budget: SpinBudget,
+    /// The same for what others do.
+    answers: SpinBudget,
     /// The last holder that was found alive.
     last_seen_alive: AtomicU64,
 }
@@ -63,9 +75,10 @@ impl SpinPolicy {
         let begun = line.epoch.load(Ordering::Relaxed);
         let spins = self.budget.may_spin_now();
         let mut seen = line.word.load(Ordering::Relaxed);
-        let mut looks = Looks { line, holder: seen, begun, end };
+        let looks = Looks { line, holder: seen, begun };
         if spins {
-            seen = looks.probe(PROBES_BEFORE_YIELD, FIRST_PROBE);
+            probe(PROBES_BEFORE_YIELD, FIRST_PROBE, end, || looks.are_over());
+            seen = line.word.load(Ordering::Relaxed);
         }
         let mut spinning_helped = !is_owned(seen);
         if !spinning_helped && !has_slept && may_yield(end) {
@@ -73,7 +86,8 @@ impl SpinPolicy {
             seen = line.word.load(Ordering::Relaxed);
         }
         if spins && is_owned(seen) {
-            seen = looks.probe(PROBES_AFTER_YIELD, PROBE_EVERY);
+            probe(PROBES_AFTER_YIELD, PROBE_EVERY, end, || looks.are_over());
+            seen = line.word.load(Ordering::Relaxed);
             spinning_helped = !is_owned(seen);
         }
         // What had no time to help proves nothing. What came free during the yield is no merit of spinning.
@@ -81,6 +95,20 @@ impl SpinPolicy {
             self.budget.learn(spinning_helped);
         }
         seen
+    }
+
+    /// Waits awake, for some 10 µs, until others have done something, or until the end. Have they?
+    #[cold]
+    pub(super) fn watch_for(&self, end: Option<Deadline>, is_done: impl Fn() -> bool) -> bool {
+        if !self.answers.may_spin_now() {
+            return is_done();
+        }
+        probe(PROBES_BEFORE_YIELD + PROBES_AFTER_YIELD, FIRST_PROBE, end, &is_done);
+        let spinning_helped = is_done();
+        if spinning_helped || !end.is_some_and(Deadline::has_passed) {
+            self.answers.learn(spinning_helped);
+        }
+        spinning_helped
     }
 
     /// Is this the holder that was last seen alive?
@@ -93,28 +121,30 @@ impl SpinPolicy {
     }
 }
 
-/// What one who waits awake looks at.
+/// Looks so many times, or until there is nothing more to look for, or until the end.
+fn probe(most: u32, mut gap: Duration, end: Option<Deadline>, is_over: impl Fn() -> bool) {
+    for _ in 0..most {
+        if is_over() || end.is_some_and(Deadline::has_passed) {
+            break;
+        }
+        pause(gap);
+        gap = PROBE_EVERY;
+    }
+}
+
+/// What one who waits awake for a lock looks at.
 struct Looks<'a> {
     line: &'a LockLine,
     /// Who held it at first, and how often it had been released to sleepers.
     holder: u64,
     begun: u32,
-    end: Option<Deadline>,
 }
 
 impl Looks<'_> {
-    /// Looks at the word so many times, or until nobody owns it, or until the end, or until it is in vain.
-    fn probe(&mut self, most: u32, mut gap: Duration) -> u64 {
-        let mut seen = self.line.word.load(Ordering::Relaxed);
-        for _ in 0..most {
-            if !is_owned(seen) || self.is_taken_again(seen) || self.end.is_some_and(Deadline::has_passed) {
-                break;
-            }
-            pause(gap);
-            gap = PROBE_EVERY;
-            seen = self.line.word.load(Ordering::Relaxed);
-        }
-        seen
+    /// Does nobody own the lock, or is it in vain?
+    fn are_over(&self) -> bool {
+        let seen = self.line.word.load(Ordering::Relaxed);
+        !is_owned(seen) || self.is_taken_again(seen)
     }
 
     /// Has the holder released it to those who sleep, and taken it again?
@@ -225,6 +255,18 @@ mod tests {
     }
 
     #[test]
+    fn what_others_have_done_is_seen_and_what_they_do_not_do_is_given_up() {
+        let spin = SpinPolicy::default();
+        assert!(!spin.watch_for(None, || false));
+        assert_eq!(spin.answers.futile.load(Ordering::Relaxed), 1);
+        assert!(!spin.watch_for(Some(Deadline::now()), || false), "the end has come");
+        assert_eq!(spin.answers.futile.load(Ordering::Relaxed), 1);
+        assert!(spin.watch_for(None, || true));
+        assert_eq!(spin.answers.futile.load(Ordering::Relaxed), 0);
+        assert_eq!(spin.budget.futile.load(Ordering::Relaxed), 0, "the lock's is another");
+    }
+
+    #[test]
     fn a_free_word_is_not_waited_for() {
         let spin = SpinPolicy::default();
         assert_eq!(spin.watch(&line(0), None, false), 0);
@@ -242,7 +284,7 @@ mod tests {
     fn a_holder_that_gives_it_back_and_takes_it_again_is_not_waited_for() {
         const W: u64 = 1 << 31;
         let line = line(7 | W);
-        let looks = Looks { line: &line, holder: 7, begun: 0, end: None };
+        let looks = Looks { line: &line, holder: 7, begun: 0 };
         assert!(!looks.is_taken_again(7 | W), "it has not been released");
         line.epoch.store(1, Ordering::Relaxed);
         assert!(looks.is_taken_again(7 | W));

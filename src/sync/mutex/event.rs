@@ -33,6 +33,10 @@ impl Event<'_> {
 
     #[cold]
     fn wait_slow(self, first: u64, wait: Wait) -> Result<(), LockError> {
+        let is_over = || event::wait_fast(self.0.line()).is_ok();
+        if self.0.spin.watch_for(wait.deadline(), is_over) {
+            return Ok(());
+        }
         self.as_thread("could not wait for the event", |me, slot| {
             event::wait_slow(self.0.line(), me, slot, first, wait.deadline())
         })

@@ -19,6 +19,10 @@ impl Mutex {
     pub(crate) fn wait_for_change(&self, wait: Wait, is_changed: &dyn Fn() -> bool) -> Result<(), LockError> {
         loop {
             let me = self.as_waiter("could not wait for a change of the value")?;
+            if self.spin.watch_for(wait.deadline(), is_changed) {
+                self.settle_anyhow();
+                return Ok(());
+            }
             match changes::wait(self.word(), &me, wait, is_changed) {
                 Ok(is_changed) => {
                     self.settle_anyhow();
