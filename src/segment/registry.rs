@@ -156,13 +156,11 @@ pub(super) fn all_in_child() -> impl Iterator<Item = &'static Presence> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
 
     use super::*;
     use crate::name::Name;
     use crate::os::file;
     use crate::os::fork::forks_begun;
-    use crate::os::unnamed;
 
     #[test]
     fn every_index_has_a_place_of_its_own() {
@@ -186,8 +184,9 @@ mod tests {
     #[test]
     fn a_slot_does_not_keep_the_presence_of_a_handle_that_has_gone() {
         let name = Name::new(&crate::unique_name("gone")).unwrap();
-        let file = unnamed::create_unnamed().or_else(|_| File::open("/dev/null")).unwrap();
+        let file = file::create_private(name.as_str()).unwrap();
         let status = file::status(&file).unwrap();
+        file::unlink(name.as_str()).unwrap();
         let listed = Listed::new(Presence::new(file, status, &name, true, forks_begun()).unwrap());
         let presence = Arc::downgrade(&listed.presence);
         assert_eq!(presence.strong_count(), 2, "the handle and its slot");

@@ -34,7 +34,7 @@ impl Descriptor {
     /// The file, if the handle still stands for it.
     pub(crate) fn get(&self) -> Option<&File> {
         let is_open = !self.is_closed.load(Ordering::Relaxed)
-            && file::identity(&self.file).is_ok_and(|now| now == self.opened.identity);
+            && file::identity(&self.file).is_ok_and(|now| now.is_same(self.opened.identity));
         is_open.then_some(&*self.file)
     }
 
@@ -73,7 +73,7 @@ impl Descriptor {
 
     /// Is this another description of the same file?
     pub(crate) fn is_same_file(&self, other: &File) -> bool {
-        file::identity(other).is_ok_and(|other| other == self.opened.identity)
+        file::identity(other).is_ok_and(|other| other.is_same(self.opened.identity))
     }
 
     /// Closes it before the end of its owner's life.

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::ptr;
 
 use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_COMMITMENT_LIMIT, ERROR_DISK_FULL, ERROR_FILE_TOO_LARGE, ERROR_HANDLE_DISK_FULL,
-    ERROR_TOO_MANY_OPEN_FILES, GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
+    ERROR_ACCESS_DENIED, ERROR_CALL_NOT_IMPLEMENTED, ERROR_COMMITMENT_LIMIT, ERROR_DISK_FULL, ERROR_FILE_TOO_LARGE,
+    ERROR_HANDLE_DISK_FULL, ERROR_TOO_MANY_OPEN_FILES, GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_ALLOCATION_INFO, FILE_ATTRIBUTE_DEVICE, FILE_ATTRIBUTE_DIRECTORY,
@@ -26,10 +26,17 @@ use super::{directory, owner};
 use crate::name::UNFINISHED;
 
 /// What no other file has while this one is open or mapped: the number of its volume, and its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct FileId {
     volume: u64,
     number: u128,
+}
+
+impl FileId {
+    /// Wine 8 does not tell the volume of a file, and says 0, once that has been renamed by another handle.
+    pub(super) fn is_same(self, other: Self) -> bool {
+        self.number == other.number && (self.volume == other.volume || self.volume == 0 || other.volume == 0)
+    }
 }
 
 /// What a file tells that matters here.
@@ -50,7 +57,7 @@ const MODE: u32 = 0o600;
 
 impl Status {
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
-        self.identity == other.identity
+        self.identity.is_same(other.identity)
     }
 }
 
@@ -78,7 +85,7 @@ fn long_identity(file: &File) -> io::Result<FileId> {
     Ok(FileId { volume: found.VolumeSerialNumber, number: u128::from_le_bytes(found.FileId.Identifier) })
 }
 
-/// Others do not know those, nor does Wine 8.
+/// Those of others do not.
 fn short_identity(found: &BY_HANDLE_FILE_INFORMATION) -> FileId {
     let number = u64::from(found.nFileIndexHigh) << 32 | u64::from(found.nFileIndexLow);
     FileId { volume: found.dwVolumeSerialNumber.into(), number: number.into() }
@@ -170,7 +177,7 @@ pub(crate) fn reopen(file: &File) -> io::Result<File> {
 /// Opens the file with this status by its name; `None` when the name leads to another one by now, or to none.
 pub(super) fn open_same(name: &str, status: &Status) -> io::Result<Option<File>> {
     match open(name, true) {
-        Ok(file) => Ok((identity(&file)? == status.identity).then_some(file)),
+        Ok(file) => Ok(identity(&file)?.is_same(status.identity).then_some(file)),
         Err(OpenError::NotFound | OpenError::NotAFile) => Ok(None),
         Err(OpenError::NoDescriptor(error) | OpenError::Other(error)) => Err(error),
     }
@@ -254,11 +261,14 @@ pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
 }
 
 /// Makes all of the file zero from `start` on, and not shorter: it may be mapped.
-pub(crate) fn clear(file: &File, mut start: u64) -> io::Result<()> {
+pub(crate) fn clear(file: &File, start: u64) -> io::Result<()> {
+    clear_to(file, start, status(file)?.len)
+}
+
+fn clear_to(file: &File, mut start: u64, end: u64) -> io::Result<()> {
     const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
-    let len = status(file)?.len;
-    while start < len {
-        let piece = ZEROS.len().min(usize::try_from(len - start).unwrap_or(usize::MAX));
+    while start < end {
+        let piece = ZEROS.len().min(usize::try_from(end - start).unwrap_or(usize::MAX));
         write_at(file, &ZEROS[..piece], start)?;
         start += piece as u64;
     }
@@ -315,9 +325,14 @@ pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
     let wanted = FILE_ALLOCATION_INFO { AllocationSize: i64::try_from(len).map_err(io::Error::other)? };
     let size = size_of_val(&wanted) as u32;
     // SAFETY: the handle is open; the structure is what is announced, and outlives the call.
-    done(unsafe {
+    let reserved = done(unsafe {
         SetFileInformationByHandle(file.as_raw_handle(), FileAllocationInfo, (&raw const wanted).cast(), size)
-    })
+    });
+    match reserved {
+        // Wine 8.
+        Err(error) if error.raw_os_error() == Some(ERROR_CALL_NOT_IMPLEMENTED.cast_signed()) => clear_to(file, 0, len),
+        result => result,
+    }
 }
 
 /// Is this the error of a full drive?
