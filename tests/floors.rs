@@ -207,7 +207,9 @@ fn read_file(text: &str, module: &Module, file: &mut File) {
         }
     }
     // `os` is told apart by its children only.
-    file.children.remove("linux");
+    for system in ["linux", "unix", "windows"] {
+        file.children.remove(system);
+    }
 
     let (mut rest, mut lines) = (String::new(), code.lines());
     while let Some(line) = lines.next() {

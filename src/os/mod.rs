@@ -65,17 +65,22 @@
 //! | | `move_all` | all who sleep on a word of 32 bits sleep on another one from then on, in their classes, and none is missed who was about to sleep while it held that value |
 //! | | `can_wait_for_many`, `wait_for_any` | sleeping on many words at once, if that can be had |
 //! | `robust_list` | `RobustList` | if a thread has one: the kernel marks the words of all locks in the list, and of the pending one, when the thread dies |
-//! | `pthread` | `try_lock`, `lock_until` | the system's own mutex, which is not told of deaths |
+//! | `os_mutex` | `check`, `fresh`, `Mutex` | the system's own mutex, which is not told of deaths; where there is one that a segment can hold |
 #![allow(unsafe_code)]
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64", target_endian = "little"))]
+#[cfg(all(target_os = "linux", not(robust_shm_unix)))]
 mod linux;
-#[cfg(all(target_os = "linux", target_pointer_width = "64", target_endian = "little"))]
+#[cfg(all(target_os = "linux", not(robust_shm_unix)))]
 pub(crate) use linux::*;
 
-#[cfg(all(windows, target_pointer_width = "64"))]
+#[cfg(any(target_os = "macos", target_os = "freebsd", all(target_os = "linux", robust_shm_unix)))]
+mod unix;
+#[cfg(any(target_os = "macos", target_os = "freebsd", all(target_os = "linux", robust_shm_unix)))]
+pub(crate) use unix::*;
+
+#[cfg(windows)]
 mod windows;
-#[cfg(all(windows, target_pointer_width = "64"))]
+#[cfg(windows)]
 pub(crate) use windows::*;
 
 #[cfg(not(target_pointer_width = "64"))]
@@ -87,8 +92,8 @@ compile_error!(
 compile_error!(
     "robust-shm needs a little-endian system: half of a 64-bit word is the kernel's futex, and it is taken for the first"
 );
-#[cfg(not(any(target_os = "linux", windows)))]
+#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows)))]
 compile_error!(
-    "robust-shm needs Linux or Windows: its lock is handed over by that kernel's robust futexes when a process dies, and its \
-     segments are files in that system's directory for them"
+    "robust-shm is for Linux, Windows, macOS and FreeBSD. Android has no directory that all programs \
+     share, and the file locks of illumos and of other BSDs nobody has looked at"
 );

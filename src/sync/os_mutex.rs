@@ -9,7 +9,7 @@
 //!
 //! * **Initialisation** is seen by nobody before it is done: [`new_line`] makes the bytes in private memory, and they go into
 //!   the segment before it has a name, or while its next user has it for itself.
-//! * **Timed waits** go by `os::linux::pthread`, which says why. **Tries**, too: `raw_sync` has none, and a wait of no
+//! * **Timed waits** go by `os::linux::os_mutex`, which says why. **Tries**, too: `raw_sync` has none, and a wait of no
 //!   length makes the next release wake somebody who is not there.
 //! * **Relocking** hangs a thread. Here the record tells it.
 //! * It moves a mutex to the next aligned place and says so only in how many bytes were used: the line is aligned, so
@@ -26,61 +26,36 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::mem::offset_of;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
-
-use raw_sync::locks::{LockImpl, LockInit};
 
 use super::poison::Poison;
 use super::waiting::{Failure, Wait};
 use crate::fault::point;
 use crate::layout::{LockBytes, LockLine};
-use crate::os::pthread::{self, pthread_mutex_t};
-use crate::os::{self, generation, namespace};
+use crate::os::{self, generation, namespace, os_mutex};
 
 /// How many bytes of a lock line are the C library's.
 const ROOM: usize = offset_of!(LockLine, record);
 
-const _: () = {
-    // 40 bytes on x86-64, 48 with glibc on 64-bit ARM.
-    assert!(size_of::<pthread_mutex_t>() <= ROOM);
-    assert!(align_of::<pthread_mutex_t>() <= align_of::<LockLine>());
-};
+#[allow(clippy::absurd_extreme_comparisons, reason = "0 where there is none")]
+const _: () = assert!(os_mutex::SIZE <= ROOM && os_mutex::ALIGN <= align_of::<LockLine>());
 
 /// A handle's access to the mutex in its mapping.
-pub(super) struct OsMutex {
-    raw: Box<dyn LockImpl>,
-}
-
-// SAFETY: `raw_sync`'s object holds the address of the mutex, which any thread may use, and a pointer to data that it
-// never follows, and that nobody asks it for.
-unsafe impl Send for OsMutex {}
-// SAFETY: as above; none of its methods that are used here changes it.
-unsafe impl Sync for OsMutex {}
+pub(super) struct OsMutex(os_mutex::Mutex);
 
 impl OsMutex {
     /// # Safety
     ///
     /// `line` must point to a lock line that stays mapped as long as this, and that began as [`new_line`] says.
     pub(super) unsafe fn attach(line: NonNull<LockLine>) -> io::Result<Self> {
-        pthread::prepare();
-        // SAFETY: by the contract of this function there is a mutex, of this C library; no data are asked for.
-        let attached = unsafe { raw_sync::locks::Mutex::from_existing(line.as_ptr().cast(), ptr::null_mut()) };
-        let (raw, _) = attached.map_err(|error| io::Error::other(error.to_string()))?;
-        if raw.as_raw() != line.as_ptr().cast() {
-            return Err(io::Error::other("raw_sync looks for the mutex in another place"));
-        }
-        Ok(Self { raw })
-    }
-
-    fn raw(&self) -> *mut pthread_mutex_t {
-        self.raw.as_raw().cast()
+        // SAFETY: by the contract of this function there is a mutex, of this C library.
+        unsafe { os_mutex::Mutex::attach(line.as_ptr().cast()) }.map(Self)
     }
 
     /// Takes the mutex and records who has it.
     pub(super) fn lock(&self, line: &LockLine, wait: Wait) -> Result<(), Failure> {
-        // SAFETY: alive and initialised by the contract of `attach`.
-        if !unsafe { pthread::try_lock(self.raw()) }.map_err(Failure::Os)? {
+        if !self.0.try_lock().map_err(Failure::Os)? {
             self.wait(line, wait)?;
         }
         point!("os mutex: acquired");
@@ -102,12 +77,9 @@ impl OsMutex {
             return Err(Failure::WouldDeadlock);
         }
         let Wait::Until(deadline) = wait else {
-            let guard = self.raw.lock().map_err(|error| Failure::Os(io::Error::other(error.to_string())))?;
-            std::mem::forget(guard); // released by `unlock`
-            return Ok(());
+            return self.0.lock().map_err(Failure::Os);
         };
-        // SAFETY: as in `lock`.
-        if unsafe { pthread::lock_until(self.raw(), deadline) }.map_err(Failure::Os)? {
+        if self.0.lock_until(deadline).map_err(Failure::Os)? {
             return Ok(());
         }
         Err(Failure::TimedOut { holder: Record::in_line(line).thread_here().unwrap_or(0) })
@@ -117,8 +89,7 @@ impl OsMutex {
     pub(super) fn unlock(&self, line: &LockLine) {
         line.record.store(Record::NOBODY.0, Ordering::Relaxed);
         point!("os mutex: record cleared");
-        // A failure means that somebody has damaged the mutex: there is nobody to tell, and a guard's drop must not panic.
-        let _ = self.raw.release();
+        self.0.unlock();
         point!("os mutex: released");
     }
 }
@@ -182,7 +153,7 @@ impl Record {
         if known_in == generation {
             return known; // where the number cannot be told without a system call
         }
-        let drawn = Self::new(pthread::thread_id(), namespace::pid_namespace(), os::random_place());
+        let drawn = Self::new(os::thread::id(), namespace::pid_namespace(), os::random_place());
         KNOWN.set((generation, drawn));
         drawn
     }
@@ -203,7 +174,7 @@ impl Record {
 /// The line of a mutex that nobody holds.
 pub(super) fn new_line() -> io::Result<LockBytes> {
     let mut line = [0; size_of::<LockBytes>()];
-    line[..ROOM].copy_from_slice(&fresh()?);
+    line[..os_mutex::SIZE].copy_from_slice(&os_mutex::fresh()?);
     Ok(line)
 }
 
@@ -215,30 +186,3 @@ pub(super) fn after_all_users_left(line: &LockBytes, rule: Poison) -> io::Result
     next[poison] = u8::from(rule.is_told_by(owner_died, line[poison], line[dirty]));
     Ok(next)
 }
-
-/// The bytes of a mutex that nobody holds.
-///
-/// They are made in private memory and copied into the segment. POSIX says nothing of copied mutexes, so this asks the C
-/// library: an initialised mutex that contains its own address, or anything else that belongs to a place, is not the
-/// same at two places. (Those of glibc and musl are zeros and a type.) Processes map a shared mutex at different
-/// addresses anyway.
-fn fresh() -> io::Result<[u8; ROOM]> {
-    let mut places = [Place([0; ROOM]), Place([0; ROOM])];
-    for place in &mut places {
-        // SAFETY: aligned, and long enough (asserted above); `raw_sync`'s object is dropped before the place moves.
-        let made = unsafe { raw_sync::locks::Mutex::new(place.0.as_mut_ptr(), ptr::null_mut()) };
-        let used = made.map(|(_, used)| used).map_err(|error| io::Error::other(error.to_string()))?;
-        if used != size_of::<pthread_mutex_t>() {
-            return Err(io::Error::other("raw_sync has put the mutex in another place"));
-        }
-    }
-    let [one, other] = places;
-    if one.0 != other.0 {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "this C library's mutexes cannot be made in advance"));
-    }
-    Ok(one.0)
-}
-
-/// Room for a mutex, aligned as in a segment.
-#[repr(align(64))]
-struct Place([u8; ROOM]);

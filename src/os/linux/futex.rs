@@ -14,6 +14,11 @@ pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
 /// The owner's thread id.
 pub(crate) const TID: u32 = libc::FUTEX_TID_MASK;
 
+/// As the kernel takes it.
+pub(super) fn timespec_of(deadline: Deadline) -> libc::timespec {
+    libc::timespec { tv_sec: deadline.seconds, tv_nsec: deadline.nanos }
+}
+
 /// Sleeps, as one of these classes (a bit set), while the lower half of `word` is `expected`, until woken, interrupted by a signal, or
 /// until `deadline` (absolute, `CLOCK_MONOTONIC`). Was it woken? Then it has consumed a wake-up, and otherwise none.
 pub(crate) fn wait(word: &AtomicU64, expected: u32, classes: u32, deadline: Deadline) -> io::Result<bool> {
@@ -26,7 +31,7 @@ pub(crate) fn wait(word: &AtomicU64, expected: u32, classes: u32, deadline: Dead
 ///
 /// `word` must point to a live, aligned u32.
 unsafe fn wait_at(word: *const u32, expected: u32, classes: u32, deadline: Deadline) -> io::Result<bool> {
-    let timeout = deadline.timespec();
+    let timeout = timespec_of(deadline);
     // futex(2): with FUTEX_WAIT_BITSET "timeout specifies an absolute time" on CLOCK_MONOTONIC.
     // SAFETY: by the contract of this function; and `timeout` is a timespec that outlives the call.
     let result = unsafe {
@@ -148,7 +153,7 @@ pub(crate) fn wait_for_any<'a>(
         *place = of(word.as_ptr().cast(), expected); // the lower half: little-endian
         count += 1;
     }
-    let timeout = deadline.timespec();
+    let timeout = timespec_of(deadline);
     // SAFETY: `count` elements, whose words are live, aligned u32s; a timespec that outlives the call.
     let result =
         unsafe { libc::syscall(SYS_FUTEX_WAITV, all.as_ptr(), count, 0, &raw const timeout, libc::CLOCK_MONOTONIC) };

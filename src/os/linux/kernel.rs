@@ -1,8 +1,12 @@
-//! Is there a Linux kernel below this process? What only has its system calls may not keep its promises.
+//! Is there a Linux kernel below this process? What only has its system calls may not keep its promises. And the calls that
+//! have another name on each system.
 
-use std::ffi::CStr;
-use std::io;
+use std::ffi::{CStr, OsStr};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Refuses a system on which locks would not exclude. The kernel is asked once.
@@ -24,6 +28,43 @@ pub(crate) fn check() -> io::Result<()> {
     }
     IS_LINUX.store(true, Ordering::Relaxed);
     Ok(())
+}
+
+/// Asks the kernel to empty these pages in every child. `false`: it does not.
+pub(super) fn wipes_in_children(pages: *const (), len: usize) -> bool {
+    // qemu-user takes all advice that it does not know for a hint, and says yes to it. A kernel knows what it does not
+    // know. (To clone a child that looks at a page would be a proof, and costs milliseconds in a large process.)
+    const NO_ADVICE: libc::c_int = 0x7ead;
+    // SAFETY: whole pages that hold nothing but what is to be lost in a child.
+    let advise = |advice| unsafe { libc::madvise(pages.cast_mut().cast(), len, advice) == 0 };
+    !advise(NO_ADVICE) && advise(libc::MADV_WIPEONFORK)
+}
+
+/// The id of the calling thread, as the kernel knows it.
+pub(crate) fn thread_id() -> u32 {
+    // Past libc: glibc has the function since 2.30 only.
+    // SAFETY: takes nothing, cannot fail.
+    let tid = unsafe { libc::syscall(libc::SYS_gettid) };
+    tid as u32
+}
+
+/// Random bits from the kernel; `false` where it has no such call.
+pub(super) fn fill_at_random(words: &mut [u64; 2]) -> bool {
+    let wanted = size_of_val(words);
+    // Past libc: glibc has the function since 2.25 only.
+    // SAFETY: the pointer and the length describe `words`, which are plain old data.
+    let got = unsafe { libc::syscall(libc::SYS_getrandom, words.as_mut_ptr(), wanted, 0) };
+    usize::try_from(got) == Ok(wanted)
+}
+
+/// Another description of an open file, whether or not it has a name yet. Needs `/proc`, and allocates nothing.
+pub(crate) fn reopen(file: &File) -> io::Result<File> {
+    let mut path = [0; 32];
+    let mut rest = &mut path[..];
+    write!(rest, "/proc/self/fd/{}", file.as_raw_fd())?;
+    let left = rest.len();
+    let path = OsStr::from_bytes(&path[..path.len() - left]);
+    OpenOptions::new().read(true).write(true).open(path)
 }
 
 /// WSL 1 calls itself "4.4.0-19041-Microsoft". WSL 2 is Linux, "5.15.90.1-microsoft-standard-WSL2"; so are the kernels

@@ -1,34 +1,40 @@
-//! Linux: robust futexes, `/dev/shm`, `flock` and open-file-description locks, fork and exit hooks.
+//! Linux: robust futexes, `/dev/shm`, `flock` and open-file-description locks.
 //!
-//! Built with `--cfg robust_shm_unix`, segments live as on any other Unix: regular files, and locks that are in no list and are
-//! waited for by looking, from `../unix`.
+//! What any Unix has as well is shared with it: those files are in `../unix`.
 
 pub(crate) mod death;
+#[path = "../unix/descriptor.rs"]
 pub(crate) mod descriptor;
-#[cfg_attr(robust_shm_unix, path = "../unix/directory.rs")]
 pub(crate) mod directory;
+#[path = "../unix/file.rs"]
 pub(crate) mod file;
 pub(crate) mod file_lock;
+#[path = "../unix/fork.rs"]
 pub(crate) mod fork;
-#[cfg_attr(robust_shm_unix, path = "../unix/futex.rs")]
 pub(crate) mod futex;
+#[path = "../unix/generation.rs"]
 pub(crate) mod generation;
 pub(crate) mod kernel;
-#[cfg_attr(robust_shm_unix, path = "../unix/map.rs")]
 pub(crate) mod map;
 pub(crate) mod namespace;
+#[path = "../unix/neighbours.rs"]
 mod neighbours;
+pub(crate) mod os_mutex;
 pub(crate) mod owner;
 pub(crate) mod process;
-pub(crate) mod pthread;
+#[path = "../unix/random.rs"]
 mod random;
-#[cfg_attr(robust_shm_unix, path = "../unix/robust_list.rs")]
 pub(crate) mod robust_list;
+mod room;
+#[path = "../unix/seat.rs"]
 pub(crate) mod seat;
+#[path = "../unix/thread.rs"]
 pub(crate) mod thread;
+#[path = "../unix/time.rs"]
 mod time;
-#[cfg_attr(robust_shm_unix, path = "../unix/unnamed.rs")]
 pub(crate) mod unnamed;
+#[path = "../unix/zeros.rs"]
+mod zeros;
 
 pub(crate) use random::{random_id, random_place};
 pub(crate) use time::{Deadline, monotonic_nanos};

@@ -13,15 +13,16 @@ mod handle;
 pub(crate) mod kernel;
 pub(crate) mod map;
 pub(crate) mod namespace;
-#[path = "../linux/neighbours.rs"]
+#[path = "../unix/neighbours.rs"]
 mod neighbours;
+#[path = "../unix/os_mutex.rs"]
+pub(crate) mod os_mutex;
 pub(crate) mod owner;
 pub(crate) mod process;
-pub(crate) mod pthread;
 mod random;
 #[path = "../unix/robust_list.rs"]
 pub(crate) mod robust_list;
-#[path = "../linux/seat.rs"]
+#[path = "../unix/seat.rs"]
 pub(crate) mod seat;
 pub(crate) mod thread;
 mod time;

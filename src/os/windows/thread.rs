@@ -71,7 +71,7 @@ pub(crate) fn without_list() -> io::Result<Thread> {
 }
 
 /// The id of this thread, as the system knows it: a multiple of 4.
-pub(super) fn id() -> u32 {
+pub(crate) fn id() -> u32 {
     // SAFETY: takes nothing, cannot fail.
     unsafe { GetCurrentThreadId() }
 }

@@ -19,7 +19,8 @@ pub(crate) fn check_available(kind: LockKind) -> io::Result<()> {
             );
             io::Error::new(error.kind(), message)
         }),
-        LockKind::File | LockKind::OsMutex => Ok(()),
+        LockKind::File => Ok(()),
+        LockKind::OsMutex => crate::os::os_mutex::check(),
     }
 }
 

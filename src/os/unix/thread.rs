@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::io;
 
+pub(crate) use super::kernel::thread_id as id;
 use super::robust_list::{self, RobustList};
-use super::{generation, namespace};
+use super::{generation, kernel, namespace};
 
 /// A thread that can hold locks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Thread {
-    /// What `gettid` returns: what stands in the lock word.
+    /// What the system calls it, and what stands in the lock word.
     pub(crate) tid: u32,
     /// The fork generation in which `tid` and the list are right.
     pub(crate) generation: u32,
@@ -128,9 +129,7 @@ impl Cache {
 
     #[cold]
     fn look_up_id(&self, generation: u32) {
-        // Past libc: glibc has the function since 2.30 only.
-        // SAFETY: takes nothing, cannot fail.
-        self.tid.set(unsafe { libc::syscall(libc::SYS_gettid) } as u32);
+        self.tid.set(kernel::thread_id());
         self.has_id.set(generation);
     }
 }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::generation;
+use super::{generation, kernel};
 
 /// A number that no other process is likely to come up with; who minds a collision asks again.
 pub(crate) fn random_place() -> u64 {
@@ -44,11 +44,7 @@ fn own_id() -> u32 {
 /// 128 random bits from the kernel. Uniqueness matters, secrecy does not.
 pub(crate) fn random_id() -> [u64; 2] {
     let mut id = [0u64; 2];
-    let wanted = size_of_val(&id);
-    // Past libc: glibc has the function since 2.25 only.
-    // SAFETY: the pointer and the length describe `id`, which is plain old data.
-    let got = unsafe { libc::syscall(libc::SYS_getrandom, id.as_mut_ptr(), wanted, 0) };
-    if usize::try_from(got) == Ok(wanted) {
+    if kernel::fill_at_random(&mut id) {
         return id;
     }
     // Without the system call (a sandbox): std seeds its hashers at random too, and differently on each call.

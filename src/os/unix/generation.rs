@@ -12,6 +12,8 @@
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use super::kernel;
+
 /// The number in the first word; 0 means "not numbered yet", or that the kernel does not empty the page.
 #[cfg_attr(target_arch = "x86_64", repr(align(4096)))]
 #[cfg_attr(not(target_arch = "x86_64"), repr(align(65536)))]
@@ -86,7 +88,10 @@ fn number() -> u32 {
         known => return known,
     }
     if last == 0 {
-        WIPES.store(if kernel_wipes() { YES } else { NO }, Ordering::Relaxed);
+        WIPES.store(
+            if kernel::wipes_in_children(ptr::from_ref(&GENERATION).cast(), PAGE_SIZE) { YES } else { NO },
+            Ordering::Relaxed,
+        );
     } else if last != EMPTIED_AT.load(Ordering::Relaxed) && HEARS_OF_FORKS.load(Ordering::Relaxed) {
         // A fork that has begun and is not over: its child, and a fork handler of the program's that comes before ours.
         if is_amid_fork() {
@@ -109,20 +114,6 @@ fn number() -> u32 {
         }
         known => known,
     }
-}
-
-/// Asks the kernel to empty the page in every child.
-fn kernel_wipes() -> bool {
-    // qemu-user takes all advice that it does not know for a hint, and says yes to it. A kernel knows what it does not
-    // know. (To clone a child that looks at a page would be a proof, and costs milliseconds in a large process.)
-    const NO_ADVICE: libc::c_int = 0x7ead;
-    !advise(NO_ADVICE) && advise(libc::MADV_WIPEONFORK)
-}
-
-fn advise(advice: libc::c_int) -> bool {
-    let page = ptr::from_ref(&GENERATION).cast_mut().cast();
-    // SAFETY: a whole page that holds nothing but the generation, whose loss in a child is the purpose.
-    unsafe { libc::madvise(page, PAGE_SIZE, advice) == 0 }
 }
 
 /// Has a fork begun that is not over? In a child: has our handler not been called yet?

@@ -1,4 +1,4 @@
-//! Absolute deadlines on the clock that futexes use.
+//! Absolute deadlines, on the clock that futexes use where there are such.
 
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 /// A point in time on `CLOCK_MONOTONIC`, which no clock adjustment moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline {
-    seconds: i64,
-    nanos: libc::c_long,
+    pub(super) seconds: i64,
+    pub(super) nanos: libc::c_long,
 }
 
 impl Deadline {
@@ -42,7 +42,7 @@ impl Deadline {
         Self::after(wait).unwrap_or_else(Self::now)
     }
 
-    /// The same point in time as an `Instant`, which on Linux counts on the same clock.
+    /// The same point in time as an `Instant`, whose clock may be another one.
     pub(crate) fn at(instant: Instant) -> Option<Self> {
         Self::after(instant.saturating_duration_since(Instant::now()))
     }
@@ -54,10 +54,6 @@ impl Deadline {
     /// How long it is until then.
     pub(super) fn remaining(self) -> Duration {
         Duration::from_nanos(self.nanos_since_boot().saturating_sub(Self::now().nanos_since_boot()))
-    }
-
-    pub(super) fn timespec(self) -> libc::timespec {
-        libc::timespec { tv_sec: self.seconds, tv_nsec: self.nanos }
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::directory;
+pub(crate) use super::kernel::reopen;
+use super::room;
+pub(crate) use super::room::clear;
 
 /// The file that a segment name stands for.
 pub(crate) fn path(name: &str) -> impl AsRef<Path> {
@@ -106,16 +108,6 @@ pub(crate) fn ensure_mode(file: &File, status: &Status, mode: u32) -> io::Result
     Ok(differs)
 }
 
-/// Another description of an open file, whether or not it has a name yet. Needs `/proc`, and allocates nothing.
-pub(crate) fn reopen(file: &File) -> io::Result<File> {
-    let mut path = [0; 32];
-    let mut rest = &mut path[..];
-    write!(rest, "/proc/self/fd/{}", file.as_raw_fd())?;
-    let left = rest.len();
-    let path = OsStr::from_bytes(&path[..path.len() - left]);
-    OpenOptions::new().read(true).write(true).open(path)
-}
-
 /// Opens the file with this status by its name; `None` when the name leads to another one by now, or to none.
 pub(super) fn open_same(name: &str, status: &Status) -> io::Result<Option<File>> {
     match open(name, true) {
@@ -140,7 +132,10 @@ impl From<io::Error> for OpenError {
     fn from(error: io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::ENOENT) => Self::NotFound,
-            Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => Self::NotAFile,
+            // A link: ELOOP, on FreeBSD EMLINK. A socket: ENXIO, on other systems EOPNOTSUPP.
+            Some(libc::ELOOP | libc::EMLINK | libc::EISDIR | libc::ENXIO | libc::EOPNOTSUPP | libc::ENODEV) => {
+                Self::NotAFile
+            }
             Some(libc::EMFILE | libc::ENFILE) => Self::NoDescriptor(error),
             _ => Self::Other(error),
         }
@@ -176,27 +171,6 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()>
 /// Gives the file this length; new bytes are zero.
 pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
-}
-
-/// Makes all of the file zero from `start` on, and not shorter: it may be mapped.
-pub(crate) fn clear(file: &File, start: u64) -> io::Result<()> {
-    let len = status(file)?.len;
-    if len <= start {
-        return Ok(());
-    }
-    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-    loop {
-        // SAFETY: takes integers only; the descriptor is open.
-        if unsafe { libc::fallocate(file.as_raw_fd(), mode, to_offset(start)?, to_offset(len - start)?) } == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            Some(libc::EOPNOTSUPP) => return write_zeros(file, start, len),
-            _ => return Err(error),
-        }
-    }
 }
 
 /// A file with a private name, where there are no files without one.
@@ -235,48 +209,14 @@ pub(crate) fn check_limit(len: u64) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::FileTooLarge, text))
 }
 
-/// Reserves the pages of the first `len` bytes, in pieces: fallocate(2) undoes all of an interrupted call, so an
-/// interrupted piece is halved. What cannot succeed is not begun, lest the pieces that do fit starve the machine in the
-/// meantime.
+/// Sees to it that the first `len` bytes, which are zero, have their pages. What cannot succeed is not begun, lest the part
+/// that does fit starve the machine in the meantime.
 pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
-    const LARGEST: u64 = 16 << 20;
-    const SMALLEST: u64 = 4 << 10;
-    let mut largest = LARGEST;
-    if len > LARGEST && available_space().is_some_and(|available| len > available) {
+    const SMALL: u64 = 16 << 20;
+    if len > SMALL && available_space().is_some_and(|available| len > available) {
         return Err(io::Error::from_raw_os_error(libc::ENOSPC));
     }
-    let mut start = 0;
-    while start < len {
-        let piece = largest.min(len - start);
-        // SAFETY: takes integers only; the descriptor is open.
-        let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, to_offset(start)?, to_offset(piece)?) };
-        if result != 0 {
-            let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::EINTR) => largest = (piece / 2).max(SMALLEST),
-                Some(libc::EOPNOTSUPP) => return write_zeros(file, start, len),
-                _ => return Err(error),
-            }
-        } else {
-            start += piece;
-        }
-    }
-    Ok(())
-}
-
-/// In place of `fallocate`, where the file system does not know it, as ramfs.
-fn write_zeros(file: &File, mut start: u64, len: u64) -> io::Result<()> {
-    const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
-    while start < len {
-        let piece = ZEROS.len().min(usize::try_from(len - start).unwrap_or(usize::MAX));
-        file.write_all_at(&ZEROS[..piece], start)?;
-        start += piece as u64;
-    }
-    Ok(())
-}
-
-fn to_offset(bytes: u64) -> io::Result<libc::off_t> {
-    libc::off_t::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
+    room::reserve(file, len)
 }
 
 /// Is this the error of a full file system?
@@ -287,6 +227,7 @@ pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
 
 /// Free bytes in the shared-memory directory's file system; `None` when it does not tell, or knows no limit (ramfs, and
 /// tmpfs with `size=0`, report a size of 0).
+#[allow(clippy::unnecessary_cast, reason = "on other systems these numbers are narrower")]
 pub(crate) fn available_space() -> Option<u64> {
     let mut found = MaybeUninit::<libc::statvfs>::zeroed();
     let path = c_path(c"").ok()?;
@@ -294,5 +235,5 @@ pub(crate) fn available_space() -> Option<u64> {
     let result = unsafe { libc::statvfs(path.as_ptr(), found.as_mut_ptr()) };
     // SAFETY: all-zero bytes are a statvfs, whether or not the call has written one.
     let found = unsafe { found.assume_init() };
-    (result == 0 && found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
+    (result == 0 && found.f_blocks > 0).then(|| (found.f_bavail as u64).saturating_mul(found.f_frsize as u64))
 }

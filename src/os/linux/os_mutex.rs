@@ -1,15 +1,109 @@
-//! The operating system's own mutex, as far as `raw_sync` does not reach: a try that never waits, and a wait that ends at
-//! a deadline of the monotonic clock.
+//! The operating system's own mutex: a `pthread_mutex_t` that processes share, as `raw_sync` makes, finds, waits for and
+//! releases it. Done here is what that crate lacks: a try that never waits, and a wait that ends at a deadline of the monotonic
+//! clock.
 
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(crate) use libc::pthread_mutex_t;
-use libc::{clockid_t, timespec};
+use libc::{clockid_t, pthread_mutex_t, timespec};
+use raw_sync::locks::{LockImpl, LockInit};
 
 use super::Deadline;
+use super::futex::timespec_of;
+
+/// How many bytes it takes: 40 on x86-64, 48 with glibc on 64-bit ARM.
+pub(crate) const SIZE: usize = size_of::<pthread_mutex_t>();
+pub(crate) const ALIGN: usize = align_of::<pthread_mutex_t>();
+
+/// Is there one here?
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
+pub(crate) fn check() -> io::Result<()> {
+    Ok(())
+}
+
+/// The bytes of a mutex that nobody holds.
+///
+/// They are made in private memory and copied to where the mutex is to be. POSIX says nothing of copied mutexes, so this asks
+/// the C library: an initialised mutex that contains its own address, or anything else that belongs to a place, is not the
+/// same at two places. (Those of glibc and musl are zeros and a type.) Processes map a shared mutex at different
+/// addresses anyway.
+pub(crate) fn fresh() -> io::Result<[u8; SIZE]> {
+    /// Aligned as in a segment.
+    #[repr(align(64))]
+    struct Place([u8; SIZE]);
+    let mut places = [Place([0; SIZE]), Place([0; SIZE])];
+    for place in &mut places {
+        // SAFETY: aligned, and as long; `raw_sync`'s object is dropped before the place moves.
+        let made = unsafe { raw_sync::locks::Mutex::new(place.0.as_mut_ptr(), ptr::null_mut()) };
+        let used = made.map(|(_, used)| used).map_err(|error| io::Error::other(error.to_string()))?;
+        if used != SIZE {
+            return Err(io::Error::other("raw_sync has put the mutex in another place"));
+        }
+    }
+    let [one, other] = places;
+    if one.0 != other.0 {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "this C library's mutexes cannot be made in advance"));
+    }
+    Ok(one.0)
+}
+
+/// A handle's access to the mutex in its mapping.
+pub(crate) struct Mutex {
+    raw: Box<dyn LockImpl>,
+}
+
+// SAFETY: `raw_sync`'s object holds the address of the mutex, which any thread may use, and a pointer to data that it
+// never follows, and that nobody asks it for.
+unsafe impl Send for Mutex {}
+// SAFETY: as above; none of its methods that are used here changes it.
+unsafe impl Sync for Mutex {}
+
+impl Mutex {
+    /// # Safety
+    ///
+    /// There must be a mutex that began as [`fresh`] says, of this C library, and that stays mapped as long as this.
+    pub(crate) unsafe fn attach(place: *mut u8) -> io::Result<Self> {
+        prepare();
+        // SAFETY: by the contract of this function; no data are asked for.
+        let attached = unsafe { raw_sync::locks::Mutex::from_existing(place, ptr::null_mut()) };
+        let (raw, _) = attached.map_err(|error| io::Error::other(error.to_string()))?;
+        if raw.as_raw() != place.cast() {
+            return Err(io::Error::other("raw_sync looks for the mutex in another place"));
+        }
+        Ok(Self { raw })
+    }
+
+    fn raw(&self) -> *mut pthread_mutex_t {
+        self.raw.as_raw().cast()
+    }
+
+    /// Takes the mutex if it is free.
+    pub(crate) fn try_lock(&self) -> io::Result<bool> {
+        // SAFETY: alive and initialised by the contract of `attach`.
+        unsafe { try_lock(self.raw()) }
+    }
+
+    /// Waits for it, however long that takes.
+    pub(crate) fn lock(&self) -> io::Result<()> {
+        let guard = self.raw.lock().map_err(|error| io::Error::other(error.to_string()))?;
+        mem::forget(guard); // released by `unlock`
+        Ok(())
+    }
+
+    /// Takes the mutex, or gives up at the deadline.
+    pub(crate) fn lock_until(&self, deadline: Deadline) -> io::Result<bool> {
+        // SAFETY: as in `try_lock`.
+        unsafe { lock_until(self.raw(), deadline) }
+    }
+
+    /// Releases it, for the thread that has it.
+    pub(crate) fn unlock(&self) {
+        // A failure means that somebody has damaged the mutex: there is nobody to tell, and a guard's drop must not panic.
+        let _ = self.raw.release();
+    }
+}
 
 /// `pthread_mutex_clocklock`: glibc has it since 2.30, musl not at all.
 type ClockLock = unsafe extern "C" fn(*mut pthread_mutex_t, clockid_t, *const timespec) -> libc::c_int;
@@ -19,7 +113,7 @@ static CLOCK_LOCK: AtomicUsize = AtomicUsize::new(0);
 
 /// Looks up what [`lock_until`] would like to have. Not when it needs it: that may be in the child of a fork by a program
 /// with threads, and the dynamic linker has locks of its own.
-pub(crate) fn prepare() {
+fn prepare() {
     // SAFETY: the name is a C string; nothing is called yet.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"pthread_mutex_clocklock".as_ptr()) };
     CLOCK_LOCK.store(found.addr(), Ordering::Relaxed);
@@ -34,19 +128,12 @@ fn clock_lock() -> Option<ClockLock> {
     Some(unsafe { mem::transmute::<*const (), ClockLock>(address) })
 }
 
-/// The id of this thread, as the kernel knows it.
-pub(crate) fn thread_id() -> u32 {
-    // SAFETY: takes nothing, cannot fail. (glibc has had a function for it since 2.30 only.)
-    let tid = unsafe { libc::syscall(libc::SYS_gettid) };
-    tid as u32
-}
-
 /// Takes the mutex if it is free.
 ///
 /// # Safety
 ///
 /// An initialised mutex that stays mapped.
-pub(crate) unsafe fn try_lock(mutex: *mut pthread_mutex_t) -> io::Result<bool> {
+unsafe fn try_lock(mutex: *mut pthread_mutex_t) -> io::Result<bool> {
     // SAFETY: by the contract of this function.
     match unsafe { libc::pthread_mutex_trylock(mutex) } {
         0 => Ok(true),
@@ -66,11 +153,11 @@ pub(crate) unsafe fn try_lock(mutex: *mut pthread_mutex_t) -> io::Result<bool> {
 /// # Safety
 ///
 /// As for [`try_lock`].
-pub(crate) unsafe fn lock_until(mutex: *mut pthread_mutex_t, deadline: Deadline) -> io::Result<bool> {
+unsafe fn lock_until(mutex: *mut pthread_mutex_t, deadline: Deadline) -> io::Result<bool> {
     loop {
         let errno = match clock_lock() {
             // SAFETY: by the contract of this function, and with a timespec that outlives the call.
-            Some(clock_lock) => unsafe { clock_lock(mutex, libc::CLOCK_MONOTONIC, &deadline.timespec()) },
+            Some(clock_lock) => unsafe { clock_lock(mutex, libc::CLOCK_MONOTONIC, &timespec_of(deadline)) },
             // SAFETY: as above.
             None => unsafe { libc::pthread_mutex_timedlock(mutex, &time_of_day(deadline)) },
         };

@@ -99,11 +99,9 @@ impl Descriptor {
         if self.status().is_err() {
             return;
         }
-        // SAFETY: takes integers.
-        let harmless = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-        // SAFETY: a descriptor that the call above has just made for us, if it has.
-        let harmless = (harmless >= 0).then(|| unsafe { File::from_raw_fd(harmless) });
-        if harmless.is_some_and(|harmless| put_in_place(&harmless, self.file.as_raw_fd())) {
+        // Without an allocation, as in `file::open`.
+        let harmless = File::open("/dev/null");
+        if harmless.is_ok_and(|harmless| put_in_place(&harmless, self.file.as_raw_fd())) {
             self.is_closed.store(true, Ordering::Relaxed);
         } else {
             self.close();
@@ -132,8 +130,11 @@ fn above_standard(file: File) -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(moved) })
 }
 
-/// Makes descriptor `to` refer to the description of `from`, atomically.
+/// Makes descriptor `to` refer to the description of `from`, atomically; in a child that was forked just now, and so has one
+/// thread, which executes no other program before the descriptor is marked. (macOS has no `dup3`.)
 fn put_in_place(from: &File, to: RawFd) -> bool {
     // SAFETY: `to` is a descriptor that is ours and stays so; the call replaces what it refers to.
-    unsafe { libc::dup3(from.as_raw_fd(), to, libc::O_CLOEXEC) == to }
+    let is_there = unsafe { libc::dup2(from.as_raw_fd(), to) == to };
+    // SAFETY: takes integers.
+    is_there && unsafe { libc::fcntl(to, libc::F_SETFD, libc::FD_CLOEXEC) } == 0
 }

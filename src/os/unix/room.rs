@@ -1,0 +1,16 @@
+//! The room that a file has, where no call makes or clears it that all systems have: by writing.
+
+use std::fs::File;
+use std::io;
+
+use super::zeros::write_zeros;
+
+/// Makes all of the file zero from `start` on, and not shorter: it may be mapped.
+pub(crate) fn clear(file: &File, start: u64) -> io::Result<()> {
+    write_zeros(file, start, file.metadata()?.len())
+}
+
+/// Gives the first `len` bytes, which are zero, their blocks.
+pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
+    write_zeros(file, 0, len)
+}
