@@ -286,9 +286,13 @@ impl Presence {
         point!("fork: own description opened");
         let Some(slot) = file_lock::mark_present(&own, |slot| is_named(&own, slot))? else { return Ok(false) };
         point!("fork: own description present");
-        let is_shared = file_lock::try_share(&own)?;
+        let shared = file_lock::try_share(&own);
         point!("fork: own description shared");
-        Ok(is_shared && self.seat.replace_by(own, slot))
+        if !matches!(shared, Ok(true)) {
+            let _ = file_lock::release_mark(&own, slot); // where that does not go with the description
+            return shared;
+        }
+        Ok(self.seat.replace_by(own, slot))
     }
 }
 

@@ -19,16 +19,14 @@ use crate::os::{self, directory, file, file_lock};
 pub(super) fn unlink_exact(file: &File, status: &Status, name: &Name) -> io::Result<bool> {
     // Whoever removes this name must hold this lock of this file. So while we hold it, and the name leads here, nobody
     // can remove it and put a successor in its place.
-    if !file_lock::try_guard_name(file)? {
-        return Ok(false);
-    }
+    let Some(guard) = file_lock::try_guard_name(file)? else { return Ok(false) };
     point!("unlink: guarded");
     let unlinked = unlink_guarded(status, name);
     if matches!(unlinked, Ok(Unlinked::TheLastName)) {
         return Ok(true); // what has no name needs no guard, and this one goes with the file
     }
     // By hand: a child that was forked meanwhile has the description, too, and would go on to guard.
-    let released = file_lock::release_name(file);
+    let released = file_lock::release_name(file, guard);
     point!("unlink: guard released");
     released.and(unlinked).map(|unlinked| unlinked != Unlinked::Nothing)
 }

@@ -5,50 +5,13 @@
 //! name, and one says who looks for deaths. The others are presence bytes, one for each user, because such locks can be
 //! asked for without taking one, which `flock` cannot.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 
 use super::file::Status;
-
-/// Takes or converts to a shared `flock`, without waiting; `false` when somebody holds it exclusively.
-pub(crate) fn try_share(file: &File) -> io::Result<bool> {
-    retry(|| file.try_lock_shared())
-}
-
-/// Takes or converts to an exclusive `flock`, without waiting; `false` when somebody else holds it. A shared lock that
-/// was held before is then lost (flock(2): "the original lock lost").
-pub(crate) fn try_exclude(file: &File) -> io::Result<bool> {
-    retry(|| file.try_lock())
-}
-
-/// [`try_exclude`] for one who shares. gVisor keeps the shared lock when it cannot be converted: so two who try at once
-/// would each be in the other's way, and neither be the last.
-pub(crate) fn try_exclude_others(file: &File) -> io::Result<bool> {
-    if try_exclude(file)? {
-        return Ok(true);
-    }
-    unlock(file)?;
-    try_exclude(file)
-}
-
-/// Gives up a shared or an exclusive `flock`. Closing the description does the same, unless a forked child has it, too.
-pub(crate) fn unlock(file: &File) -> io::Result<()> {
-    file.unlock()
-}
-
-/// std does not retry interrupted calls.
-fn retry(mut attempt: impl FnMut() -> Result<(), TryLockError>) -> io::Result<bool> {
-    loop {
-        match attempt() {
-            Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
-}
+pub(crate) use super::flock::{try_exclude, try_exclude_others, try_share, unlock};
 
 /// A byte range of open-file-description locks. It has nothing to do with the data at that offset.
 #[derive(Clone, Copy, Debug)]
@@ -69,13 +32,17 @@ fn byte_of(slot: u32) -> LockRange {
     LockRange { start: slot.into(), len: 1 }
 }
 
-/// Takes the lock that guards the name of this file, without waiting; `false` when another description has it. It goes
+/// The lock that guards the name of a file: the description has it.
+#[derive(Debug)]
+pub(crate) struct Guard;
+
+/// Takes the lock that guards the name of this file, without waiting; `None` when another description has it. It goes
 /// when the description is closed, or by [`release_name`].
-pub(crate) fn try_guard_name(file: &File) -> io::Result<bool> {
-    try_lock_range(file, NAME_GUARD)
+pub(crate) fn try_guard_name(file: &File) -> io::Result<Option<Guard>> {
+    Ok(try_lock_range(file, NAME_GUARD)?.then_some(Guard))
 }
 
-pub(crate) fn release_name(file: &File) -> io::Result<()> {
+pub(crate) fn release_name(file: &File, _: Guard) -> io::Result<()> {
     set_description_lock(file, libc::F_UNLCK, NAME_GUARD)
 }
 
@@ -191,6 +158,17 @@ fn description_lock(kind: libc::c_int, range: LockRange) -> libc::flock {
     lock
 }
 
+/// Before a descriptor is closed: all locks are the description's, and nothing is beside it.
+pub(super) fn before_closing(_: &File) {}
+
+/// Before the descriptor `to` gets the description of `from`.
+pub(super) fn before_replacing(_to: &File, _from: &File) {}
+
+/// Is what is beside the descriptor still there?
+pub(super) fn is_whole(_: &File) -> bool {
+    true
+}
+
 /// The processes that hold a `flock` on this file, one entry for each lock, with 0 for those that this PID namespace
 /// cannot name. `None` without `/proc`. Good for a message only: the kernel leaves some out, and tells in pieces.
 pub(crate) fn lockers(of: &Status) -> Option<Vec<Locker>> {
@@ -240,10 +218,10 @@ mod tests {
     fn a_name_may_be_guarded_again_when_it_has_been_released() {
         let one = new_file();
         let other = another(&one);
-        assert!(try_guard_name(&one).unwrap());
-        assert!(!try_guard_name(&other).unwrap());
-        release_name(&one).unwrap();
-        assert!(try_guard_name(&other).unwrap());
+        let guard = try_guard_name(&one).unwrap().unwrap();
+        assert!(try_guard_name(&other).unwrap().is_none());
+        release_name(&one, guard).unwrap();
+        assert!(try_guard_name(&other).unwrap().is_some());
     }
 
     fn reading(file: &File) -> File {

@@ -9,6 +9,8 @@ pub(crate) mod directory;
 #[path = "../unix/file.rs"]
 pub(crate) mod file;
 pub(crate) mod file_lock;
+#[path = "../unix/flock.rs"]
+mod flock;
 #[path = "../unix/fork.rs"]
 pub(crate) mod fork;
 pub(crate) mod futex;

@@ -12,6 +12,7 @@ use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::file::{self, Status};
+use super::file_lock;
 
 /// An open file that stays open, unless the program closes it behind our back.
 #[derive(Debug)]
@@ -35,14 +36,17 @@ impl Descriptor {
     }
 
     pub(crate) fn status(&self) -> io::Result<Status> {
-        let status = match self.is_closed.load(Ordering::Relaxed) {
-            true => None,
-            false => file::status(&self.file).ok().filter(|now| now.is_same_file(&self.opened)),
-        };
-        status.ok_or_else(|| {
+        self.status_if_open().filter(|_| file_lock::is_whole(&self.file)).ok_or_else(|| {
             let message = "the descriptor by which this process has the segment open was closed by the program itself";
             io::Error::new(io::ErrorKind::NotConnected, message)
         })
+    }
+
+    fn status_if_open(&self) -> Option<Status> {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return None;
+        }
+        file::status(&self.file).ok().filter(|now| now.is_same_file(&self.opened))
     }
 
     /// The file, for whoever has just opened it, or has just been told by [`get`](Self::get) that it is still there.
@@ -75,7 +79,7 @@ impl Descriptor {
 
     /// Closes it before the end of its owner's life.
     pub(crate) fn close(&self) {
-        if self.status().is_ok() {
+        if self.status_if_open().is_some() {
             self.close_known();
         }
     }
@@ -83,6 +87,7 @@ impl Descriptor {
     /// [`close`](Self::close), for whoever has just been told by [`get`](Self::get) that it is still there.
     pub(crate) fn close_known(&self) {
         if !self.is_closed.swap(true, Ordering::Relaxed) {
+            file_lock::before_closing(&self.file);
             // SAFETY: the descriptor is open and ours, and from here on counts as closed.
             unsafe { libc::close(self.file.as_raw_fd()) };
         }
@@ -90,15 +95,20 @@ impl Descriptor {
 
     /// Makes it stand for another description of the file, at once. `false`: it is not ours any more, or that failed.
     pub(crate) fn replace_by(&self, other: File) -> bool {
-        self.status().is_ok() && put_in_place(&other, self.file.as_raw_fd())
+        if self.status_if_open().is_none() {
+            return false;
+        }
+        file_lock::before_replacing(&self.file, &other);
+        put_in_place(&other, self.file.as_raw_fd())
     }
 
     /// In a child in which somebody may still be in the middle of using it: puts something in its place that nothing
     /// comes of, and forgets it.
     pub(crate) fn neutralise(&self) {
-        if self.status().is_err() {
+        if self.status_if_open().is_none() {
             return;
         }
+        file_lock::before_closing(&self.file);
         // Without an allocation, as in `file::open`.
         let harmless = File::open("/dev/null");
         if harmless.is_ok_and(|harmless| put_in_place(&harmless, self.file.as_raw_fd())) {

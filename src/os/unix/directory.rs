@@ -20,7 +20,7 @@ pub(crate) fn place() -> &'static str {
     if let Some(place) = unsafe { known.as_ref() } {
         return place;
     }
-    let fresh = Box::into_raw(Box::new(format!("/tmp/robust-shm-{}", effective_uid())));
+    let fresh = Box::into_raw(Box::new(of_this_user()));
     match PLACE.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
         // SAFETY: just made, published, and never freed.
         Ok(_) => unsafe { &*fresh },
@@ -31,6 +31,34 @@ pub(crate) fn place() -> &'static str {
             unsafe { &*first }
         }
     }
+}
+
+/// Where nothing is private to begin with, the name is. (macOS may clear its temporary directories while a file there is in
+/// use: see `confstr(3)` of the other one.)
+fn of_this_user() -> String {
+    let base = caches();
+    match base.as_deref() {
+        Some(base) => format!("{}/robust-shm", base.trim_end_matches('/')),
+        None => format!("/tmp/robust-shm-{}", effective_uid()),
+    }
+}
+
+/// A directory that the system has made for this user's files, in which they stay as long as they are in use.
+fn caches() -> Option<String> {
+    #[cfg(target_os = "macos")]
+    return configured(libc::_CS_DARWIN_USER_CACHE_DIR);
+    // Here it is nowhere, so that the question is asked, and the answer is the one that FreeBSD has.
+    #[cfg(not(target_os = "macos"))]
+    return configured(-1);
+}
+
+/// What the system says of itself, by `confstr`; `None` where it has nothing to say.
+fn configured(question: libc::c_int) -> Option<String> {
+    let mut text = [0u8; 1024];
+    // SAFETY: the pointer and the length describe `text`.
+    let len = unsafe { libc::confstr(question, text.as_mut_ptr().cast(), text.len()) };
+    let text = text.get(..len.checked_sub(1)?)?; // the length counts the NUL
+    Some(std::str::from_utf8(text).ok()?.to_owned()).filter(|text| text.starts_with('/'))
 }
 
 /// Is it a directory in which strangers can change nothing? One that is not there is.
@@ -97,4 +125,24 @@ pub(crate) fn some_names(position: &mut Option<i64>) -> io::Result<Vec<String>> 
     let end = (start + FEW).min(all.len());
     *position = Some(if end == all.len() { 0 } else { end as i64 });
     Ok(all[start..end].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_of_itself_is_read_to_its_end() {
+        const CS_PATH: libc::c_int = if cfg!(target_os = "linux") { 0 } else { 1 }; // "/bin:/usr/bin"
+        let path = configured(CS_PATH).unwrap();
+        assert!(path.contains("/bin") && !path.contains('\0'), "{path:?}");
+        assert_eq!(configured(-1), None);
+    }
+
+    #[test]
+    fn the_directory_is_one_of_this_user() {
+        assert!(place().contains("robust-shm") && place().starts_with('/'), "{}", place());
+        prepare().unwrap();
+        check().unwrap();
+    }
 }

@@ -195,16 +195,17 @@ pub(crate) fn unlink(name: &str) -> io::Result<()> {
 
 /// Is a file of `len` bytes more than this process may write? The kernel would not only refuse: it sends `SIGXFSZ`,
 /// which kills.
+#[allow(clippy::unnecessary_cast, reason = "on FreeBSD the limit has a sign")]
 pub(crate) fn check_limit(len: u64) -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the pointer is to room for the answer.
     unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
-    if len <= limit.rlim_cur {
+    let most = limit.rlim_cur as u64;
+    if len <= most {
         return Ok(());
     }
     let text = format!(
-        "files of at most {} bytes are allowed to this process, and {len} are needed: raise RLIMIT_FSIZE (`ulimit -f`)",
-        limit.rlim_cur
+        "files of at most {most} bytes are allowed to this process, and {len} are needed: raise RLIMIT_FSIZE (`ulimit -f`)"
     );
     Err(io::Error::new(io::ErrorKind::FileTooLarge, text))
 }

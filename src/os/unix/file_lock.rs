@@ -1,97 +1,61 @@
-//! The kernel's two families of locks on files.
+//! Locks on files, of one family: `flock`.
 //!
-//! `flock` (through `std::fs::File`) belongs to an open file description and decides who uses a segment and who is the
-//! last. Open file description locks (`fcntl`) never conflict with `flock`. One byte of them guards the removal of a
-//! name, and one says who looks for deaths. The others are presence bytes, one for each user, because such locks can be
-//! asked for without taking one, which `flock` cannot.
+//! That on the segment's file decides who uses it and who is the last. All others are files of their own, beside it: a user's
+//! *life file*, whose name has the user's slot in it, the guard of the name, and the watch. See `named_lock.rs`. They are in a
+//! directory of one user alone: nobody else can lock one, and so make the dead look alive.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 
+use super::beside::Beside;
+use super::directory;
 use super::file::Status;
+pub(crate) use super::flock::{try_exclude, try_exclude_others, try_share, unlock};
+use super::fork::forks_begun;
+use super::named_lock::{self, Kind, LockName};
 
-/// Takes or converts to a shared `flock`, without waiting; `false` when somebody holds it exclusively.
-pub(crate) fn try_share(file: &File) -> io::Result<bool> {
-    retry(|| file.try_lock_shared())
+fn beside(file: &File, kind: Kind, number: u32) -> io::Result<LockName> {
+    Ok(LockName { kind, beside: file.metadata()?.ino(), number })
 }
 
-/// Takes or converts to an exclusive `flock`, without waiting; `false` when somebody else holds it. A shared lock that
-/// was held before is then lost (flock(2): "the original lock lost").
-pub(crate) fn try_exclude(file: &File) -> io::Result<bool> {
-    retry(|| file.try_lock())
+/// The lock that guards the name of a file, until this is dropped.
+pub(crate) struct Guard {
+    name: LockName,
+    lock: File,
 }
 
-/// [`try_exclude`] for one who shares. gVisor keeps the shared lock when it cannot be converted: so two who try at once
-/// would each be in the other's way, and neither be the last.
-pub(crate) fn try_exclude_others(file: &File) -> io::Result<bool> {
-    if try_exclude(file)? {
-        return Ok(true);
-    }
-    unlock(file)?;
-    try_exclude(file)
+/// Takes the lock that guards the name of this file, without waiting; `None` when another description has it.
+pub(crate) fn try_guard_name(file: &File) -> io::Result<Option<Guard>> {
+    let name = beside(file, Kind::Guard, 0)?;
+    Ok(named_lock::take(name)?.map(|lock| Guard { name, lock }))
 }
 
-/// Gives up a shared or an exclusive `flock`. Closing the description does the same, unless a forked child has it, too.
-pub(crate) fn unlock(file: &File) -> io::Result<()> {
-    file.unlock()
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+pub(crate) fn release_name(_: &File, guard: Guard) -> io::Result<()> {
+    drop(guard);
+    Ok(())
 }
 
-/// std does not retry interrupted calls.
-fn retry(mut attempt: impl FnMut() -> Result<(), TryLockError>) -> io::Result<bool> {
-    loop {
-        match attempt() {
-            Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = named_lock::give_back(self.name, &self.lock); // what fails here goes when the lock is closed
     }
 }
 
-/// A byte range of open-file-description locks. It has nothing to do with the data at that offset.
-#[derive(Clone, Copy, Debug)]
-struct LockRange {
-    start: libc::off_t,
-    len: libc::off_t,
-}
-
-/// Who removes the name holds this one.
-const NAME_GUARD: LockRange = LockRange { start: 0, len: 1 };
-/// The presence bytes: each user holds one of them, for writing. Its number is the user's slot: 32 bits, not 0.
-const PRESENCE: LockRange = LockRange { start: 1, len: u32::MAX as libc::off_t };
-
-/// Who looks for deaths for all who wait for the lock holds this one: see `sync/watch.rs`.
-const WATCH: LockRange = LockRange { start: 1 << 32, len: 1 };
-
-fn byte_of(slot: u32) -> LockRange {
-    LockRange { start: slot.into(), len: 1 }
-}
-
-/// Takes the lock that guards the name of this file, without waiting; `false` when another description has it. It goes
-/// when the description is closed, or by [`release_name`].
-pub(crate) fn try_guard_name(file: &File) -> io::Result<bool> {
-    try_lock_range(file, NAME_GUARD)
-}
-
-pub(crate) fn release_name(file: &File) -> io::Result<()> {
-    set_description_lock(file, libc::F_UNLCK as libc::c_short, NAME_GUARD)
-}
-
-/// Gives the description a presence byte, at random, for itself alone: one that no lock word names. `None` when a stranger
-/// seems to have locked all of them.
+/// Gives the description a life file, with a slot at random, for itself alone: one that no lock word names. `None` when
+/// somebody seems to have all of them.
 pub(crate) fn mark_present(file: &File, is_named: impl Fn(u32) -> io::Result<bool>) -> io::Result<Option<u32>> {
     const ATTEMPTS: usize = 16;
-    // From the kernel: children of one process that are each the first of a PID namespace would else draw the same.
-    let ids = std::iter::repeat_with(super::random_id).flatten();
-    for slot in ids.flat_map(|id| [id as u32, (id >> 32) as u32]).take(ATTEMPTS) {
+    for _ in 0..ATTEMPTS {
+        let forks = forks_begun();
+        let slot = super::random_id()[0] as u32;
         if slot == 0 || !try_mark(file, slot)? {
             continue;
         }
-        // Asked when the byte is taken: from now on only who has it can give the word this slot. If a dead holder had it
-        // before, he would look alive.
-        if !is_named(slot)? {
+        // Asked when the file is locked: from now on only who has it can give the word this slot. If a dead holder had it
+        // before, he would look alive. And a child that was forked meanwhile has the file, and does not know of it.
+        if !is_named(slot)? && forks_begun() == forks {
             return Ok(Some(slot));
         }
         release_mark(file, slot)?;
@@ -99,95 +63,92 @@ pub(crate) fn mark_present(file: &File, is_named: impl Fn(u32) -> io::Result<boo
     Ok(None)
 }
 
-/// Gives the description the presence byte of this slot; `false` when another one has it.
+/// Gives the description the life file of this slot; `false` when another one has it.
 pub(crate) fn try_mark(file: &File, slot: u32) -> io::Result<bool> {
-    try_lock_range(file, byte_of(slot))
+    try_take(file, beside(file, Kind::Life, slot)?)
 }
 
+/// Takes it back, from a forked child, too, that has the description.
 pub(crate) fn release_mark(file: &File, slot: u32) -> io::Result<()> {
-    set_description_lock(file, libc::F_UNLCK as libc::c_short, byte_of(slot))
+    give_back(file, beside(file, Kind::Life, slot)?)
+}
+
+fn try_take(file: &File, name: LockName) -> io::Result<bool> {
+    let taken = named_lock::take(name)?;
+    Ok(taken.is_some_and(|lock| Beside::of(file).add(name, lock)))
+}
+
+fn give_back(file: &File, name: LockName) -> io::Result<()> {
+    let lock = Beside::of(file).remove(name);
+    lock.map_or(Ok(()), |lock| named_lock::give_back(name, &lock))
+}
+
+/// As [`release_mark`].
+pub(crate) fn mark_absent(file: &File, slot: u32) -> io::Result<()> {
+    release_mark(file, slot)
 }
 
 /// Makes the description the one that watches, without waiting; `false` when another is.
 pub(crate) fn try_watch(file: &File) -> io::Result<bool> {
-    try_lock_range(file, WATCH)
+    try_take(file, beside(file, Kind::Watch, 0)?)
 }
 
 pub(crate) fn stop_watching(file: &File) -> io::Result<()> {
-    set_description_lock(file, libc::F_UNLCK as libc::c_short, WATCH)
+    give_back(file, beside(file, Kind::Watch, 0)?)
 }
 
-/// Does another description have the presence byte of this slot? Takes no lock.
+/// Has another description the life file of this slot? Takes no lock that would be in anybody's way.
 pub(crate) fn is_present(file: &File, slot: u32) -> io::Result<bool> {
-    someone_in(file, byte_of(slot)).map(|found| found.is_some())
+    named_lock::is_taken(beside(file, Kind::Life, slot)?)
 }
 
-/// Gives the presence byte back. Closing the description does the same, unless a forked child has it, too.
-pub(crate) fn mark_absent(file: &File, _slot: u32) -> io::Result<()> {
-    set_description_lock(file, libc::F_UNLCK as libc::c_short, PRESENCE)
-}
-
-/// How many other descriptions have a presence byte, of processes in any namespace. Takes no lock.
+/// How many other descriptions have a life file. What the dead have left of theirs is removed.
 pub(crate) fn count_present(file: &File) -> io::Result<usize> {
-    let mut count = 0;
-    let mut unasked = vec![PRESENCE];
-    while let Some(range) = unasked.pop() {
-        let Some(found) = someone_in(file, range)? else { continue };
-        count += 1;
-        let behind = found.start + found.len;
-        unasked.push(LockRange { start: range.start, len: found.start - range.start });
-        unasked.push(LockRange { start: behind, len: range.start + range.len - behind });
-        unasked.retain(|range| range.len > 0); // a length of 0 would mean "to the end of all files"
-    }
-    Ok(count)
+    present(file)?.try_fold(0, |count, found| found.map(|is_there| count + usize::from(is_there)))
 }
 
-/// Has any other description a presence byte? Needs no right to write.
+/// Has any other description a life file?
 pub(crate) fn is_anyone_present(file: &File) -> io::Result<bool> {
-    Ok(someone_in(file, PRESENCE)?.is_some())
+    present(file)?.find(|found| !matches!(found, Ok(false))).unwrap_or(Ok(false))
 }
 
-/// One of the locks that other descriptions hold in this range, for writing.
-///
-/// It is asked what would be in the way of a lock for *reading*. Locks for reading are not: those anybody can have who may
-/// read the file, and could make the dead look alive.
-fn someone_in(file: &File, range: LockRange) -> io::Result<Option<LockRange>> {
-    let mut lock = description_lock(libc::F_RDLCK as libc::c_short, range);
-    // SAFETY: the descriptor is open, and the structure outlives the call, which writes its answer there.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
+/// For each life file beside this file but the description's own: is it a living one's?
+fn present(file: &File) -> io::Result<impl Iterator<Item = io::Result<bool>>> {
+    let inode = file.metadata()?.ino();
+    let own = Beside::of(file);
+    Ok(directory::names()?.filter_map(move |name| {
+        let name = match name {
+            Ok(name) => LockName::parse(&name, Kind::Life, inode).filter(|name| !own.has(*name))?,
+            Err(error) => return Some(Err(error)),
+        };
+        let is_taken = named_lock::is_taken(name);
+        if matches!(is_taken, Ok(false)) {
+            let _ = named_lock::remove_if_free(name); // else the next one does
+        }
+        Some(is_taken)
+    }))
+}
+
+/// Before the descriptor is closed: what is beside it goes with it. A relative that has the same description goes on to
+/// have that.
+pub(super) fn before_closing(file: &File) {
+    for (name, lock) in Beside::of(file).take_all() {
+        drop(lock);
+        let _ = named_lock::remove_if_free(name); // else a sweep does
     }
-    // A stranger may hold more than a byte: what lies outside the range is not ours to count.
-    let end = range.start + range.len;
-    let start = lock.l_start.clamp(range.start, end - 1);
-    let len = if lock.l_len == 0 { end - start } else { (lock.l_start + lock.l_len).min(end) - start };
-    Ok((lock.l_type != libc::F_UNLCK as libc::c_short).then_some(LockRange { start, len: len.max(1) }))
 }
 
-fn try_lock_range(file: &File, range: LockRange) -> io::Result<bool> {
-    match set_description_lock(file, libc::F_WRLCK as libc::c_short, range) {
-        Ok(()) => Ok(true),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
-        Err(error) => Err(error),
+/// Before the descriptor `to` gets the description of `from`, whose own number goes.
+pub(super) fn before_replacing(to: &File, from: &File) {
+    before_closing(to);
+    for (name, lock) in Beside::of(from).take_all() {
+        Beside::of(to).add(name, lock);
     }
 }
 
-fn set_description_lock(file: &File, kind: libc::c_short, range: LockRange) -> io::Result<()> {
-    let lock = description_lock(kind, range);
-    // SAFETY: the descriptor is open, and the structure outlives the call.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-fn description_lock(kind: libc::c_short, range: LockRange) -> libc::flock {
-    // SAFETY: all-zero bytes are a flock structure; fcntl wants l_pid to be 0.
-    let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
-    lock.l_type = kind;
-    lock.l_whence = libc::SEEK_SET as libc::c_short;
-    lock.l_start = range.start;
-    lock.l_len = range.len;
-    lock
+/// Is what is beside the descriptor still there? A program may close what it did not open.
+pub(super) fn is_whole(file: &File) -> bool {
+    Beside::of(file).is_whole()
 }
 
 /// The processes that hold a `flock` on this file: no call tells.
@@ -200,96 +161,4 @@ pub(crate) fn lockers(_of: &Status) -> Option<Vec<Locker>> {
 pub(crate) struct Locker {
     pub(crate) pid: u32,
     pub(crate) exclusive: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::OpenOptions;
-
-    use super::super::file::{create_private, status, unlink};
-    use super::super::unnamed::create_unnamed;
-    use super::*;
-
-    /// Without a name if that is possible: a sweep of another test would look at it.
-    fn new_file() -> File {
-        create_unnamed().unwrap_or_else(|_| {
-            let name = crate::unique_name("robust-shm-file");
-            let file = create_private(&name);
-            unlink(&name).unwrap();
-            file.unwrap()
-        })
-    }
-
-    /// Else a child that was forked meanwhile, and has the description, would guard it for as long as it lives.
-    #[test]
-    fn a_name_may_be_guarded_again_when_it_has_been_released() {
-        let one = new_file();
-        let other = another(&one);
-        assert!(try_guard_name(&one).unwrap());
-        assert!(!try_guard_name(&other).unwrap());
-        release_name(&one).unwrap();
-        assert!(try_guard_name(&other).unwrap());
-    }
-
-    fn reading(file: &File) -> File {
-        OpenOptions::new().read(true).open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
-    }
-
-    fn another(file: &File) -> File {
-        OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
-    }
-
-    /// Else a dead holder of whom the lock word tells would look alive for as long as the newcomer is there.
-    #[test]
-    fn a_slot_that_is_named_is_not_taken() {
-        let file = new_file();
-        let refused = std::cell::RefCell::new(Vec::new());
-        let is_named = |slot| {
-            let mut refused = refused.borrow_mut();
-            refused.push(slot);
-            Ok(refused.len() < 4)
-        };
-        let slot = mark_present(&file, is_named).unwrap().unwrap();
-        let refused = refused.into_inner();
-        assert_eq!((refused.len(), refused[3]), (4, slot));
-        assert!(!refused.contains(&0));
-        let asker = another(&file);
-        assert!(is_present(&asker, slot).unwrap());
-        assert!(refused[..3].iter().all(|slot| !is_present(&asker, *slot).unwrap()), "given back");
-        assert_eq!(count_present(&asker).unwrap(), 1);
-        assert!(!try_mark(&asker, slot).unwrap());
-        drop(file);
-        assert!(try_mark(&asker, slot).unwrap());
-    }
-
-    /// Who may only read a segment can lock all of it for reading.
-    #[test]
-    fn a_reader_cannot_make_the_dead_look_alive() {
-        let file = new_file();
-        let reader = reading(&file);
-        set_description_lock(&reader, libc::F_RDLCK as libc::c_short, LockRange { start: 0, len: 0 }).unwrap();
-        assert!(!is_present(&file, 7).unwrap());
-        assert_eq!(count_present(&file).unwrap(), 0);
-        assert!(!is_present(&reader, 7).unwrap(), "and can ask");
-    }
-
-    #[test]
-    fn who_shares_a_file_is_not_said_to_hold_it_exclusively() {
-        let file = new_file();
-        let status = status(&file).unwrap();
-        if lockers(&status).is_none() {
-            return; // without /proc, messages name nobody
-        }
-        // The table is told in pieces, and others come and go: so until this lock has been told once.
-        let is_exclusive = || {
-            (0..10_000).find_map(|_| match lockers(&status)?[..] {
-                [Locker { exclusive, .. }] => Some(exclusive),
-                _ => None,
-            })
-        };
-        assert!(try_share(&file).unwrap());
-        assert_eq!(is_exclusive(), Some(false));
-        assert!(try_exclude(&file).unwrap());
-        assert_eq!(is_exclusive(), Some(true));
-    }
 }

@@ -4,16 +4,19 @@
 //! macOS and FreeBSD are this, and Linux under `--cfg robust_shm_unix`, so that the suite runs here on what nobody can run
 //! elsewhere. What is one system's alone are the few calls in `kernel.rs` and `directory.rs` that have another name on each.
 
+mod beside;
 pub(crate) mod death;
 pub(crate) mod descriptor;
 pub(crate) mod directory;
 pub(crate) mod file;
 pub(crate) mod file_lock;
+mod flock;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod generation;
 pub(crate) mod kernel;
 pub(crate) mod map;
+mod named_lock;
 pub(crate) mod namespace;
 mod neighbours;
 pub(crate) mod os_mutex;

@@ -1,0 +1,142 @@
+//! A lock that is a file: who has the file open and locked, while its name leads to it, has the lock.
+//!
+//! Locks on parts of a file that belong to a description are not to be had everywhere (FreeBSD), or are of one family with
+//! `flock` (macOS), so that a user's own lock on the segment would be in their way. So what is to be locked beside a segment
+//! is a file beside it. The kernel unlocks it when its owner dies, by whatever death.
+//!
+//! **Only who has the lock removes the name**, and it is the lock only if the name leads to it when it has been locked. So
+//! the name cannot be taken from whoever has the lock; and who opens the file just before it goes locks what has no name, sees
+//! that, and begins again. What the dead have left behind is removed in the same way by whoever finds it: it is locked first.
+//!
+//! Names begin as those of unfinished segments do, so that nobody takes them for segments, and the sweep of their user
+//! removes those that nobody has locked.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+use super::flock::{try_exclude, try_share, unlock};
+use super::{directory, file};
+use crate::name::UNFINISHED;
+
+/// What a lock is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Its owner is a user of the segment.
+    Life,
+    /// Its owner removes the segment's name.
+    Guard,
+    /// Its owner looks for deaths.
+    Watch,
+}
+
+impl Kind {
+    pub(super) fn of(number: u32) -> Self {
+        [Self::Guard, Self::Watch].into_iter().find(|kind| *kind as u32 == number).unwrap_or(Self::Life)
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Life => "life",
+            Self::Guard => "guard",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// Which lock: for what, beside the file of which inode, and whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LockName {
+    pub(super) kind: Kind,
+    pub(super) beside: u64,
+    pub(super) number: u32,
+}
+
+/// On the stack: a forked child makes one, maybe in a signal handler that has interrupted an allocation.
+struct Text {
+    bytes: [u8; 96],
+    len: usize,
+}
+
+impl Text {
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+impl LockName {
+    fn text(self) -> Text {
+        let mut bytes = [0; 96];
+        let room = bytes.len();
+        let mut rest = &mut bytes[..];
+        let written = write!(rest, "{UNFINISHED}-{}-{:x}-{:x}", self.kind.text(), self.beside, self.number);
+        let len = room - rest.len();
+        debug_assert!(written.is_ok(), "no kind makes it longer");
+        Text { bytes, len }
+    }
+
+    /// The lock whose file has this name, if it is one of this kind beside the file of this inode.
+    pub(super) fn parse(name: &str, kind: Kind, beside: u64) -> Option<Self> {
+        let rest = name.strip_prefix(UNFINISHED)?.strip_prefix('-')?.strip_prefix(kind.text())?.strip_prefix('-')?;
+        let (of, number) = rest.split_once('-')?;
+        let number = u32::from_str_radix(number, 16).ok()?;
+        (u64::from_str_radix(of, 16) == Ok(beside)).then_some(Self { kind, beside, number })
+    }
+}
+
+/// Somebody else's file would have to be in the way so many times.
+const ATTEMPTS: usize = 100;
+
+/// Takes the lock without waiting; `None` when another description has it, or looks for a moment whether it is a dead one's.
+pub(super) fn take(name: LockName) -> io::Result<Option<File>> {
+    directory::prepare()?;
+    for _ in 0..ATTEMPTS {
+        let file = options().write(true).create(true).mode(0o600).open(file::path(name.text().as_str()))?;
+        if !try_exclude(&file)? {
+            return Ok(None);
+        }
+        if leads_to(name, &file)? {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
+}
+
+/// Has another description the lock? Asked by a lock for reading: those who ask at once are not in each other's way.
+pub(super) fn is_taken(name: LockName) -> io::Result<bool> {
+    match options().open(file::path(name.text().as_str())) {
+        Ok(file) => Ok(!try_share(&file)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the lock back, whoever else has the description, and takes the name along.
+pub(super) fn give_back(name: LockName, lock: &File) -> io::Result<()> {
+    let unlinked = if leads_to(name, lock)? { file::unlink(name.text().as_str()) } else { Ok(()) };
+    unlock(lock)?;
+    unlinked
+}
+
+/// Removes the name of a lock that nobody has any more.
+pub(super) fn remove_if_free(name: LockName) -> io::Result<()> {
+    let file = match options().write(true).open(file::path(name.text().as_str())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    if try_exclude(&file)? { give_back(name, &file) } else { Ok(()) }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+    options
+}
+
+fn leads_to(name: LockName, file: &File) -> io::Result<bool> {
+    match file::status_of(name.text().as_str()) {
+        Ok(there) => Ok(there.inode == file.metadata()?.ino()), // one directory is on one device
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
