@@ -81,6 +81,14 @@ impl Beside {
         self.0.iter().filter_map(Place::take)
     }
 
+    /// As a program does that closes what it did not open.
+    #[cfg(test)]
+    pub(super) fn close_behind_its_back(self, name: LockName) -> bool {
+        let found = self.0.iter().filter_map(Place::get).find(|(found, _)| *found == name);
+        // SAFETY: an open descriptor; whoever uses it next looks first whether it still is.
+        found.and_then(|(_, lock)| lock).is_some_and(|lock| unsafe { libc::close(lock.as_raw_fd()) } == 0)
+    }
+
     /// Is each of them still open?
     pub(super) fn is_whole(self) -> bool {
         self.0.iter().filter_map(Place::get).all(|(_, lock)| lock.is_some())

@@ -162,3 +162,125 @@ pub(crate) struct Locker {
     pub(crate) pid: u32,
     pub(crate) exclusive: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::super::descriptor::Descriptor;
+    use super::super::file::{create_private, open, status, unlink};
+    use super::*;
+
+    /// A file with a name, which goes at the end.
+    struct Scratch(String);
+
+    impl Scratch {
+        fn new() -> (Self, Descriptor) {
+            let scratch = Self(crate::unique_name("robust-shm-file-lock"));
+            let file = create_private(&scratch.0).unwrap();
+            let status = status(&file).unwrap();
+            (scratch, Descriptor::new(file, status).unwrap())
+        }
+
+        fn another(&self) -> Descriptor {
+            let file = open(&self.0, true).unwrap();
+            let status = status(&file).unwrap();
+            Descriptor::new(file, status).unwrap()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = unlink(&self.0);
+        }
+    }
+
+    fn lives(file: &File) -> usize {
+        let inode = file.metadata().unwrap().ino();
+        let names = directory::names().unwrap().map(Result::unwrap);
+        names.filter(|name| LockName::parse(name, Kind::Life, inode).is_some()).count()
+    }
+
+    #[test]
+    fn a_name_may_be_guarded_again_when_it_has_been_released() {
+        let (scratch, one) = Scratch::new();
+        let other = scratch.another();
+        let guard = try_guard_name(one.known()).unwrap().unwrap();
+        assert!(try_guard_name(other.known()).unwrap().is_none());
+        release_name(one.known(), guard).unwrap();
+        drop(try_guard_name(other.known()).unwrap().unwrap());
+        assert!(try_guard_name(one.known()).unwrap().is_some());
+    }
+
+    /// Else a dead holder of whom the lock word tells would look alive for as long as the newcomer is there.
+    #[test]
+    fn a_slot_that_is_named_is_not_taken() {
+        let (scratch, file) = Scratch::new();
+        let refused = RefCell::new(Vec::new());
+        let is_named = |slot| {
+            let mut refused = refused.borrow_mut();
+            refused.push(slot);
+            Ok(refused.len() < 4)
+        };
+        let slot = mark_present(file.known(), is_named).unwrap().unwrap();
+        let refused = refused.into_inner();
+        assert_eq!((refused.len(), refused[3]), (4, slot));
+        let asker = scratch.another();
+        assert!(is_present(asker.known(), slot).unwrap());
+        assert!(refused[..3].iter().all(|slot| !is_present(asker.known(), *slot).unwrap()), "given back");
+        assert_eq!((count_present(asker.known()).unwrap(), count_present(file.known()).unwrap()), (1, 0));
+        assert!(is_anyone_present(asker.known()).unwrap() && !is_anyone_present(file.known()).unwrap());
+        assert!(!try_mark(asker.known(), slot).unwrap());
+        drop(file);
+        assert_eq!(lives(asker.known()), 0);
+        assert!(try_mark(asker.known(), slot).unwrap());
+    }
+
+    #[test]
+    fn what_the_dead_have_left_is_not_counted_and_is_removed() {
+        let (scratch, file) = Scratch::new();
+        let slot = mark_present(file.known(), |_| Ok(false)).unwrap().unwrap();
+        let name = beside(file.known(), Kind::Life, slot).unwrap();
+        drop(Beside::of(file.known()).remove(name)); // as the kernel closes it
+        let asker = scratch.another();
+        assert_eq!(lives(asker.known()), 1);
+        assert!(!is_present(asker.known(), slot).unwrap());
+        assert_eq!((count_present(asker.known()).unwrap(), lives(asker.known())), (0, 0));
+    }
+
+    #[test]
+    fn one_watches_at_a_time() {
+        let (scratch, one) = Scratch::new();
+        let other = scratch.another();
+        assert!(try_watch(one.known()).unwrap() && !try_watch(other.known()).unwrap());
+        stop_watching(one.known()).unwrap();
+        assert!(try_watch(other.known()).unwrap());
+        drop(other);
+        assert!(try_watch(one.known()).unwrap());
+    }
+
+    /// Without its life file a user looks dead: so it is none any more, and its own descriptor goes with it.
+    #[test]
+    fn who_has_lost_the_life_file_is_told_so() {
+        let (_scratch, file) = Scratch::new();
+        let slot = mark_present(file.known(), |_| Ok(false)).unwrap().unwrap();
+        assert!(file.get().is_some());
+        assert!(Beside::of(file.known()).close_behind_its_back(beside(file.known(), Kind::Life, slot).unwrap()));
+        assert!(file.get().is_none() && file.status().is_err());
+    }
+
+    /// In a forked child, the descriptor of a handle gets a description of the child's own.
+    #[test]
+    fn what_replaces_a_description_brings_its_life_file() {
+        let (scratch, file) = Scratch::new();
+        let old = mark_present(file.known(), |_| Ok(false)).unwrap().unwrap();
+        let own = open(&scratch.0, true).unwrap();
+        let new = mark_present(&own, |_| Ok(false)).unwrap().unwrap();
+        assert!(file.replace_by(own));
+        let asker = scratch.another();
+        assert!(!is_present(asker.known(), old).unwrap() && is_present(asker.known(), new).unwrap());
+        assert_eq!((count_present(file.known()).unwrap(), lives(asker.known())), (0, 1));
+        drop(file);
+        assert_eq!(lives(asker.known()), 0);
+    }
+}

@@ -140,3 +140,99 @@ fn leads_to(name: LockName, file: &File) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    use super::*;
+
+    /// Of no file's: nobody else has these names.
+    fn fresh() -> LockName {
+        LockName { kind: Kind::Watch, beside: crate::os::random_id()[0] | 1 << 63, number: 7 }
+    }
+
+    fn exists(name: LockName) -> bool {
+        file::status_of(name.text().as_str()).is_ok()
+    }
+
+    #[test]
+    fn a_lock_is_one_descriptions_until_it_is_given_back() {
+        let name = fresh();
+        assert!(!is_taken(name).unwrap());
+        let lock = take(name).unwrap().unwrap();
+        assert!(is_taken(name).unwrap() && take(name).unwrap().is_none());
+        remove_if_free(name).unwrap();
+        assert!(is_taken(name).unwrap() && exists(name));
+        give_back(name, &lock).unwrap();
+        assert!(!is_taken(name).unwrap() && !exists(name));
+        assert!(take(name).unwrap().is_some_and(|lock| give_back(name, &lock).is_ok()));
+    }
+
+    /// As the kernel closes what a killed process has.
+    #[test]
+    fn what_the_dead_leave_is_free_and_goes_when_it_is_found() {
+        let name = fresh();
+        drop(take(name).unwrap());
+        assert!(exists(name) && !is_taken(name).unwrap());
+        remove_if_free(name).unwrap();
+        assert!(!exists(name));
+        drop(take(name).unwrap());
+        let lock = take(name).unwrap().unwrap();
+        give_back(name, &lock).unwrap();
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for kind in [Kind::Life, Kind::Guard, Kind::Watch] {
+            let name = LockName { kind, beside: u64::MAX, number: u32::MAX };
+            assert_eq!(LockName::parse(name.text().as_str(), kind, u64::MAX), Some(name));
+            assert_eq!(LockName::parse(name.text().as_str(), kind, 7), None);
+            assert!(crate::name::is_private(name.text().as_str()));
+            assert_eq!(Kind::of(kind as u32), kind);
+        }
+        assert_eq!(LockName::parse(fresh().text().as_str(), Kind::Life, fresh().beside), None);
+        assert_eq!(LockName::parse(".robust-shm-unfinished-life-7", Kind::Life, 7), None);
+    }
+
+    /// The name goes and comes all the time: by those who have the lock, by those who take it for a dead one's, and as
+    /// dead ones leave it.
+    #[test]
+    fn nobody_has_a_lock_that_another_has() {
+        const TURNS: u32 = 3_000;
+        let name = fresh();
+        let (inside, had, ended) = (AtomicU32::new(0), AtomicU32::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !ended.load(Ordering::Relaxed) {
+                        remove_if_free(name).unwrap();
+                    }
+                });
+            }
+            let takers: Vec<_> = (0..4)
+                .map(|which| {
+                    let (inside, had) = (&inside, &had);
+                    scope.spawn(move || {
+                        for turn in 0..TURNS {
+                            let Some(lock) = take(name).unwrap() else { continue };
+                            let others = inside.fetch_add(1, Ordering::SeqCst);
+                            let is_still = leads_to(name, &lock).unwrap();
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                            assert_eq!((others, is_still), (0, true));
+                            had.fetch_add(1, Ordering::Relaxed);
+                            if (turn + which) % 3 > 0 {
+                                give_back(name, &lock).unwrap();
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let all: Vec<_> = takers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+            ended.store(true, Ordering::Relaxed);
+            assert!(all.iter().all(Result::is_ok), "two had it, or its name was taken away");
+        });
+        remove_if_free(name).unwrap();
+        assert!(!exists(name) && had.load(Ordering::Relaxed) > TURNS / 10, "{had:?}");
+    }
+}
