@@ -72,13 +72,17 @@ pub(crate) fn unlock(file: &File) -> io::Result<()> {
     give_back(file, USE)
 }
 
-/// Takes the lock that guards the name of this file, without waiting; `false` when another handle has it. It goes when
+/// The lock that guards the name of a file: the handle has it.
+#[derive(Debug)]
+pub(crate) struct Guard;
+
+/// Takes the lock that guards the name of this file, without waiting; `None` when another handle has it. It goes when
 /// the handle is closed, or by [`release_name`].
-pub(crate) fn try_guard_name(file: &File) -> io::Result<bool> {
-    try_lock(file, NAME_GUARD, LOCKFILE_EXCLUSIVE_LOCK)
+pub(crate) fn try_guard_name(file: &File) -> io::Result<Option<Guard>> {
+    Ok(try_lock(file, NAME_GUARD, LOCKFILE_EXCLUSIVE_LOCK)?.then_some(Guard))
 }
 
-pub(crate) fn release_name(file: &File) -> io::Result<()> {
+pub(crate) fn release_name(file: &File, _: Guard) -> io::Result<()> {
     give_back(file, NAME_GUARD)
 }
 
