@@ -238,7 +238,7 @@ fn guards_and_handles_in_thread_locals_end_with_their_thread() {
 
 #[test]
 fn a_guard_leaked_in_a_thread_that_ends_goes_to_the_next_one() {
-    if !support::has_robust_lists("the death of a thread is reported") {
+    if !support::reports_ends_of_threads() {
         return;
     }
     let name = Scratch::new("leaked-value");

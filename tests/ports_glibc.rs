@@ -94,7 +94,7 @@ fn a_killed_process_is_seen_by_lock_try_lock_and_timed_lock() {
 
 #[test]
 fn a_thread_that_ends_with_a_leaked_guard_is_seen_by_lock_try_lock_and_timed_lock() {
-    if !support::has_robust_lists("the death of a thread is reported") {
+    if !support::reports_ends_of_threads() {
         return;
     }
     for (way, take) in WAYS {

@@ -239,7 +239,7 @@ fn a_permit_beside_a_lock_comes_back_too(kind: LockKind) {
 
 #[test]
 fn a_leaked_permit_comes_back_with_the_end_of_its_thread() {
-    if !support::has_robust_lists("the death of a thread is reported") {
+    if !support::reports_ends_of_threads() {
         return;
     }
     let name = Scratch::new("leaked");

@@ -137,7 +137,7 @@ fn a_lock_excludes_with_and_without_patience(kind: LockKind) {
 
 #[test]
 fn threads_that_end_with_the_lock_hand_it_over() {
-    if !support::has_robust_lists("the death of a thread is reported") {
+    if !support::reports_ends_of_threads() {
         return;
     }
     const ENDS: u64 = 20;

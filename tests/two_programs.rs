@@ -170,7 +170,7 @@ fn the_death_of_one_is_heard_by_the_other_that_comes_later() {
 
 #[test]
 fn the_end_of_a_thread_of_one_is_heard_by_the_other() {
-    if !support::has_robust_lists("the death of a thread is reported") {
+    if !support::reports_ends_of_threads() {
         return;
     }
     for (holder, heir) in BOTH_WAYS {

@@ -112,7 +112,7 @@ fn a_long_wait_notices_that_the_holder_is_a_zombie() {
 
 #[test]
 fn a_main_thread_that_has_ended_before_its_process_holds_nothing() {
-    if !support::has_robust_lists("the death of a thread is reported") {
+    if !support::reports_ends_of_threads() {
         return;
     }
     let name = Scratch::new("zombie-main");

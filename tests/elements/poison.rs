@@ -170,7 +170,7 @@ fn poison_survives_three_generations_of_deaths_and_a_repair_that_panics() {
 
 #[test]
 fn a_guard_leaked_by_a_thread_that_ends_poisons() {
-    if !support::has_robust_lists("the death of a thread is reported") {
+    if !support::reports_ends_of_threads() {
         return;
     }
     let name = Scratch::new("leaked");

@@ -167,7 +167,7 @@ fn a_writer_killed_while_it_waits_for_readers_leaves_them_alone() {
 
 #[test]
 fn a_leaked_reader_is_over_with_its_thread() {
-    if !support::has_robust_lists("the end of a thread is told by them") {
+    if !support::reports_ends_of_threads() {
         return;
     }
     let name = Scratch::new("leaked");

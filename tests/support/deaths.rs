@@ -1,5 +1,5 @@
 //! How soon the end of a holder is noticed, and what the kernel says about a process.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part")]
 
 use std::time::Duration;
 
@@ -32,12 +32,14 @@ pub(crate) fn times_out<R>(result: Result<R, LockError>) -> bool {
 }
 
 /// Is the process in this state? `T`: stopped, `Z`: ended, and not waited for.
+#[cfg(target_os = "linux")]
 pub(crate) fn has_state(child: &Role, state: char) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
     stat.rsplit_once(") ").unwrap().1.starts_with(state)
 }
 
 /// Does this thread's robust list hold nothing?
+#[cfg(target_os = "linux")]
 pub(crate) fn robust_list_is_empty() -> bool {
     let mut head = std::ptr::null_mut::<usize>();
     let mut len = 0usize;
@@ -56,6 +58,7 @@ pub(crate) fn robust_list_is_empty() -> bool {
 }
 
 /// Lets a function handle a signal.
+#[cfg(unix)]
 pub(crate) fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
     // SAFETY: all-zero bytes are an action without flags: system calls are interrupted and not restarted.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };

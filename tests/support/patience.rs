@@ -1,9 +1,9 @@
 //! Tells a test that hangs from one that is slow: by what it and its children do with the processor.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use super::LIMIT;
+use super::system::{all_work, others_work, tells_of_children};
 
 /// So many looks in a row, a second apart, that find nobody at work make a hang. A waiter looks up by itself every
 /// three seconds, and nothing in these tests sleeps for longer.
@@ -51,49 +51,6 @@ impl Patience {
         self.idle += 1;
         assert!(self.idle < IDLE_LOOKS, "waited in vain for {what}: nobody has done anything for {IDLE_LOOKS} s");
     }
-}
-
-/// The processor time of this process without that of this thread, and of all processes that come from it.
-fn others_work() -> Duration {
-    all_work().saturating_sub(clock(libc::CLOCK_THREAD_CPUTIME_ID))
-}
-
-fn all_work() -> Duration {
-    let own = clock(libc::CLOCK_PROCESS_CPUTIME_ID);
-    // SAFETY: takes an integer.
-    #[allow(unsafe_code)]
-    let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as u64;
-    own + Duration::from_millis(ticks_of_children("self") * 1_000 / ticks_per_second)
-}
-
-fn clock(clock: libc::clockid_t) -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a place for the answer.
-    #[allow(unsafe_code)]
-    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
-    assert_eq!(result, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// Does the system say which processes come from which? Not all that are built like Linux do.
-fn tells_of_children() -> bool {
-    fs::exists("/proc/thread-self/children").unwrap_or(false)
-}
-
-/// The processor time of all descendants of a process, those included that have been waited for.
-fn ticks_of_children(pid: &str) -> u64 {
-    let waited_for = stat(pid).map_or(0, |[_, _, user, system]| user + system);
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let of_child = |child: &str| stat(child).map_or(0, |[user, system, ..]| user + system) + ticks_of_children(child);
-    waited_for + children.map(|children| children.split_whitespace().map(of_child).sum::<u64>()).sum::<u64>()
-}
-
-/// User and system time of a process, and of its children that have been waited for.
-fn stat(pid: &str) -> Option<[u64; 4]> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11).map_while(|field| field.parse().ok());
-    Some([fields.next()?, fields.next()?, fields.next()?, fields.next()?])
 }
 
 /// Tells a wait from work: on a slow machine everything takes long, but hardly anything sleeps.
