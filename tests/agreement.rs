@@ -292,7 +292,7 @@ fn a_long_text_stands_behind_large_data() {
 /// A later version may have more words than this one: what it says is shown, and stands in nobody's way.
 #[test]
 fn a_text_that_is_not_understood_is_shown_and_not_used() {
-    use std::os::unix::fs::FileExt;
+    use support::FileExt;
     let name = Scratch::new("later");
     drop(SharedValue::<Account>::options().described().persistent(true).create(&name, FIRST).unwrap());
     let file = fs::OpenOptions::new().write(true).open(path(&name)).unwrap();

@@ -1,5 +1,6 @@
 //! Our locks and libc's robust mutexes stand in one list of each thread. They are taken and released here together, in
 //! every order, until the thread dies with some of each.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 mod support;

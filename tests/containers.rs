@@ -1,5 +1,6 @@
 //! Several PID namespaces on one `/dev/shm`: they share segments and locks, and hear of each other's deaths. Needs the right
 //! to make namespaces.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! Programs that are not careful with descriptors: daemons close all that they find, and the numbers go to other files.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 mod support;

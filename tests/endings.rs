@@ -1,4 +1,5 @@
 //! How a process may end, and what is left of its segments then.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 mod support;

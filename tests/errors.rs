@@ -4,20 +4,28 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
 use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedSemaphore, SharedValue, remove};
-use support::{Scratch, assert_error, check, exists, is_root, path, play, ready_to_die, say, spawn};
+use support::{FileExt, Scratch, assert_error, check, exists, path, play, ready_to_die, spawn};
+#[cfg(target_os = "linux")]
+use support::{is_root, say};
 
 #[test]
 fn child() {
     play(&[
         ("hold", hold),
+        #[cfg(target_os = "linux")]
         ("stranger", look_as_a_stranger),
+        #[cfg(target_os = "linux")]
         ("full", fill_a_small_file_system),
+        #[cfg(target_os = "linux")]
         ("descriptors", run_out_of_descriptors),
+        #[cfg(target_os = "linux")]
         ("file-limit", meet_a_limit_on_files),
+        #[cfg(target_os = "linux")]
         ("umask", create_with_a_umask),
     ]);
 }
@@ -123,25 +131,30 @@ fn strangers_files_are_neither_adopted_nor_removed() {
     fs::write(path(&name), "somebody's notes").unwrap();
     all(&["16 bytes", "starts otherwise"]);
     fs::remove_file(path(&name)).unwrap();
-    symlink("/etc/passwd", path(&name)).unwrap();
-    all(&["a symbolic link"]);
-    fs::remove_file(path(&name)).unwrap();
-    let fifo = std::ffi::CString::new(path(&name).to_str().unwrap()).unwrap();
-    // SAFETY: a path that ends with NUL.
-    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
-    all(&["FIFO"]);
-    fs::remove_file(path(&name)).unwrap();
+    #[cfg(target_os = "linux")]
+    {
+        symlink("/etc/passwd", path(&name)).unwrap();
+        all(&["a symbolic link"]);
+        fs::remove_file(path(&name)).unwrap();
+        let fifo = std::ffi::CString::new(path(&name).to_str().unwrap()).unwrap();
+        // SAFETY: a path that ends with NUL.
+        assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+        all(&["FIFO"]);
+        fs::remove_file(path(&name)).unwrap();
+    }
     fs::create_dir(path(&name)).unwrap();
     all(&["directory"]);
     fs::remove_dir(path(&name)).unwrap();
 }
 
+#[cfg(target_os = "linux")]
 fn set_limit_on_files(to: u64) {
     let limit = libc::rlimit { rlim_cur: to, rlim_max: to };
     // SAFETY: a limit that outlives the call.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
 }
 
+#[cfg(target_os = "linux")]
 fn meet_a_limit_on_files(name: &str) {
     set_limit_on_files(4096);
     let error = SharedArray::<u8, 10_000>::create(name).unwrap_err();
@@ -163,12 +176,14 @@ fn meet_a_limit_on_files(name: &str) {
 }
 
 /// Once, the kernel killed the creator (`SIGXFSZ`).
+#[cfg(target_os = "linux")]
 #[test]
 fn a_limit_on_the_size_of_files_is_named() {
     spawn("file-limit", &Scratch::new("file-limit")).join();
 }
 
 /// Bits that the creation wants, whatever the umask takes away.
+#[cfg(target_os = "linux")]
 fn create_with_a_umask(name: &str) {
     become_nobody();
     for umask in [0o777, 0o477, 0o077] {
@@ -186,6 +201,7 @@ fn create_with_a_umask(name: &str) {
 }
 
 /// A user without privileges, in this thread; nothing if this is one.
+#[cfg(target_os = "linux")]
 fn become_nobody() {
     for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
         // glibc's own function signals other threads of the harness.
@@ -194,6 +210,7 @@ fn become_nobody() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn no_umask_takes_permissions_from_a_segment() {
     if !support::has_shared_memory_objects("another user creates") {
@@ -255,6 +272,7 @@ fn a_segment_larger_than_memory_is_out_of_shared_memory() {
     assert!(!exists(&name));
 }
 
+#[cfg(target_os = "linux")]
 fn fill_a_small_file_system(name: &str) {
     // A /dev/shm of our own, of 1 MiB.
     // SAFETY: integers only.
@@ -275,6 +293,7 @@ fn fill_a_small_file_system(name: &str) {
     assert!(SharedArray::<u8, { 512 << 10 }>::create(name).is_ok(), "the name and the space are free");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_full_file_system_is_an_error_and_no_sigbus() {
     if !support::has_shared_memory_objects("fills a /dev/shm") {
@@ -286,6 +305,7 @@ fn a_full_file_system_is_an_error_and_no_sigbus() {
     spawn("full", &Scratch::new("full")).join();
 }
 
+#[cfg(target_os = "linux")]
 fn look_as_a_stranger(name: &str) {
     // The system call alone, which changes the one thread that matters. glibc's function tells all threads by a signal,
     // and one that has just ended has no stack any more for its handler.
@@ -301,6 +321,7 @@ fn look_as_a_stranger(name: &str) {
     assert!(remove(name).is_err());
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn another_users_segment_is_refused() {
     if !support::has_shared_memory_objects("another user looks") {
@@ -321,6 +342,7 @@ fn another_users_segment_is_refused() {
     assert!(exists(&name));
 }
 
+#[cfg(target_os = "linux")]
 fn run_out_of_descriptors(prefix: &str) {
     let limit = libc::rlimit { rlim_cur: 40, rlim_max: 40 };
     // SAFETY: a limit that outlives the call.
@@ -344,6 +366,7 @@ fn run_out_of_descriptors(prefix: &str) {
     assert!(!names.iter().any(|name| exists(name)));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn running_out_of_descriptors_is_an_error_and_leaves_nothing() {
     spawn("descriptors", &Scratch::new("descriptors")).join();

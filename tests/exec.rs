@@ -1,4 +1,5 @@
 //! Processes that call `exec` while they hold a lock.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/deaths.rs"]

@@ -20,10 +20,14 @@ use support::{Family, Need, Scratch, Stopwatch, member, pause, play, ready_to_di
 #[test]
 fn child() {
     play(&[
+        #[cfg(target_os = "linux")]
         ("idle", hold_with_idle_priority),
+        #[cfg(target_os = "linux")]
         ("thousands", thousands),
         ("statics", statics),
+        #[cfg(target_os = "linux")]
         ("exits-slowly", exits_slowly),
+        #[cfg(target_os = "linux")]
         ("forks and exits slowly", forks_and_exits_slowly),
     ]);
 }
@@ -31,6 +35,7 @@ fn child() {
 // A killed process whose memory is taken before it can run its own end, as the OOM killer's reaper does.
 
 /// Restricts the calling thread to the first processor that it may use.
+#[cfg(target_os = "linux")]
 fn pin() {
     // SAFETY: all-zero bytes are an empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -48,6 +53,7 @@ fn pin() {
 }
 
 /// Holds as a process that runs only when nobody else wants the processor: it comes to its own end late.
+#[cfg(target_os = "linux")]
 fn hold_with_idle_priority(name: &str) {
     let lock = SharedLock::open(name).unwrap();
     let _guard = lock.lock().unwrap();
@@ -59,6 +65,7 @@ fn hold_with_idle_priority(name: &str) {
     ready_to_die();
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_locks_of_a_reaped_process_are_had_at_the_latest_by_the_heartbeat() {
     let name = Scratch::new("reaped");
@@ -100,6 +107,7 @@ fn the_locks_of_a_reaped_process_are_had_at_the_latest_by_the_heartbeat() {
 const MOST: usize = 2_000;
 
 /// Allows `wanted` open files, if this process may.
+#[cfg(target_os = "linux")]
 fn allow_files(wanted: u64) -> bool {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a place for the answer.
@@ -110,6 +118,7 @@ fn allow_files(wanted: u64) -> bool {
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0 }
 }
 
+#[cfg(target_os = "linux")]
 fn thousands(family: &str) {
     // Two descriptors for each handle.
     if !allow_files(2 * MOST as u64 + 200) {
@@ -138,6 +147,7 @@ fn thousands(family: &str) {
     say("done");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn more_than_two_thousand_locks_are_an_error_and_all_of_two_thousand_are_handed_over() {
     if !support::has_robust_lists("the kernel walks so much of one") {
@@ -277,6 +287,7 @@ extern "C" fn take_time() {
 }
 
 /// Exits while another thread holds the lock of a persistent segment, and takes its time.
+#[cfg(target_os = "linux")]
 fn exits_slowly(name: &str) {
     static ARRAY: std::sync::OnceLock<SharedArray<u64, 2>> = std::sync::OnceLock::new();
     // Before the crate's own hook, and so called after it.
@@ -295,6 +306,7 @@ fn exits_slowly(name: &str) {
 
 /// The exit hook once left persistent segments for threads that were still there, and a newcomer took their locks for
 /// those of the dead.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_lock_is_held_until_its_thread_is_gone_however_slowly_the_process_exits() {
     let name = Scratch::new("exits");
@@ -310,6 +322,7 @@ fn a_lock_is_held_until_its_thread_is_gone_however_slowly_the_process_exits() {
 }
 
 /// Has forked, and so leaves by another description; its threads are still there after that.
+#[cfg(target_os = "linux")]
 fn forks_and_exits_slowly(name: &str) {
     static LOCK: OnceLock<SharedLock> = OnceLock::new();
     // Before the crate's own hook, and so called after it.
@@ -320,6 +333,7 @@ fn forks_and_exits_slowly(name: &str) {
     std::process::exit(0);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn who_exits_after_a_fork_counts_as_a_user_until_its_end() {
     let name = Scratch::new("exits-forked");

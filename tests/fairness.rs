@@ -4,13 +4,12 @@
 
 mod support;
 
-use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
 use robust_shm::{LockError, LockKind, SharedArray, SharedLock, SharedSemaphore, SharedValue};
-use support::{Family, LIMIT, Scratch, asleep, member, path, play, say, spawn, until};
+use support::{Family, FileExt, LIMIT, Scratch, asleep, member, path, play, say, spawn, until};
 
 const LOCK_WORD: u64 = 520;
 const RESERVATION: u64 = 572;
@@ -51,6 +50,7 @@ fn child() {
                 drop(permit);
             }
         }),
+        #[cfg(target_os = "linux")]
         ("wait in turns with a handler", wait_with_a_handler),
     ]);
 }
@@ -162,11 +162,13 @@ fn who_waits_for_a_bounded_time_gets_it_as_well() {
     want_it_beside("hog a lock", &family, vec![lock], |lock| drop(lock.try_lock_for(LIMIT).unwrap()));
 }
 
+#[cfg(target_os = "linux")]
 fn write(name: &str, offset: u64, word: u32) {
     let file = std::fs::File::options().write(true).open(path(name)).unwrap();
     file.write_all_at(&word.to_ne_bytes(), offset).unwrap();
 }
 
+#[cfg(target_os = "linux")]
 fn reservation(name: &str) -> u32 {
     let mut word = [0; 4];
     std::fs::File::open(path(name)).unwrap().read_exact_at(&mut word, RESERVATION).unwrap();
@@ -176,6 +178,7 @@ fn reservation(name: &str) -> u32 {
 /// All ones; a token and a stamp of some time; a dead thread's that was never stamped; a stamp without a token.
 const NOISE: [u32; 5] = [u32::MAX, 0x1234_5678, 0x4321_0000, 1, 0xffff];
 
+#[cfg(target_os = "linux")]
 #[test]
 fn whatever_a_reservation_says_everybody_gets_through() {
     let name = Scratch::new("noise");
@@ -197,6 +200,7 @@ fn whatever_a_reservation_says_everybody_gets_through() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn on_a_lock_that_is_kept_a_try_fails_and_a_wait_that_ends_names_no_holder() {
     let name = Scratch::new("kept");
@@ -223,6 +227,7 @@ fn on_a_lock_that_is_kept_a_try_fails_and_a_wait_that_ends_names_no_holder() {
 }
 
 /// Wakes those that sleep on the lock, which stays as it is: they find themselves passed over.
+#[cfg(target_os = "linux")]
 fn pass_over(name: &str) {
     let memory = shared_memory::ShmemConf::new().os_id(name).open().unwrap();
     let word = memory.as_ptr().wrapping_add(LOCK_WORD as usize);
@@ -231,11 +236,13 @@ fn pass_over(name: &str) {
     assert!(woken >= 0);
 }
 
-fn thread_id() -> libc::pid_t {
+#[cfg(target_os = "linux")]
+fn thread_id() -> i32 {
     // SAFETY: takes nothing, cannot fail.
     unsafe { libc::gettid() }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_waiter_that_gives_up_leaves_no_reservation() {
     if !support::has_shared_memory_objects("maps an object by name") {
@@ -261,6 +268,7 @@ fn a_waiter_that_gives_up_leaves_no_reservation() {
     assert!(lock.try_lock().is_ok());
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn who_was_passed_over_has_it_before_who_slept_longer() {
     if !support::has_shared_memory_objects("maps an object by name") {
@@ -301,8 +309,10 @@ fn who_was_passed_over_has_it_before_who_slept_longer() {
     assert_eq!(reservation(&name), 0);
 }
 
+#[cfg(target_os = "linux")]
 static FOR_HANDLER: OnceLock<SharedValue<u64>> = OnceLock::new();
 
+#[cfg(target_os = "linux")]
 extern "C" fn lock_in_between(_signal: libc::c_int) {
     match FOR_HANDLER.get().unwrap().try_lock_for(LIMIT) {
         Ok(mut guard) => *guard += 1,
@@ -312,6 +322,7 @@ extern "C" fn lock_in_between(_signal: libc::c_int) {
 }
 
 /// Wants the hogged value, while signals come whose handler wants it, too.
+#[cfg(target_os = "linux")]
 fn wait_with_a_handler(family: &str) {
     let value = FOR_HANDLER.get_or_init(|| SharedValue::open(&member(family, 0)).unwrap());
     // SAFETY: all-zero bytes are an action without flags.
@@ -339,6 +350,7 @@ fn wait_with_a_handler(family: &str) {
     });
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_handler_may_want_the_very_lock_that_its_thread_waits_for() {
     let family = Family::new("fair-handler");

@@ -1,6 +1,7 @@
 //! `LockKind::File`: nobody is told of the death of a holder, and those who wait find it all the same. What all kinds have
 //! in common is in the other tests; the whole suite takes this kind in a sandbox (`tests/sandbox`).
 
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/deaths.rs"]

@@ -1,7 +1,7 @@
 //! File systems that can do less than tmpfs: without files that have no name (`O_TMPFILE`), without reservation
 //! (`fallocate`), and processes without `/proc`. The children of these tests run under a system-call filter (seccomp) that
 //! refuses what such a system refuses, or kills at a chosen call; or on such a file system, which needs root to mount.
-#![cfg(not(robust_shm_unix))] // of the directory that all users have in common
+#![cfg(all(target_os = "linux", not(robust_shm_unix)))] // of the directory that all users have in common
 #![allow(unsafe_code)]
 
 #[path = "support/mounts.rs"]

@@ -1,4 +1,5 @@
 //! A fork passes no lock on, and parent and child each count as users.
+#![cfg(unix)]
 #![allow(unsafe_code)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! Forks at the wrong moment: among a program's own fork handlers, while others open, from a thread that is ending.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 mod support;

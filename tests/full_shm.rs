@@ -1,6 +1,6 @@
 //! A `/dev/shm` that is full, read-only or not there: errors that say so, no `SIGBUS`, nothing left. Each test has a
 //! mount namespace of its own, which needs root.
-#![cfg(not(robust_shm_unix))] // of the directory that all users have in common
+#![cfg(all(target_os = "linux", not(robust_shm_unix)))] // of the directory that all users have in common
 #![allow(unsafe_code)]
 
 #[path = "support/mounts.rs"]

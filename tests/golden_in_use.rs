@@ -1,6 +1,7 @@
 //! Golden files of segments *in use*: with permits taken, with readers inside, with a holder and those who sleep, as format
 //! version 2 has them. They say what users leave who are all killed at that moment; so whoever opens them finds nobody, and
 //! nothing torn but what may be. How they are made anew stands in `tests/golden/README.md`.
+#![cfg(target_os = "linux")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! A signal handler that forks while its thread waits for a lock: parent and child go on in the same call, each as itself.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/deaths.rs"]

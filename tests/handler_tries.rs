@@ -1,6 +1,7 @@
 //! A signal handler that tries everything there is, of every member of the family, while its thread is in the middle of
 //! using the same: at the whim of a timer, tens of thousands of times. No try waits, nothing is torn, nothing is had by two,
 //! and when all is over nothing is left.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/deaths.rs"]

@@ -3,7 +3,9 @@
 mod support;
 
 use robust_shm::{Hold, Holder, LockKind, SegmentInfo, SharedArray, SharedLock, SharedRwLock, SharedSemaphore};
-use support::{Role, Scratch, can_unshare, own_tid, play, ready_to_die, say, spawn, spawn_through, until};
+use support::{Role, Scratch, own_tid, play, ready_to_die, say, spawn, until};
+#[cfg(target_os = "linux")]
+use support::{can_unshare, spawn_through};
 
 #[test]
 fn child() {
@@ -84,6 +86,7 @@ fn permits_with_their_numbers() {
 }
 
 /// The same number is somebody else's in each namespace.
+#[cfg(target_os = "linux")]
 #[test]
 fn nobody_is_named_whose_id_may_be_of_another_namespace() {
     const APART: [&str; 4] = ["unshare", "--pid", "--fork", "--kill-child"];

@@ -3,17 +3,19 @@
 
 mod support;
 
+#[cfg(target_os = "linux")]
 use std::ffi::CString;
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+#[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use robust_shm::{Error, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, remove};
-use support::{Scratch, exists, path, pause, play, ready_to_die, say, spawn};
+use support::{FileExt, Scratch, exists, path, pause, play, ready_to_die, say, spawn};
 
 #[test]
 fn child() {
     play(&[
+        #[cfg(target_os = "linux")]
         ("fork", fork_with_a_handle),
         ("attach", |name| {
             let _value = SharedValue::<u64>::open(name).unwrap();
@@ -36,6 +38,7 @@ fn persistent(prefix: &str, value: u64) -> Scratch {
 }
 
 /// Lets the names of two files change places.
+#[cfg(target_os = "linux")]
 fn exchange(one: &CString, other: &CString) {
     const RENAME_EXCHANGE: libc::c_uint = 2;
     let [from, to] = [one, other].map(|name| name.as_ptr());
@@ -46,6 +49,7 @@ fn exchange(one: &CString, other: &CString) {
 }
 
 /// Once, the name was opened again for mapping, and only the id was compared, which anybody who can read can copy.
+#[cfg(target_os = "linux")]
 #[test]
 fn what_is_mapped_is_what_was_validated_though_the_name_leads_elsewhere_by_then() {
     if !support::is_linux("does not exchange names") {
@@ -163,6 +167,7 @@ fn a_handle_knows_whether_its_name_is_gone() {
     drop(lock);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_users_of_a_segment_have_names() {
     if !support::is_linux("has no table of file locks") {
@@ -193,6 +198,7 @@ fn the_users_of_a_segment_have_names() {
 }
 
 /// A child that goes on with its parent's handle is a user of its own.
+#[cfg(target_os = "linux")]
 fn fork_with_a_handle(name: &str) {
     let value = SharedValue::<u64>::open(name).unwrap();
     let child = support::fork(|| {

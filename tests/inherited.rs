@@ -1,4 +1,5 @@
 //! Guards and handles that a fork has doubled, left in every order; servers that fork their workers and leave first.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/deaths.rs"]

@@ -1,4 +1,5 @@
 //! `dynamic::interruptible`: a signal ends a wait, of every member of the family, if the program says so when it is asked.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/deaths.rs"]

@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_os = "linux")]
 #[path = "support/seccomp.rs"]
 mod seccomp;
 mod support;
@@ -17,8 +18,11 @@ use std::time::Duration;
 use robust_shm::{
     LockError, SegmentInfo, SharedArray, SharedLock, SharedRwLock, SharedSemaphore, SharedSlice, SharedValue,
 };
+#[cfg(target_os = "linux")]
 use seccomp::{Refused, refuse};
-use support::{Family, LIMIT, Scratch, exists, fork, member, pause, play, say, spawn};
+#[cfg(target_os = "linux")]
+use support::fork;
+use support::{Family, LIMIT, Scratch, exists, member, pause, play, say, spawn};
 
 type Array = SharedArray<u64, 4>;
 
@@ -42,10 +46,14 @@ fn child() {
         ("owned permit", |name| leak(name, Arc::new(two_permits(name)), |it| forget(it.acquire_owned()))),
         ("twice", leaked_through_the_second_handle),
         ("thread", leaked_by_another_thread),
+        #[cfg(target_os = "linux")]
         ("before a fork", leaked_before_a_fork),
+        #[cfg(target_os = "linux")]
         ("across a fork", held_across_a_fork),
+        #[cfg(target_os = "linux")]
         ("after a fork", exits_after_a_fork),
         ("not persistent", not_persistent),
+        #[cfg(target_os = "linux")]
         ("in a sandbox", leaked_in_a_sandbox),
     ]);
 }
@@ -110,6 +118,7 @@ fn leaked_by_another_thread(name: &str) {
     leaker.join().unwrap();
 }
 
+#[cfg(target_os = "linux")]
 fn leaked_before_a_fork(name: &str) {
     let mut array = Some(persistent(name));
     forget(array.as_ref().unwrap().lock());
@@ -126,6 +135,7 @@ fn leaked_before_a_fork(name: &str) {
 }
 
 /// The child has the handle, and a copy of the guard, longer than the parent has its own.
+#[cfg(target_os = "linux")]
 fn held_across_a_fork(name: &str) {
     let mut array = Some(persistent(name));
     forget(array.as_ref().unwrap().lock());
@@ -143,6 +153,7 @@ fn held_across_a_fork(name: &str) {
 }
 
 /// The exit hook comes while another thread holds the lock; a fork has been made before.
+#[cfg(target_os = "linux")]
 fn exits_after_a_fork(name: &str) {
     extern "C" fn look() {
         say("leaked");
@@ -168,6 +179,7 @@ fn exits_after_a_fork(name: &str) {
 }
 
 /// Where nobody is told whether a thread exists.
+#[cfg(target_os = "linux")]
 fn leaked_in_a_sandbox(name: &str) {
     refuse(&[libc::SYS_tgkill, libc::SYS_tkill].map(|call| Refused::always(call, libc::EPERM)));
     leak(name, persistent(name), |it| forget(it.lock()));
@@ -293,12 +305,14 @@ fn so_does_one_that_another_thread_than_the_handles_last_owner_has_leaked() {
     is_held_until_its_thread_ends("thread", array_is_held, array_is_poisoned);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn so_does_one_that_was_leaked_before_a_fork_and_one_that_a_child_has_a_copy_of() {
     is_held_until_its_thread_ends("before a fork", array_is_held, array_is_poisoned);
     is_held_until_its_thread_ends("across a fork", array_is_held, array_is_poisoned);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_lock_that_is_held_at_exit_is_held_to_the_end_of_a_process_that_has_forked() {
     is_held_until_its_thread_ends("after a fork", array_is_held, array_is_poisoned);

@@ -12,6 +12,7 @@ use support::{Scratch, exists, pause, play, say, spawn};
 fn child() {
     play(&[
         ("attach", attach),
+        #[cfg(target_os = "linux")]
         ("create in vain", create_in_vain),
         ("race", race),
         ("static", hold_in_a_static),
@@ -147,6 +148,7 @@ fn a_picture_says_what_there_is_and_no_more() {
     );
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_handle_that_is_dropped_leaves_no_mapping() {
     let name = Scratch::new("unmapped");
@@ -185,6 +187,7 @@ fn debug_shows_name_and_contents_and_never_waits() {
 }
 
 /// Creates a segment again and again, and cannot map it, for want of a second descriptor.
+#[cfg(target_os = "linux")]
 fn create_in_vain(name: &str) {
     // What a first creation needs once, it gets before.
     drop(SharedValue::create(&robust_shm::unique_name("before"), 0u64).unwrap());
@@ -207,6 +210,7 @@ fn create_in_vain(name: &str) {
 
 /// Once the creator took the name from whoever had opened the segment before its mapping failed, and the next creator
 /// made a second segment of that name.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_failed_creation_does_not_take_the_name_from_those_who_use_the_segment() {
     let name = Scratch::new("in-vain");

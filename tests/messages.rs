@@ -6,11 +6,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use robust_shm::{LockError, SharedArray, SharedLock, SharedValue};
-use support::{Scratch, fork, pause, play, ready_to_die, say, spawn};
+use support::{Scratch, play, ready_to_die, spawn};
+#[cfg(target_os = "linux")]
+use support::{fork, pause, say};
 
 #[test]
 fn child() {
-    play(&[("hold", hold), ("hold in a fork", hold_in_a_fork)]);
+    play(&[
+        ("hold", hold),
+        #[cfg(target_os = "linux")]
+        ("hold in a fork", hold_in_a_fork),
+    ]);
 }
 
 /// In a thread of the test harness.
@@ -21,6 +27,7 @@ fn hold(name: &str) {
 }
 
 /// In the only thread of a process.
+#[cfg(target_os = "linux")]
 fn hold_in_a_fork(name: &str) {
     let value = SharedValue::<u32>::open(name).unwrap();
     let child = fork(|| {
@@ -31,6 +38,7 @@ fn hold_in_a_fork(name: &str) {
     child.join();
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_timeout_names_the_thread_and_the_process_of_the_holder() {
     let name = Scratch::new("holder");
@@ -85,7 +93,7 @@ fn where_there_are_no_two_sides_none_are_shown() {
     let flag = SharedValue::create(&of_flag, true).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(support::path(flag.name())).unwrap();
     const VALUE: u64 = 656;
-    std::os::unix::fs::FileExt::write_all_at(&file, &[7], VALUE).unwrap();
+    support::FileExt::write_all_at(&file, &[7], VALUE).unwrap();
     let _guard = lock.lock().unwrap();
     let messages = [
         lock.lock().unwrap_err().to_string(),

@@ -1,5 +1,6 @@
 //! Threads of one id in several PID namespaces: the kernel takes the death of one for the death of a holder who lives. Needs
 //! the right to make namespaces.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 mod support;

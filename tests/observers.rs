@@ -4,13 +4,15 @@
 mod support;
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use robust_shm::{LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, remove_orphans};
-use support::{Scratch, assert_error, exists, path, pause, play, ready_to_die, say, spawn, until};
+use support::{FileExt, Scratch, assert_error, exists, path, pause, play, ready_to_die, say, spawn, until};
 
+#[cfg(target_os = "linux")]
 #[path = "support/seccomp.rs"]
 mod seccomp;
 
@@ -33,8 +35,11 @@ fn child() {
         }),
         ("commit-large", |name| commit_for_ever::<Large>(name, |round| [round; 8 << 10])),
         ("commit-small", |name| commit_for_ever::<[u64; 3]>(name, |round| [round; 3])),
+        #[cfg(target_os = "linux")]
         ("without-calls", observe_without_calls),
+        #[cfg(target_os = "linux")]
         ("forks", fork_with_an_observer),
+        #[cfg(target_os = "linux")]
         ("closes", observe_without_descriptors),
     ]);
 }
@@ -243,6 +248,7 @@ fn bytes_that_are_no_value_are_an_error() {
 }
 
 /// Whoever does one of these ends. A write into what is mapped for reading ends him, too.
+#[cfg(target_os = "linux")]
 fn observe_without_calls(name: &str) {
     use seccomp::{FATAL, Refused};
     let fcntl = |command: libc::c_int| Refused {
@@ -265,6 +271,7 @@ fn observe_without_calls(name: &str) {
     .join();
 }
 
+#[cfg(target_os = "linux")]
 fn observe_for_a_while(name: &str) {
     let observer = SharedValue::<Large>::observe(name).unwrap();
     let mut seen = u64::MAX;
@@ -278,6 +285,7 @@ fn observe_for_a_while(name: &str) {
     drop(observer);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn an_observer_takes_no_lock_and_writes_nothing() {
     if !support::is_linux("has no filter for system calls") {
@@ -298,6 +306,7 @@ fn an_observer_takes_no_lock_and_writes_nothing() {
     drop(observer);
 }
 
+#[cfg(target_os = "linux")]
 fn fork_with_an_observer(name: &str) {
     let observer = SharedValue::<u64>::observe(name).unwrap();
     let child = support::fork(|| {
@@ -312,11 +321,13 @@ fn fork_with_an_observer(name: &str) {
 }
 
 /// What a child drops is its own.
+#[cfg(target_os = "linux")]
 fn unsafe_copy<T>(of: &T) -> T {
     // SAFETY: in a forked child, which ends without dropping the original.
     unsafe { std::ptr::read(of) }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_forked_child_observes_too() {
     let name = Scratch::new("forks");
@@ -324,6 +335,7 @@ fn a_forked_child_observes_too() {
     spawn("forks", &name).join();
 }
 
+#[cfg(target_os = "linux")]
 fn observe_without_descriptors(name: &str) {
     let observer = SharedValue::<u64>::observe(name).unwrap();
     // SAFETY: as daemons do; nothing else in this process needs them.
@@ -340,6 +352,7 @@ fn observe_without_descriptors(name: &str) {
     assert!(others.iter().all(|file| file.metadata().is_ok()), "a stranger's file was closed");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_program_that_closes_all_descriptors_goes_on_observing() {
     let name = Scratch::new("closes");
@@ -349,6 +362,7 @@ fn a_program_that_closes_all_descriptors_goes_on_observing() {
 
 /// Who may only read can lock the file, too: that keeps others from opening it for as long as they are patient, and the last
 /// user from removing it. It holds up nobody who has it open, and no observer, and is no user.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_reader_who_locks_the_file_holds_up_no_user_and_is_none() {
     let name = Scratch::new("hostile");

@@ -121,6 +121,7 @@ fn orphans_are_named_before_they_are_removed() {
 }
 
 /// Where a segment cannot be made without a name, a killed creator leaves a private one, which is nobody's to know of.
+#[cfg(target_os = "linux")]
 #[test]
 fn remove_orphans_takes_unfinished_segments_and_does_not_name_them() {
     let _alone = alone();
@@ -151,9 +152,10 @@ fn a_persistent_segment_stays_and_is_taken_over_after_a_kill() {
 
 /// Once, who opened in the middle of somebody else's take-over was told of a foreign PID namespace: when the programs of
 /// a restarted container opened their persistent segment at the same time, all but one failed.
+#[cfg(target_os = "linux")]
 #[test]
 fn who_comes_in_the_middle_of_a_take_over_waits_for_it() {
-    use std::os::unix::fs::FileExt;
+    use support::FileExt;
     const NAMESPACE: u64 = 96;
 
     let _alone = alone();
@@ -178,6 +180,7 @@ fn who_comes_in_the_middle_of_a_take_over_waits_for_it() {
 }
 
 /// A segment that is just being removed is what it is no longer: nobody is refused for it.
+#[cfg(target_os = "linux")]
 #[test]
 fn who_comes_in_the_middle_of_a_removal_is_not_refused() {
     use std::sync::mpsc;
@@ -205,9 +208,10 @@ fn who_comes_in_the_middle_of_a_removal_is_not_refused() {
     });
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_take_over_keeps_the_lock_for_nobody() {
-    use std::os::unix::fs::FileExt;
+    use support::FileExt;
     const RESERVATION: u64 = 572;
 
     let _alone = alone();
@@ -224,9 +228,10 @@ fn a_take_over_keeps_the_lock_for_nobody() {
 
 /// Who waited when the machine lost its power would be named for good. But one whose program has closed its descriptors waits
 /// still, and has the line in its list.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_take_over_forgets_who_comes_next_unless_he_is_there() {
-    use std::os::unix::fs::FileExt;
+    use support::FileExt;
     const SUCCESSOR: u64 = 448;
     const WORD: u64 = SUCCESSOR + 8;
     const NOBODY: u32 = 0x3fff_fff0;

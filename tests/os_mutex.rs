@@ -18,8 +18,11 @@ fn child() {
     play(&[
         ("hold", hold),
         ("hold-array", hold_array),
+        #[cfg(target_os = "linux")]
         ("use", use_it),
+        #[cfg(target_os = "linux")]
         ("namesake", namesake),
+        #[cfg(target_os = "linux")]
         ("fork-in-wait", fork_in_wait),
     ]);
 }
@@ -203,6 +206,7 @@ fn a_leaked_guard_keeps_the_lock_and_its_handle_may_go() {
     assert!(!exists(&name));
 }
 
+#[cfg(target_os = "linux")]
 fn use_it(name: &str) {
     let value = SharedValue::<[u64; 8]>::open(name).unwrap();
     assert!(matches!(value.try_lock_for(Duration::ZERO), Err(LockError::TimedOut { holder: None, .. })));
@@ -210,6 +214,7 @@ fn use_it(name: &str) {
     value.lock().unwrap()[0] += 1;
 }
 
+#[cfg(target_os = "linux")]
 fn namesake(name: &str) {
     let value = SharedValue::<[u64; 8]>::open(name).unwrap();
     let me = own_tid().cast_unsigned();
@@ -218,6 +223,7 @@ fn namesake(name: &str) {
     assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn users_may_be_in_several_pid_namespaces_and_nobody_is_named_across_them() {
     if !is_root("to make PID namespaces") {
@@ -240,6 +246,7 @@ fn users_may_be_in_several_pid_namespaces_and_nobody_is_named_across_them() {
 }
 
 /// Goes on in the parent and in the child: each in the call that was interrupted.
+#[cfg(target_os = "linux")]
 extern "C" fn fork_in_handler(_signal: libc::c_int) {
     // SAFETY: whatever runs on in the child is meant to.
     assert!(unsafe { libc::fork() } >= 0);
@@ -247,6 +254,7 @@ extern "C" fn fork_in_handler(_signal: libc::c_int) {
     unsafe { libc::alarm(support::LIMIT.as_secs() as libc::c_uint) };
 }
 
+#[cfg(target_os = "linux")]
 fn fork_in_wait(name: &str) {
     let value = SharedValue::<[u64; 8]>::open(name).unwrap();
     // SAFETY: a handler of the right type.
@@ -268,6 +276,7 @@ fn fork_in_wait(name: &str) {
 }
 
 /// musl counts the sleepers in the mutex, and does not know of the child: it may not be woken. So it is documented.
+#[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(target_env = "musl", ignore = "musl's mutex does not know of such a child")]
 fn a_child_that_is_forked_amid_a_wait_waits_for_itself() {
@@ -289,9 +298,10 @@ fn a_child_that_is_forked_amid_a_wait_waits_for_itself() {
     assert_eq!(value.get()[0], 12);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_mutex_of_another_c_library_is_refused_looked_at_and_removed() {
-    use std::os::unix::fs::FileExt;
+    use support::FileExt;
     let name = Scratch::new("os-mutex");
     let options = SharedLock::options().lock_kind(LockKind::OsMutex).persistent(true);
     drop(options.create(&name).unwrap());
@@ -309,6 +319,7 @@ fn a_mutex_of_another_c_library_is_refused_looked_at_and_removed() {
 }
 
 /// So that a relock is not taken for a dead namesake's lock, nor that for a relock.
+#[cfg(target_os = "linux")]
 #[test]
 fn each_thread_signs_with_a_number_of_its_own() {
     const RECORD: u64 = 560;
@@ -319,7 +330,7 @@ fn each_thread_signs_with_a_number_of_its_own() {
     let drawn_by_a_thread = || {
         let _guard = value.lock().unwrap();
         let mut record = [0; 8];
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut record, RECORD).unwrap();
+        support::FileExt::read_exact_at(&file, &mut record, RECORD).unwrap();
         u64::from_ne_bytes(record) >> DRAWN
     };
     let drawn: Vec<u64> =

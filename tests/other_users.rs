@@ -1,5 +1,5 @@
 //! Segments of other users: whom they may be taken for, and what becomes of what they leave. Needs root, to become others.
-#![cfg(not(robust_shm_unix))] // of the directory that all users have in common
+#![cfg(all(target_os = "linux", not(robust_shm_unix)))] // of the directory that all users have in common
 #![allow(unsafe_code)]
 
 mod support;

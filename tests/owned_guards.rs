@@ -37,6 +37,7 @@ fn child() {
             let _guard = Arc::new(SharedRwLock::open(name).unwrap()).write_owned().unwrap();
             ready_to_die();
         }),
+        #[cfg(unix)]
         ("forks", fork_with_guards),
     ]);
 }
@@ -182,6 +183,7 @@ fn a_condition_takes_them_and_gives_them_back() {
     });
 }
 
+#[cfg(unix)]
 fn fork_with_guards(name: &str) {
     let lock = Arc::new(SharedLock::create(name).unwrap());
     let mut guard = Some(lock.lock_owned().unwrap());
@@ -199,6 +201,7 @@ fn fork_with_guards(name: &str) {
     assert!(lock.lock_owned().is_ok() && other.write_owned().is_ok());
 }
 
+#[cfg(unix)]
 #[test]
 fn the_copies_in_a_forked_child_hold_nothing() {
     spawn("forks", &Scratch::new("forks")).join();

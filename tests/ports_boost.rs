@@ -60,7 +60,7 @@ fn two_threads(kind: LockKind, holds: Holds, ask: Ask) -> (i32, Option<i32>) {
                 let _guard = lock.lock().unwrap();
                 let (is_about_to_ask, other) = mpsc::channel();
                 is_locked.send(is_about_to_ask).unwrap();
-                let other: libc::pid_t = other.recv().unwrap();
+                let other: i32 = other.recv().unwrap();
                 match holds {
                     UntilTheOtherSleeps => drop(until("the other's sleep", || asleep(other))),
                     UntilTheOtherGaveUp => asked.recv().unwrap(),

@@ -256,29 +256,37 @@ fn waitfor_timeout_is_that_of_the_whole_wait() {
 fn notifies_later(name: &str) {
     let lock = SharedLock::open(name).unwrap();
     // Signals, which end no wait; then a notification.
-    let parent = std::os::unix::process::parent_id();
     for _ in 0..3 {
         thread::sleep(MOMENT / 10);
+        #[cfg(unix)]
         // SAFETY: sends a signal that has a handler to the process that waits for this one.
-        unsafe { libc::kill(parent.cast_signed(), libc::SIGUSR1) };
+        unsafe {
+            libc::kill(std::os::unix::process::parent_id().cast_signed(), libc::SIGUSR1)
+        };
     }
     lock.condvar().notify_one(&lock.lock().unwrap());
 }
 
+#[cfg(unix)]
 extern "C" fn count_signal(_: libc::c_int) {
     SIGNALS.fetch_add(1, SeqCst);
 }
 
+#[cfg(unix)]
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
 /// `test_wait_result`, with signals in the middle.
 #[test]
 fn wait_says_whether_it_was_notified_or_its_time_was_up() {
+    #[cfg(unix)]
     // SAFETY: a handler that adds to an atomic.
-    unsafe { libc::signal(libc::SIGUSR1, count_signal as *const () as libc::sighandler_t) };
+    unsafe {
+        libc::signal(libc::SIGUSR1, count_signal as *const () as libc::sighandler_t)
+    };
     for kind in kinds() {
         let name = Names::new("result");
         let (lock, _woken) = condition(kind, &name);
+        #[cfg(unix)]
         let before = SIGNALS.load(SeqCst);
         let mut guard = lock.lock().unwrap();
         for timeout in [Duration::ZERO, MOMENT] {
@@ -289,6 +297,7 @@ fn wait_says_whether_it_was_notified_or_its_time_was_up() {
         let other = spawn("notifies later", &name);
         let (guard, wait) = lock.condvar().wait_for(guard, LIMIT).unwrap();
         assert!(!wait.timed_out());
+        #[cfg(unix)]
         assert!(SIGNALS.load(SeqCst) > before, "came back at a signal, or there was none");
         drop(guard);
         other.join();

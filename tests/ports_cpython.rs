@@ -445,6 +445,7 @@ fn shared_memory_is_cleaned_after_a_panic() {
 
 /// CPython: the server that tracks segments must not die of the Ctrl-C that hits its clients. Here is no server; what an
 /// interrupted creator leaves goes by the same way as after a kill, and whoever is attached goes on.
+#[cfg(unix)]
 #[test]
 fn shared_memory_survives_the_interrupted_creator_while_somebody_is_attached() {
     let name = Scratch::new("sigint");

@@ -7,8 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use robust_shm::{LockError, LockGuard, SegmentInfo, SharedArray, SharedLock, SharedValue};
+#[cfg(unix)]
+use support::fork;
 use support::{
-    Family, Random, Scratch, Stopwatch, asleep, fork, member, own_tid, pause, play, ready_to_die, say, spawn, until,
+    Family, Random, Scratch, Stopwatch, asleep, member, own_tid, pause, play, ready_to_die, say, spawn, until,
     until_it_waits, within_limit,
 };
 
@@ -20,7 +22,9 @@ fn child() {
         ("heir", heir),
         ("nine-threads", nine_threads),
         ("impatient", impatient),
+        #[cfg(unix)]
         ("fork-holds", fork_holds),
+        #[cfg(unix)]
         ("fork-dies", fork_dies),
     ]);
 }
@@ -332,6 +336,7 @@ fn those_who_timed_out_can_come_back_and_can_be_killed() {
 
 // tst-robust-fork: ownership is never inherited.
 
+#[cfg(unix)]
 fn fork_holds(name: &str) {
     let lock = SharedLock::open(name).unwrap();
     let guard = lock.lock().unwrap();
@@ -351,6 +356,7 @@ fn fork_holds(name: &str) {
 }
 
 /// The parent is killed with the lock; its child, which has a copy of the guard, gets the lock as anybody would.
+#[cfg(unix)]
 fn fork_dies(name: &str) {
     let lock = SharedLock::open(name).unwrap();
     // In options, so that the closure moves nothing out of the parent.
@@ -371,6 +377,7 @@ fn fork_dies(name: &str) {
     std::process::abort();
 }
 
+#[cfg(unix)]
 #[test]
 fn a_fork_passes_no_ownership_on() {
     let name = Scratch::new("fork");
@@ -379,6 +386,7 @@ fn a_fork_passes_no_ownership_on() {
     assert!(lock.lock().is_ok());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_child_sees_the_death_of_the_parent_that_held_the_lock_at_the_fork() {
     let name = Scratch::new("fork-dies");

@@ -1,4 +1,5 @@
 //! A raw `clone`: a fork of which no handler hears.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/deaths.rs"]

@@ -1,5 +1,6 @@
 //! What the kernel is to find when a thread dies: its list of held locks, and the slot that names what is going in or out.
 
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/nested.rs"]

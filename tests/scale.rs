@@ -7,17 +7,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, segments};
-use support::{Family, Role, Scratch, Stopwatch, exists, fork, member, pause, play, say, spawn, until_it_waits};
+#[cfg(target_os = "linux")]
+use support::fork;
+use support::{Family, Role, Scratch, Stopwatch, exists, member, pause, play, say, spawn, until_it_waits};
 
 #[test]
 fn child() {
     play(&[
         ("four-handles", four_handles),
+        #[cfg(target_os = "linux")]
         ("descriptors", descriptors),
+        #[cfg(target_os = "linux")]
         ("ten-thousand", ten_thousand_segments),
+        #[cfg(target_os = "linux")]
         ("persistent", persistent_at_the_limit),
+        #[cfg(target_os = "linux")]
         ("fork-at-limit", fork_at_the_limit),
+        #[cfg(target_os = "linux")]
         ("share-at-limit", |name| share_at_the_limit(name, false)),
+        #[cfg(target_os = "linux")]
         ("share-persistent-at-limit", |name| share_at_the_limit(name, true)),
         ("four-waiters", four_waiters),
     ]);
@@ -77,6 +85,7 @@ fn four_thousand_handles_in_a_thousand_processes() {
 // Many segments in one process
 
 /// Sets the number of descriptors that this process may have, and returns it: the system allows so many at most.
+#[cfg(target_os = "linux")]
 fn limit_files(most: u64) -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a place for the answer.
@@ -92,19 +101,23 @@ fn limit_files(most: u64) -> u64 {
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    #[cfg(target_os = "linux")]
     limit_files(u64::MAX);
     alone
 }
 
+#[cfg(target_os = "linux")]
 fn is_no_descriptor(error: &Error) -> bool {
     let Error::Io { source, .. } = error else { return false };
     source.raw_os_error() == Some(libc::EMFILE) && error.to_string().contains(error.name())
 }
 
+#[cfg(target_os = "linux")]
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+#[cfg(target_os = "linux")]
 fn descriptors(family: &str) {
     limit_files(150);
     drop(SharedLock::create(&member(family, 0)).unwrap());
@@ -144,6 +157,7 @@ fn descriptors(family: &str) {
     say("done");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn at_the_descriptor_limit_creating_and_opening_are_errors_and_everything_goes() {
     let family = Family::new("descriptors");
@@ -154,6 +168,7 @@ fn at_the_descriptor_limit_creating_and_opening_are_errors_and_everything_goes()
 }
 
 /// Persistent segments stay: so a creation that fails at its second descriptor must take its segment back.
+#[cfg(target_os = "linux")]
 fn persistent_at_the_limit(family: &str) {
     limit_files(60);
     let mut handles = Vec::new();
@@ -173,6 +188,7 @@ fn persistent_at_the_limit(family: &str) {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_failed_creation_leaves_no_persistent_segment() {
     let family = Family::new("persistent");
@@ -180,6 +196,7 @@ fn a_failed_creation_leaves_no_persistent_segment() {
 }
 
 /// A fork at the descriptor limit has no room for the child's own presence. Then the child counts with its parent.
+#[cfg(target_os = "linux")]
 fn fork_at_the_limit(family: &str) {
     limit_files(40);
     let mut handles = Vec::new();
@@ -203,6 +220,7 @@ fn fork_at_the_limit(family: &str) {
 }
 
 /// The child then locks, and its parent leaves: the description that both have still stands for the child.
+#[cfg(target_os = "linux")]
 fn share_at_the_limit(name: &str, persistent: bool) {
     let (mut from_child, to_parent) = std::io::pipe().unwrap();
     let (mut from_parent, to_child) = std::io::pipe().unwrap();
@@ -233,6 +251,7 @@ fn share_at_the_limit(name: &str, persistent: bool) {
 
 /// The parent's leaving once took the segment along, or, if that was persistent, let a newcomer take the lock that the
 /// child was holding.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_child_that_shares_its_parents_description_keeps_the_segment_and_its_lock() {
     for role in ["share-at-limit", "share-persistent-at-limit"] {
@@ -240,6 +259,7 @@ fn a_child_that_shares_its_parents_description_keeps_the_segment_and_its_lock() 
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_fork_at_the_descriptor_limit_takes_nothing_from_the_parent() {
     let family = Family::new("fork-at-limit");
@@ -292,6 +312,7 @@ fn a_live_segment_is_never_called_an_orphan_while_others_come_and_go() {
 }
 
 /// Creates segments until there are so many, or the first error.
+#[cfg(target_os = "linux")]
 fn create_more(family: &str, values: &mut Vec<SharedValue<usize>>, most: usize) -> Result<(), Error> {
     while values.len() < most {
         values.push(SharedValue::create(&member(family, values.len()), values.len())?);
@@ -299,6 +320,7 @@ fn create_more(family: &str, values: &mut Vec<SharedValue<usize>>, most: usize) 
     Ok(())
 }
 
+#[cfg(target_os = "linux")]
 fn ten_thousand_segments(family: &str) {
     const MANY: usize = 10_000;
     let mut start = Instant::now();
@@ -341,6 +363,7 @@ fn ten_thousand_segments(family: &str) {
 
 /// To run it: `cargo test --release --test scale ten_thousand_segments -- --ignored --nocapture`. Where `ulimit -Hn` is
 /// less than 20,050, there are fewer; at 30,050 the forked child has a presence of its own in each.
+#[cfg(target_os = "linux")]
 #[test]
 #[ignore = "ten thousand segments"]
 fn ten_thousand_segments_in_one_process() {

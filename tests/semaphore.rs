@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedLock, SharedSemaphore, SharedValue, remove};
 use support::Stopwatch;
-use support::{Family, Random, Scratch, own_tid, play, ready_to_die, say, spawn, spawn_through, until, until_it_waits};
+#[cfg(target_os = "linux")]
+use support::spawn_through;
+use support::{Family, Random, Scratch, own_tid, play, ready_to_die, say, spawn, until, until_it_waits};
 
 #[test]
 fn child() {
@@ -26,7 +28,8 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// Makes two tests of what takes the kind of lock that permits are.
 macro_rules! with_both_kinds {
-    ($($name:ident,)*) => {$(
+    ($($(#[$attribute:meta])* $name:ident,)*) => {$(
+        $(#[$attribute])*
         mod $name {
             use robust_shm::LockKind;
 
@@ -54,7 +57,9 @@ with_both_kinds! {
     permits_of_the_killed_come_back_and_go_to_who_sleeps,
     a_permit_beside_a_lock_comes_back_too,
     what_is_leaked_with_its_handle_stays_taken,
+    #[cfg(target_os = "linux")]
     namesakes_in_other_namespaces_have_permits_of_their_own,
+    #[cfg(unix)]
     a_forked_child_gives_nothing_back,
     a_persistent_one_that_all_users_left_by_death_is_free_again,
     threads_of_one_handle_never_exceed_the_permits,
@@ -258,6 +263,7 @@ fn what_is_leaked_with_its_handle_stays_taken(kind: LockKind) {
 }
 
 /// Each is process 1 of a PID namespace of its own, so that the kernel takes them for one another.
+#[cfg(target_os = "linux")]
 fn namesakes_in_other_namespaces_have_permits_of_their_own(kind: LockKind) {
     const CONTAINER: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     if !support::can_unshare(&CONTAINER) {
@@ -287,6 +293,7 @@ fn there_is_none_with_a_mutex_of_the_c_library() {
 }
 
 /// The copy of a permit in a forked child is none.
+#[cfg(unix)]
 fn a_forked_child_gives_nothing_back(kind: LockKind) {
     let name = Scratch::new("forked");
     let semaphore = create(kind, &name, 1);

@@ -1,6 +1,7 @@
 //! A signal handler may lock and unlock, whatever it interrupts: here it does so at **every instruction** of our
 //! operations and of libc's (the processor's single-step flag raises a signal after each), and at the whim of a timer; and
 //! the process is killed while it does.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/nested.rs"]

@@ -1,4 +1,5 @@
 //! Signal handlers that lock, and stopped processes.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/deaths.rs"]

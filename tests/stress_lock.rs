@@ -10,6 +10,7 @@
 //! What needs two processes at certain instructions is rare here; `tests/models/lock` finds it for sure.
 //!
 //! `ROBUST_SHM_STRESS_SECONDS=300 cargo test --release --test stress_lock` is the long form; the default is 2 for each test.
+#![cfg(target_os = "linux")]
 
 mod support;
 

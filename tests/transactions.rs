@@ -205,6 +205,7 @@ fn get_if_changed_tells_each_change_once() {
     assert_eq!(value.get_if_changed(&mut seen), None);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_u64_takes_one_page_of_shared_memory() {
     use std::os::unix::fs::MetadataExt;

@@ -28,7 +28,7 @@ fn during_a_panic(action: impl FnOnce()) {
 
 /// Runs the action on a thread of its own, which it leaves by unwinding that is no panic: as a C++ exception does, it
 /// runs destructors, and `panicking` knows nothing of it.
-#[cfg(target_env = "gnu")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn on_a_thread_that_exits<F: FnOnce()>(action: F) {
     extern "C-unwind" fn start<F: FnOnce()>(action: *mut libc::c_void) -> *mut libc::c_void {
         // SAFETY: the closure on the stack of whoever waits for this thread, which nobody else takes.
@@ -55,7 +55,7 @@ fn on_a_thread_that_exits<F: FnOnce()>(action: F) {
     assert!(action.is_none());
 }
 
-#[cfg(target_env = "gnu")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn exit_thread() -> ! {
     unsafe extern "C-unwind" {
         fn pthread_exit(result: *mut libc::c_void) -> !;
@@ -179,7 +179,7 @@ fn a_panic_under_a_guard_of_a_large_value_commits_nothing(kind: LockKind) {
 }
 
 /// It committed half a value, and poisoned nothing.
-#[cfg(target_env = "gnu")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn closures_that_are_left_by_foreign_unwinding_commit_nothing_and_poison(kind: LockKind) {
     let names = ["value", "array", "lock"].map(Scratch::new);
     let (value, array, lock) = one_of_each(&names, kind);
@@ -211,6 +211,6 @@ with_each_kind! {
     a_repair_that_panics_within_a_panic_leaves_the_poison,
     guards_go_by_whether_the_thread_panicked_when_they_were_made,
     a_panic_under_a_guard_of_a_large_value_commits_nothing,
-    #[cfg(target_env = "gnu")]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     closures_that_are_left_by_foreign_unwinding_commit_nothing_and_poison,
 }

@@ -12,15 +12,25 @@ use support::{
 
 #[test]
 fn child() {
-    play(&[("hold", hold), ("wait", wait), ("wait-long", wait_long), ("wait-idly", wait_idly)]);
+    play(&[
+        ("hold", hold),
+        ("wait", wait),
+        #[cfg(target_os = "linux")]
+        ("wait-long", wait_long),
+        #[cfg(target_os = "linux")]
+        ("wait-idly", wait_idly),
+    ]);
 }
 
 with_each_kind! {
     a_timeout_is_not_early_and_names_the_holder,
     relocking_is_an_error_also_through_a_second_handle,
     locks_may_be_nested_and_released_in_any_order,
+    #[cfg(unix)]
     a_stopped_holder_delays_writers_but_no_reader,
+    #[cfg(target_os = "linux")]
     waiters_of_a_holder_that_sleeps_are_woken_once_at_most,
+    #[cfg(target_os = "linux")]
     who_waits_leaves_the_processor_alone,
 }
 
@@ -38,6 +48,7 @@ fn wait(name: &str) {
     pause();
 }
 
+#[cfg(target_os = "linux")]
 fn wait_long(name: &str) {
     let value = SharedValue::<u32>::open(name).unwrap();
     say(own_tid());
@@ -45,6 +56,7 @@ fn wait_long(name: &str) {
 }
 
 /// The processor time of this thread.
+#[cfg(target_os = "linux")]
 fn time_used() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a place for the answer.
@@ -55,6 +67,7 @@ fn time_used() -> Duration {
 }
 
 /// Waits in every way, and tells after each how long it has waited, and how long it has run meanwhile.
+#[cfg(target_os = "linux")]
 fn wait_idly(family: &str) {
     let value = SharedValue::<u32>::open(&member(family, 0)).unwrap();
     let array = SharedArray::<u32, 4>::open(&member(family, 1)).unwrap();
@@ -74,6 +87,7 @@ fn wait_idly(family: &str) {
 
 /// Nothing polls: who does runs for all of its wait. (Not for less than half: what an emulated machine's processor is not
 /// given counts as run.)
+#[cfg(target_os = "linux")]
 fn who_waits_leaves_the_processor_alone(kind: LockKind) {
     if kind == LockKind::File && !support::is_linux("counts a sleep of a millisecond as half run") {
         return; // one of those who wait looks as often as that
@@ -181,6 +195,7 @@ fn locks_may_be_nested_and_released_in_any_order(kind: LockKind) {
     }
 }
 
+#[cfg(unix)]
 fn a_stopped_holder_delays_writers_but_no_reader(kind: LockKind) {
     let name = Scratch::new("stopped");
     let value = SharedValue::options().lock_kind(kind).create(&name, 5u32).unwrap();
@@ -203,6 +218,7 @@ fn a_stopped_holder_delays_writers_but_no_reader(kind: LockKind) {
 
 /// Nothing polls: who waits sleeps, but for one look at whether the holder still exists. Where nobody is told of deaths, one
 /// looks often, for all of them, and the others seldom.
+#[cfg(target_os = "linux")]
 fn waiters_of_a_holder_that_sleeps_are_woken_once_at_most(kind: LockKind) {
     if cfg!(robust_shm_unix) && kind == LockKind::File {
         return; // there is no sleep on a word
@@ -211,8 +227,8 @@ fn waiters_of_a_holder_that_sleeps_are_woken_once_at_most(kind: LockKind) {
     let value = SharedValue::options().lock_kind(kind).create(&name, 1u32).unwrap();
     let guard = value.lock().unwrap();
     let waiters: Vec<_> = (0..4).map(|_| spawn("wait-long", &name)).collect();
-    let threads: Vec<libc::pid_t> = waiters.iter().map(|waiter| waiter.hear().parse().unwrap()).collect();
-    let sleep_of = |thread: &libc::pid_t| until("a waiter's sleep", || asleep(*thread));
+    let threads: Vec<i32> = waiters.iter().map(|waiter| waiter.hear().parse().unwrap()).collect();
+    let sleep_of = |thread: &i32| until("a waiter's sleep", || asleep(*thread));
     let sleeps = || threads.iter().map(sleep_of).collect::<Vec<_>>();
     let watchers = usize::from(kind == LockKind::File);
     let most = if kind == LockKind::File { 40 } else { 1 };

@@ -2,6 +2,7 @@
 //!
 //! The OOM killer makes such: it takes a process's memory, and the kernel no longer finds the list of its locks. Here the
 //! process tells the kernel of another list, an empty one.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 #[path = "support/deaths.rs"]

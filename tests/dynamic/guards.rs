@@ -32,7 +32,10 @@ assert_impl_all!(OwnedDynValueGuard: Sync);
 assert_impl_all!(DynSliceGuard<Arc<DynSlice>>: Sync);
 assert_impl_all!(DynSliceReadGuard<Arc<DynSlice>>: Sync);
 
+#[cfg(unix)]
 pub(crate) const ROLES: &[(&str, Body)] = &[("forked-guards", forked_guards)];
+#[cfg(not(unix))]
+pub(crate) const ROLES: &[(&str, Body)] = &[];
 
 #[test]
 fn an_owned_guard_outlives_all_other_references_and_then_the_handle_closes() {
@@ -139,6 +142,7 @@ fn a_leaked_guard_is_held_until_its_thread_ends() {
     }
 }
 
+#[cfg(unix)]
 fn forked_guards(name: &str) {
     let value = Arc::new(DynValue::create(name, &schema("u8"), &[7]).unwrap());
     let typed = SharedValue::<u8>::open(name).unwrap();
@@ -177,6 +181,7 @@ fn forked_guards(name: &str) {
     assert!(slice.lock().is_ok());
 }
 
+#[cfg(unix)]
 #[test]
 fn the_copy_of_a_guard_in_a_forked_child_commits_nothing_and_says_so() {
     spawn("forked-guards", &Scratch::new("forked")).join();

@@ -60,7 +60,7 @@ fn a_file_that_says_it_has_such_elements_is_damaged() {
     let name = Scratch::new("lying");
     drop(SharedArray::<[u8; 1], 4>::options().persistent(true).readers(0).create(&name).unwrap());
     let file = std::fs::OpenOptions::new().write(true).open(crate::support::path(&name)).unwrap();
-    let write = |text: &[u8]| std::os::unix::fs::FileExt::write_all_at(&file, text, 704 + 4).unwrap();
+    let write = |text: &[u8]| crate::support::FileExt::write_all_at(&file, text, 704 + 4).unwrap();
     write(b"bool  ");
     let words = ["a damaged header with the schema bool of elements where any bits may come to stand"];
     assert_error!(DynSlice::open(&name), NotASegment, &name, words);

@@ -1,14 +1,13 @@
 //! What can be written, and what cannot.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use robust_shm::dynamic::{DynValue, DynValueGuard};
 use robust_shm::{LockError, SharedValue};
 
 use crate::schema;
-use crate::support::{Scratch, assert_error, exists, path};
+use crate::support::{FileExt, Scratch, assert_error, exists, path};
 
 fn bytes_of(value: &DynValue) -> Vec<u8> {
     let mut bytes = vec![0; value.size()];

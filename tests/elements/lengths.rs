@@ -1,11 +1,10 @@
 //! What only slices have: a length that the program chooses, and that an opener reads from the segment, or states.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 
 use robust_shm::{Error, SegmentInfo, SharedArray, SharedLock, SharedSlice, SharedValue, remove};
 
-use crate::support::{Scratch, assert_error, exists, is_linux, path};
+use crate::support::{FileExt, Scratch, assert_error, exists, path};
 
 #[test]
 fn an_array_is_opened_as_a_slice_and_back() {
@@ -162,7 +161,6 @@ fn a_length_that_changes_later_moves_nothing() {
 /// As large as a memory's: pages that nobody uses are not there.
 #[test]
 fn a_gibibyte_that_is_not_reserved_takes_the_pages_that_are_used() {
-    use std::os::unix::fs::MetadataExt;
     const LEN: usize = 1 << 27;
     let name = Scratch::new("sparse");
     let slice = SharedSlice::<u64>::options().reserve(false).create(&name, LEN).unwrap();
@@ -174,7 +172,9 @@ fn a_gibibyte_that_is_not_reserved_takes_the_pages_that_are_used() {
     assert_eq!([0, 1, LEN / 2, LEN - 1].map(|at| opened.get(at).unwrap()), [1, 0, LEN as u64 / 2 + 1, LEN as u64]);
     let file = fs::metadata(path(&name)).unwrap();
     assert_eq!(file.len(), (DATA + 8 * LEN) as u64 + SCHEMA);
-    if is_linux("counts the blocks of a file by its length") {
+    #[cfg(target_os = "linux")]
+    if crate::support::is_linux("counts the blocks of a file by its length") {
+        use std::os::unix::fs::MetadataExt;
         assert!(file.blocks() * 512 <= 64 << 10, "{} blocks", file.blocks());
     }
 }

@@ -1,13 +1,12 @@
 //! Elements that may be half-changed say so.
 
-use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use robust_shm::{Error, LockError, SegmentInfo, SharedLock};
 
 use super::face::{Elements, Guard, create, role};
-use crate::support::{self, Body, Scratch, ready_to_die, say, spawn, until};
+use crate::support::{self, Body, FileExt, Scratch, ready_to_die, say, spawn, until};
 
 pub(crate) const ROLES: &[(&str, Body)] =
     &[("hold", hold), ("hold-persistent", hold_persistent), ("read", read_for_ever), ("count", count_for_ever)];
@@ -187,6 +186,7 @@ fn a_guard_leaked_by_a_thread_that_ends_poisons() {
 }
 
 /// Monitors that only read were killed, and every counting worker then ended with `Poisoned`.
+#[cfg(unix)]
 #[test]
 fn a_killed_reader_poisons_nothing() {
     let name = Scratch::new("reader");

@@ -1,4 +1,5 @@
 //! Events beside all that goes on in a process: locks that are held, signal handlers, forks, other PID namespaces.
+#![cfg(target_os = "linux")]
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};

@@ -1,5 +1,6 @@
 //! Kills over one event. A storm: processes wait, set and clear, and are killed at random; then those who set and clear
 //! are all killed; and nobody may sleep if the event is set.
+#![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};

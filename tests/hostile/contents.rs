@@ -1,13 +1,12 @@
 //! Files with contents that look nearly right. The faults that they have found come first.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use robust_shm::{Error, SegmentInfo, SharedLock, SharedValue, remove, remove_orphans};
 
 use crate::plant::{is_not_a_segment, orphans_bytes, writable};
-use crate::support::{Family, Scratch, exists, path, within_limit};
+use crate::support::{Family, FileExt, Scratch, exists, path, within_limit};
 
 /// The first version compared as many bytes of the magic number as the file had: `remove` deleted a file with an "r" in
 /// it.

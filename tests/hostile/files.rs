@@ -1,4 +1,5 @@
 //! Strange files under a segment's name: huge ones, links, sockets, devices, one that shrinks; and strange names.
+#![cfg(target_os = "linux")]
 
 use std::ffi::CString;
 use std::fs;

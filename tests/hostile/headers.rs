@@ -1,11 +1,10 @@
 //! Damaged headers, and those of other versions: each has its own message.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 
 use robust_shm::{Error, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, remove};
 
-use crate::support::{Scratch, assert_error, check, exists, path};
+use crate::support::{FileExt, Scratch, assert_error, check, exists, path};
 
 /// A persistent segment without users, as bytes to be damaged.
 fn damaged(damage: impl FnOnce(&fs::File)) -> Scratch {

@@ -1,4 +1,5 @@
 //! Strangers who lock a segment's file, for good or while they remove it.
+#![cfg(target_os = "linux")]
 
 use std::fs::File;
 use std::io::Write;

@@ -22,9 +22,13 @@ mod trial;
 #[test]
 fn child() {
     support::play(&[
+        #[cfg(target_os = "linux")]
         ("sticky", owners::look_into_a_sticky_directory),
+        #[cfg(target_os = "linux")]
         ("another-mode", owners::look_at_modes),
+        #[cfg(target_os = "linux")]
         ("shrinks", files::read_a_file_that_shrinks),
+        #[cfg(target_os = "linux")]
         ("occupied", lockers::meet_a_lock_on_all_bytes),
     ]);
 }

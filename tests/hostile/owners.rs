@@ -1,4 +1,5 @@
 //! Other people's files, and modes that forbid.
+#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};

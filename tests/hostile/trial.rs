@@ -56,7 +56,7 @@ impl Ground {
     fn is_untouched(&self, image: &Image) -> bool {
         let mut bytes = vec![0; image.bytes.len()];
         File::open(path(&self.name)).is_ok_and(|file| {
-            let read = std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0);
+            let read = crate::support::FileExt::read_exact_at(&file, &mut bytes, 0);
             read.is_ok() && bytes == image.bytes && file.metadata().unwrap().len() == image.len
         })
     }

@@ -4,7 +4,9 @@ use std::mem::forget;
 
 use robust_shm::{LockError, LockKind, SegmentInfo, SharedRwLock, remove};
 
-use crate::support::{self, Body, Scratch, Stopwatch, own_tid, ready_to_die, say, spawn, spawn_through, until};
+#[cfg(target_os = "linux")]
+use crate::support::spawn_through;
+use crate::support::{self, Body, Scratch, Stopwatch, own_tid, ready_to_die, say, spawn, until};
 use crate::support::{until_it_waits, within_limit};
 use crate::{Array, LONG, MOMENT, active, array, elsewhere, kinds, rwlock};
 
@@ -192,6 +194,7 @@ fn what_is_leaked_with_its_handle_reads_on() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_stopped_reader_keeps_writers_out_until_their_time_is_up() {
     for kind in kinds() {
@@ -210,6 +213,7 @@ fn a_stopped_reader_keeps_writers_out_until_their_time_is_up() {
 }
 
 /// One that waits for readers is the holder of the lock, and one that is stopped is to be waited for.
+#[cfg(unix)]
 #[test]
 fn a_stopped_writer_keeps_new_readers_out_and_not_old_ones_in() {
     for kind in kinds() {
@@ -231,6 +235,7 @@ fn a_stopped_writer_keeps_new_readers_out_and_not_old_ones_in() {
 }
 
 /// The copy of a guard in a forked child is none.
+#[cfg(unix)]
 #[test]
 fn a_forked_child_reads_nothing_by_its_parents_guard() {
     for kind in kinds() {
@@ -253,6 +258,7 @@ fn a_forked_child_reads_nothing_by_its_parents_guard() {
 }
 
 /// Each is process 1 of a PID namespace of its own, so that the kernel takes them for one another.
+#[cfg(target_os = "linux")]
 #[test]
 fn namesakes_in_other_namespaces_have_slots_of_their_own() {
     const CONTAINER: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];

@@ -7,7 +7,7 @@
 //! is killed, and it is checked that they go on at once, that values are whole and arrays poisoned exactly when they
 //! may be torn, that names are free again and nothing is left over. In `handlers`, what comes at a point is a handler that
 //! locks, and it is killed at each of its own points.
-#![cfg(robust_shm_fault)]
+#![cfg(all(target_os = "linux", robust_shm_fault))]
 #![allow(unreachable_pub, reason = "as in `support`")]
 
 mod events;

@@ -38,6 +38,12 @@ pub(crate) fn has_state(child: &Role, state: char) -> bool {
     stat.rsplit_once(") ").unwrap().1.starts_with(state)
 }
 
+/// Does this thread's robust list hold nothing? Only Linux has one.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn robust_list_is_empty() -> bool {
+    true
+}
+
 /// Does this thread's robust list hold nothing?
 #[cfg(target_os = "linux")]
 pub(crate) fn robust_list_is_empty() -> bool {

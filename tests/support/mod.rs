@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use robust_shm::LockKind;
 
+mod files;
 #[cfg(unix)]
 mod forked;
 mod messages;
@@ -22,6 +23,7 @@ mod roles;
 mod system;
 mod waits;
 
+pub use files::FileExt;
 #[cfg(unix)]
 pub use forked::{Forked, end_with, fork};
 pub(crate) use messages::assert_error;

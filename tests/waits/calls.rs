@@ -1,4 +1,5 @@
 //! What locking costs beside those who wait: the system calls of one process, counted by another that traces it.
+#![cfg(target_os = "linux")]
 
 use std::mem::forget;
 

@@ -1,6 +1,5 @@
 //! Waiting for a change of a value.
 
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,8 @@ use robust_shm::{LockError, LockKind, SharedValue};
 
 use crate::deaths::{handle, robust_list_is_empty};
 use crate::support::{
-    Body, LIMIT, Scratch, asleep, check, kind, own_tid, path, pause, say, spawn, spawn_of, until, until_it_waits,
+    Body, FileExt, LIMIT, Scratch, asleep, check, kind, own_tid, path, pause, say, spawn, spawn_of, until,
+    until_it_waits,
 };
 use crate::{kinds, wait_line, word};
 
@@ -36,6 +36,7 @@ pub(crate) const ROLES: &[(&str, Body)] = &[
         pause();
         drop(guard);
     }),
+    #[cfg(unix)]
     ("is signalled", |name| {
         let value = SharedValue::<u64>::open(name).unwrap();
         handle(libc::SIGUSR1, nothing_here);
@@ -50,6 +51,7 @@ pub(crate) const ROLES: &[(&str, Body)] = &[
     }),
 ];
 
+#[cfg(unix)]
 extern "C" fn nothing_here(_signal: libc::c_int) {}
 
 fn create(name: &str, kind: LockKind) -> SharedValue<u64> {
@@ -174,7 +176,7 @@ fn one_commit_wakes_all() {
                 })
                 .collect();
             until("the sleep of all", || {
-                let sleeps = |thread: &AtomicU64| asleep(thread.load(Ordering::SeqCst) as libc::pid_t);
+                let sleeps = |thread: &AtomicU64| asleep(thread.load(Ordering::SeqCst) as i32);
                 let all = threads.iter().all(|thread| thread.load(Ordering::SeqCst) != 0 && sleeps(thread).is_some());
                 all.then_some(())
             });
@@ -248,6 +250,7 @@ fn with_an_os_mutex_there_is_an_error_that_says_what_to_do() {
     assert_eq!(value.get(), 1);
 }
 
+#[cfg(unix)]
 #[test]
 fn signals_do_not_end_a_wait() {
     let name = Scratch::new("signals");
@@ -325,7 +328,7 @@ fn who_takes_a_persistent_segment_over_forgets_who_waited() {
     until_it_waits(&watcher);
     keeper.kill();
     watcher.kill();
-    assert!(wait_line(&name, 8) == 1 && word(&name)[0] == libc::FUTEX_WAITERS);
+    assert!(wait_line(&name, 8) == 1 && word(&name)[0] == 1 << 31);
     let value = SharedValue::<u64>::open(&name).unwrap();
     assert_eq!((wait_line(&name, 4), wait_line(&name, 8)), (0, 0));
     value.set(1).unwrap();

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use robust_shm::{LockError, LockKind, SharedArray, SharedCondvar, SharedLock, SharedSlice};
 
 use crate::deaths::{is_poisoned, robust_list_is_empty};
-use crate::support::{
-    Body, LIMIT, Role, Scratch, check, fork, panic_of, pause, say, spawn, spawn_of, until, until_it_waits,
-};
+#[cfg(unix)]
+use crate::support::fork;
+use crate::support::{Body, LIMIT, Role, Scratch, check, panic_of, pause, say, spawn, spawn_of, until, until_it_waits};
 use crate::{kinds, wait_line, word};
 
 type Cells = SharedArray<u64, 4>;
@@ -42,6 +42,7 @@ pub(crate) const ROLES: &[(&str, Body)] = &[
         assert!(robust_list_is_empty());
         pause();
     }),
+    #[cfg(unix)]
     ("gives a copy", gives_a_copy),
 ];
 
@@ -309,6 +310,7 @@ fn with_an_os_mutex_waits_are_errors_and_notifying_does_nothing() {
     assert!(cells.try_lock().is_ok());
 }
 
+#[cfg(unix)]
 fn gives_a_copy(name: &str) {
     let cells = Cells::open(name).unwrap();
     let mut guard = Some(cells.lock().unwrap());
@@ -325,6 +327,7 @@ fn gives_a_copy(name: &str) {
     drop(guard);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_copy_in_a_forked_child_is_no_guard() {
     for kind in kinds() {

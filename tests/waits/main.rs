@@ -21,9 +21,19 @@ use robust_shm::LockKind;
 
 #[test]
 fn child() {
-    support::play(
-        &[calls::ROLES, changes::ROLES, conditions::ROLES, neighbours::ROLES, stopped::ROLES, storm::ROLES].concat(),
-    );
+    let roles = [
+        changes::ROLES,
+        conditions::ROLES,
+        #[cfg(target_os = "linux")]
+        calls::ROLES,
+        #[cfg(target_os = "linux")]
+        neighbours::ROLES,
+        #[cfg(target_os = "linux")]
+        stopped::ROLES,
+        #[cfg(target_os = "linux")]
+        storm::ROLES,
+    ];
+    support::play(&roles.concat());
 }
 
 /// The kinds of lock with which one can wait. With the second one, the kernel tells nobody of a death.

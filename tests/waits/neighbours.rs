@@ -1,4 +1,5 @@
 //! Waits beside all that goes on in a process: locks that are held, forks in handlers, other PID namespaces.
+#![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! A stopped process in every role: it keeps what it has, and nobody else waits for it who need not.
+#![cfg(target_os = "linux")]
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! Storms of kills: over a value that is watched, and over a buffer with two conditions. Processes are killed at random, again
 //! and again; then those who write are all killed, and nobody may sleep beside what he waits for.
+#![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
