@@ -1,5 +1,6 @@
 //! Processes and threads that end in unusual ways: with their memory reaped, with thousands of locks, through `exit` with
 //! handles in statics, through destructors of thread-locals.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 #![allow(unsafe_code)]
 
 #[path = "support/deaths.rs"]

@@ -1,5 +1,6 @@
 //! Who waits for a lock gets it, however often others lock it again meanwhile; and what says whose turn it is may be
 //! anything.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 #![allow(unsafe_code)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! Which segment a handle is of, and whether it is the one that was meant.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 #![allow(unsafe_code)]
 
 mod support;

@@ -1,6 +1,7 @@
 //! Guards that are leaked: the lock stays held for as long as its thread lives, whatever becomes of the handles, and goes
 //! to the next one when it ends.
 
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 #![allow(unsafe_code)]
 
 #[cfg(target_os = "linux")]

@@ -1,4 +1,5 @@
 //! Segments are born complete, go with their last user, and leave no litter.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The messages of lock errors: what is the matter, by whom, and what to do; and no more sides than there are.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! `LockKind::OsMutex`: what it cannot do is an error in time and never a hang; everything else is as with other kinds,
 //! which the other tests show.
 
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 #![allow(unsafe_code)]
 
 mod support;
@@ -9,9 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, segments};
-use support::{
-    Scratch, asleep, exists, is_root, own_tid, play, ready_to_die, say, spawn, spawn_through, until, within_limit,
-};
+use support::{Scratch, asleep, exists, own_tid, play, ready_to_die, say, spawn, until, within_limit};
+#[cfg(target_os = "linux")]
+use support::{is_root, spawn_through};
 
 #[test]
 fn child() {

@@ -1,5 +1,6 @@
 //! The cases of CPython's `Lib/test/_test_multiprocessing.py` that have a meaning here: `_TestLock`, `_TestEvent`,
 //! `_TestValue`, `_TestArray` and `_TestSharedMemory`, asked of this crate.
+#![cfg_attr(not(unix), allow(dead_code, unused_imports, reason = "for the parts that need Unix"))]
 
 mod support;
 

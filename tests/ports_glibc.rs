@@ -1,5 +1,6 @@
 //! The cases of glibc's own tests of robust mutexes (nptl `tst-robust1` to `10`, `tst-robust-fork`), asked of this
 //! crate's locks.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 
 mod support;
 

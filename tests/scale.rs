@@ -1,4 +1,5 @@
 //! Many handles, many processes, many segments, many waiters.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 #![allow(unsafe_code)]
 
 mod support;

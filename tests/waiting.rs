@@ -1,4 +1,5 @@
 //! Every wait ends: with the lock, at its deadline, or with an error at once.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Guards that keep their handle alive, and what a fork and a thread do to them.
+#![cfg_attr(not(unix), allow(dead_code, unused_imports, reason = "for the parts that need Unix"))]
 
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Elements that may be half-changed say so.
+#![cfg_attr(not(unix), allow(dead_code, unused_imports, reason = "for the parts that need Unix"))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! What the tests of strange files have in common.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
 
 use std::fs::{self, File, OpenOptions};
 

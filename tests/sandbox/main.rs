@@ -1,6 +1,7 @@
 //! Runs a program, and all that it starts, as in a sandbox or an emulator without robust lists: `LockKind::Futex` is not
 //! available, and the default is `LockKind::File`. As cargo's runner it has the whole suite take that kind:
 //! `CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=target/debug/robust-shm-sandbox cargo test`.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "a system call")]
 
 use std::os::unix::process::CommandExt;

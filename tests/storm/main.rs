@@ -10,6 +10,7 @@
 //! With the same seed, every round begins with the same choices, in the same order: whom the killer kills, after which
 //! pause, and what each worker does. A seed does not repeat the interleaving, nor at which instruction a kill arrives, nor
 //! how many of the choices are reached before the round's time is over.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 mod ledger;

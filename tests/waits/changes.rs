@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use robust_shm::{LockError, LockKind, SharedValue};
 
-use crate::deaths::{handle, robust_list_is_empty};
+#[cfg(unix)]
+use crate::deaths::handle;
+use crate::deaths::robust_list_is_empty;
 use crate::support::{
     Body, FileExt, LIMIT, Scratch, asleep, check, kind, own_tid, path, pause, say, spawn, spawn_of, until,
     until_it_waits,
