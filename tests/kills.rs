@@ -14,19 +14,26 @@ mod support;
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use robust_shm::{Error, LockError, LockGuard, SharedArray, SharedLock, SharedValue, remove_orphans};
-use support::{Family, FileExt, Random, Role, member, pause, play, say, spawn, until};
+use support::{Family, FileExt, Random, Role, Scratch, member, pause, play, ready_to_die, say, spawn, until};
 
 const WORKERS: usize = 6;
 
 #[test]
 fn child() {
-    play(&[("work", |name| {
-        let (family, slot) = name.rsplit_once(' ').unwrap();
-        Worker::new(family, slot.parse().unwrap()).run();
-    })]);
+    play(&[
+        ("work", |name| {
+            let (family, slot) = name.rsplit_once(' ').unwrap();
+            Worker::new(family, slot.parse().unwrap()).run();
+        }),
+        ("hold", |name| {
+            let lock = SharedLock::open(name).unwrap();
+            let _guard = lock.lock().unwrap();
+            ready_to_die();
+        }),
+    ]);
 }
 
 #[test]
@@ -74,6 +81,39 @@ fn kills_lose_nothing_tear_nothing_hang_nobody_and_leave_nothing() {
     drop(stage);
     remove_orphans().unwrap();
     assert_eq!(family.living(), [""; 0], "left over");
+}
+
+/// Prints how long it takes from the kill of a holder until somebody who waits has the lock. (The bar is for people to read: no
+/// machine that others use can be held to a time.)
+#[test]
+fn how_soon_a_killed_holders_lock_is_had() {
+    let name = Scratch::new("handover");
+    let lock = SharedLock::create(&name).unwrap();
+    let mut times: Vec<Duration> = (0..20).map(|_| from_kill_to_lock(&lock, &name)).collect();
+    times.sort_unstable();
+    println!(
+        "from kill to lock: median {:?}, longest {:?}, of {}",
+        times[times.len() / 2],
+        times[times.len() - 1],
+        times.len()
+    );
+}
+
+fn from_kill_to_lock(lock: &SharedLock, name: &str) -> Duration {
+    let holder = spawn("hold", name);
+    holder.expect("ready");
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let guard = lock.lock_recover(|| ()).unwrap();
+            let now = Instant::now();
+            drop(guard);
+            now
+        });
+        std::thread::sleep(Duration::from_millis(20)); // in which it goes to sleep, most of the time
+        let start = Instant::now();
+        holder.kill();
+        waiter.join().unwrap().saturating_duration_since(start)
+    })
 }
 
 /// What all share.

@@ -43,5 +43,6 @@ while read -r test; do
     fi
 done <"$folder/order"
 # Who was cut short could not tidy up.
-[ -n "$cut" ] || ls -A /dev/shm | grep "^${ROBUST_SHM_TEST_PREFIX:-.}" | sed 's/^/LEFT behind in \/dev\/shm: /'
+segments=${ROBUST_SHM_TEST_SEGMENTS:-/dev/shm}
+[ -n "$cut" ] || ls -A "$segments" | grep "^${ROBUST_SHM_TEST_PREFIX:-.}" | sed 's/^/LEFT behind: /'
 echo END

@@ -1,14 +1,15 @@
 # The test suite: built for a target, and run in one place or another.
 
 # What says most about a platform comes first, and what takes an emulator minutes comes last: time may run out.
-first=(exclusion poison elements orphans exec ports_glibc robust_list waiting lib containers namespaces errors life_cycle)
+first=(exclusion poison kills elements orphans exec ports_glibc robust_list waiting lib containers namespaces errors life_cycle)
 last=(fork leaked_guards identity scale signal_handlers stress_lock storm hostile)
 
 cargo_for() { # TARGET ARGUMENTS...
     local triple=$1 command=$2
     shift 2
-    env CARGO_TARGET_DIR="$cache/build" CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL="${optimised:-0}" \
-        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc ROBUST_SHM_TEST_LIMIT_SECONDS=600 \
+    env CARGO_TARGET_DIR="$cache/build${flags:+-$target}" ${flags:+RUSTFLAGS="$flags"} CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL="${optimised:-0}" \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+        CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=x86_64-w64-mingw32-gcc ROBUST_SHM_TEST_LIMIT_SECONDS=600 \
         timeout 1200 cargo "$command" --target "$triple" "$@"
 }
 
