@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, MAX_NAME_LEN};
 
+#[cfg(any(windows, test))]
+mod forbidden;
+
 /// What marks the name of a segment that is not finished yet, where such a file must have a name.
 pub(crate) const UNFINISHED: &str = ".robust-shm-unfinished";
 
@@ -27,6 +30,10 @@ impl Name {
             _ if name.starts_with("sem.") => return refuse("\"sem.\" begins the names of POSIX semaphores"),
             _ if is_private(name) => return refuse("\".robust-shm-unfinished\" marks segments that are being made"),
             _ => {}
+        }
+        #[cfg(windows)]
+        if let Some(reason) = forbidden::why(name) {
+            return refuse(reason);
         }
         Self::of_file(name).ok_or_else(|| Error::InvalidName { name: name.into(), reason: "it contains a NUL byte" })
     }

@@ -304,11 +304,12 @@ fn rename(from: &str, to: &str) -> io::Result<()> {
 /// A file that is open or mapped may keep its name until it is not. So it gets a private one first, by which whoever
 /// comes by removes it when it has no users any more.
 pub(crate) fn unlink(name: &str) -> io::Result<()> {
-    if crate::name::is_private(name) {
+    const REMOVED: &str = "-removed-";
+    if name.strip_prefix(UNFINISHED).is_some_and(|rest| rest.starts_with(REMOVED)) {
         return fs::remove_file(directory::path(name)?);
     }
     let [one, other] = super::random_id();
-    let junk = format!("{UNFINISHED}-removed-{one:016x}{other:016x}");
+    let junk = format!("{UNFINISHED}{REMOVED}{one:016x}{other:016x}");
     rename(name, &junk)?;
     let _ = fs::remove_file(directory::path(&junk)?); // else later
     Ok(())

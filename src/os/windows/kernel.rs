@@ -1,10 +1,12 @@
 //! Is there a Windows below this process on which what is promised here is so?
 
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use windows_sys::Wdk::System::SystemServices::RtlGetVersion;
+use windows_sys::Win32::Foundation::FARPROC;
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleW, GetProcAddress};
 use windows_sys::Win32::System::SystemInformation::OSVERSIONINFOW;
 
@@ -41,11 +43,16 @@ fn version() -> u32 {
 }
 
 /// Only Wine has such a function.
-fn is_wine() -> bool {
+pub(super) fn is_wine() -> bool {
+    in_ntdll(c"wine_get_version").is_some()
+}
+
+/// A function of the library that stands between the kernel and all programs, and is loaded for as long as they live.
+pub(super) fn in_ntdll(function: &CStr) -> FARPROC {
     // SAFETY: a text that ends with a NUL.
     let library = unsafe { GetModuleHandleW(wide("ntdll.dll".as_ref()).as_ptr()) };
-    // SAFETY: loaded into every process for as long as it lives; a text that ends with a NUL.
-    !library.is_null() && unsafe { GetProcAddress(library, c"wine_get_version".as_ptr().cast()) }.is_some()
+    // SAFETY: a library that is loaded, or null, which means this program; a text that ends with a NUL.
+    unsafe { GetProcAddress(library, function.as_ptr().cast()) }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub(crate) mod death;
 pub(crate) mod descriptor;
 pub(crate) mod directory;
+mod exit;
 pub(crate) mod file;
 pub(crate) mod file_lock;
 pub(crate) mod fork;

@@ -13,8 +13,7 @@ use std::sync::OnceLock;
 use windows_sys::Win32::Foundation::{HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{GetSecurityInfo, SE_FILE_OBJECT};
 use windows_sys::Win32::Security::{
-    GetLengthSid, GetTokenInformation, OWNER_SECURITY_INFORMATION, PSID, TOKEN_INFORMATION_CLASS, TOKEN_QUERY,
-    TokenOwner, TokenUser,
+    GetLengthSid, GetTokenInformation, OWNER_SECURITY_INFORMATION, PSID, TOKEN_QUERY, TokenUser,
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
@@ -50,25 +49,18 @@ impl Sid {
     }
 }
 
-/// Who this process is, and whom what it makes belongs to: an elevated one's files may be the administrators'.
-struct Me {
-    user: Sid,
-    owns_as: Option<Sid>,
-}
-
-fn me() -> Option<&'static Me> {
-    static KNOWN: OnceLock<Option<Me>> = OnceLock::new();
+/// The user that this process runs as.
+pub(super) fn own_sid() -> Option<&'static Sid> {
+    static KNOWN: OnceLock<Option<Sid>> = OnceLock::new();
     let ask = || {
         // SAFETY: a pseudo handle, which needs no closing.
-        let own = unsafe { GetCurrentProcess() };
-        let user = identifier(own, TokenUser).ok()?;
-        Some(Me { user, owns_as: identifier(own, TokenOwner).ok() })
+        user(unsafe { GetCurrentProcess() }).ok()
     };
     KNOWN.get_or_init(ask).as_ref()
 }
 
-/// An identifier in the access token of a process.
-fn identifier(process: HANDLE, which: TOKEN_INFORMATION_CLASS) -> io::Result<Sid> {
+/// The user in the access token of a process.
+fn user(process: HANDLE) -> io::Result<Sid> {
     let mut token = ptr::null_mut();
     // SAFETY: the pointer is to room for a handle.
     done(unsafe { OpenProcessToken(process, TOKEN_QUERY, &raw mut token) })?;
@@ -79,7 +71,7 @@ fn identifier(process: HANDLE, which: TOKEN_INFORMATION_CLASS) -> io::Result<Sid
     let mut len = 0;
     let room = size_of_val(&answer) as u32;
     // SAFETY: the pointers are to so much room, and to a number.
-    done(unsafe { GetTokenInformation(token.raw(), which, answer.as_mut_ptr().cast(), room, &raw mut len) })?;
+    done(unsafe { GetTokenInformation(token.raw(), TokenUser, answer.as_mut_ptr().cast(), room, &raw mut len) })?;
     let sid = ptr::with_exposed_provenance_mut::<c_void>(answer[0] as usize);
     // SAFETY: the call has written a valid identifier into `answer`, and where it is.
     Ok(unsafe { Sid::copy(sid) })
@@ -87,21 +79,20 @@ fn identifier(process: HANDLE, which: TOKEN_INFORMATION_CLASS) -> io::Result<Sid
 
 /// The user that a process runs as, by number.
 pub(super) fn user_of(process: HANDLE) -> io::Result<u32> {
-    identifier(process, TokenUser).map(|sid| sid.relative())
-}
-
-/// The user that this process runs as.
-pub(super) fn own_sid() -> Option<&'static Sid> {
-    me().map(|me| &me.user)
+    user(process).map(|sid| sid.relative())
 }
 
 /// The number of the user that this process runs as.
 pub(crate) fn effective_uid() -> u32 {
-    me().map_or(0, |me| me.user.relative())
+    own_sid().map_or(0, Sid::relative)
 }
 
-/// The number of a file's owner. What belongs to whom this process's own files belong is its user's; and no other owner
-/// has that number.
+/// The administrators, whom the files of elevated programs belong to, whoever has started those. They may do all that the
+/// user may.
+const ADMINISTRATORS: [u8; 16] = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0];
+
+/// The number of a file's owner. What is the administrators' counts as this process's user's; and no other owner has that
+/// number.
 pub(super) fn owner_of(file: HANDLE) -> io::Result<u32> {
     let (mut owner, mut descriptor) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: the pointers are to room for pointers, or null where nothing is asked for.
@@ -125,7 +116,7 @@ pub(super) fn owner_of(file: HANDLE) -> io::Result<u32> {
     // SAFETY: allocated by the call, and not used any more.
     unsafe { LocalFree(descriptor) };
     let own = effective_uid();
-    let is_own = |sid: &Sid| me().is_some_and(|me| me.user == *sid || me.owns_as.as_ref() == Some(sid));
+    let is_own = |sid: &Sid| own_sid() == Some(sid) || sid.0 == ADMINISTRATORS;
     Ok(match sid {
         Some(sid) if is_own(&sid) => own,
         Some(sid) if sid.relative() != own => sid.relative(),
@@ -154,8 +145,7 @@ mod tests {
 
     #[test]
     fn the_number_is_the_last_one_and_the_text_is_windows_own() {
-        let administrators = [&[1, 2, 0, 0, 0, 0, 0, 5][..], &32u32.to_le_bytes(), &544u32.to_le_bytes()].concat();
-        let sid = Sid(administrators);
+        let sid = Sid(ADMINISTRATORS.to_vec());
         assert_eq!((sid.text().as_str(), sid.relative()), ("S-1-5-32-544", 544));
     }
 }

@@ -1,4 +1,4 @@
-//! Threads and users of this system, and hooks for the end of this process.
+//! Threads and users of this system.
 
 use std::io;
 use std::path::Path;
@@ -12,6 +12,8 @@ use windows_sys::Win32::System::Threading::{
 use super::file::Status;
 use super::handle::{Handle, done};
 use super::owner;
+
+pub(crate) use super::exit::on_exit;
 
 fn open_thread(tid: u32, access: u32) -> io::Result<Handle> {
     // SAFETY: takes integers.
@@ -64,17 +66,6 @@ pub(crate) fn describe(pid: u32) -> Option<(String, u32)> {
     let path = String::from_utf16_lossy(path.get(..len as usize)?);
     let program = Path::new(&path).file_name()?.to_string_lossy().into_owned();
     Some((program, owner::user_of(process.raw()).ok()?))
-}
-
-unsafe extern "C" {
-    fn atexit(hook: extern "C" fn()) -> core::ffi::c_int;
-}
-
-/// Registers what to do at `exit`, and at the end of `main`.
-pub(crate) fn on_exit(hook: extern "C" fn()) -> io::Result<()> {
-    // SAFETY: the hook is a function of this crate, which is never unloaded.
-    let registered = unsafe { atexit(hook) };
-    if registered == 0 { Ok(()) } else { Err(io::Error::from(io::ErrorKind::OutOfMemory)) }
 }
 
 #[cfg(test)]
