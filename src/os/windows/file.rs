@@ -2,10 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::os::windows::io::{AsRawHandle, FromRawHandle};
-use std::path::Path;
 use std::ptr;
 
 use windows_sys::Win32::Foundation::{
@@ -13,143 +11,20 @@ use windows_sys::Win32::Foundation::{
     ERROR_HANDLE_DISK_FULL, ERROR_TOO_MANY_OPEN_FILES, GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    BY_HANDLE_FILE_INFORMATION, FILE_ALLOCATION_INFO, FILE_ATTRIBUTE_DEVICE, FILE_ATTRIBUTE_DIRECTORY,
-    FILE_ATTRIBUTE_NOT_CONTENT_INDEXED, FILE_ATTRIBUTE_REPARSE_POINT, FILE_ATTRIBUTE_TEMPORARY,
-    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_ID_INFO, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE,
-    FILE_SHARE_READ, FILE_SHARE_WRITE, FileAllocationInfo, FileIdInfo, FindClose, FindFirstFileW, GetDiskFreeSpaceExW,
-    GetFileInformationByHandle, GetFileInformationByHandleEx, MoveFileExW, READ_CONTROL, ReOpenFile,
-    SetFileInformationByHandle, WIN32_FIND_DATAW,
+    FILE_ALLOCATION_INFO, FILE_ATTRIBUTE_NOT_CONTENT_INDEXED, FILE_ATTRIBUTE_TEMPORARY, FILE_FLAG_OPEN_REPARSE_POINT,
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FileAllocationInfo, GetDiskFreeSpaceExW, MoveFileExW,
+    ReOpenFile, SetFileInformationByHandle,
 };
 
+use super::directory;
 use super::handle::{done, wide};
-use super::{directory, owner};
 use crate::name::UNFINISHED;
 
-/// What no other file has while this one is open or mapped: the number of its volume, and its own.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FileId {
-    volume: u64,
-    number: u128,
-}
+mod status;
 
-impl FileId {
-    /// Wine 8 does not tell the volume of a file, and says 0, once that has been renamed by another handle.
-    pub(super) fn is_same(self, other: Self) -> bool {
-        self.number == other.number && (self.volume == other.volume || self.volume == 0 || other.volume == 0)
-    }
-}
-
-/// What a file tells that matters here.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Status {
-    pub(super) identity: FileId,
-    pub(crate) links: u64,
-    pub(crate) len: u64,
-    pub(crate) owner: u32,
-    /// Always the owner's alone: see [`ensure_mode`].
-    pub(crate) mode: u32,
-    /// What it is, when it is no regular file.
-    pub(crate) strange: Option<&'static str>,
-}
-
-/// The only one there is.
-const MODE: u32 = 0o600;
-
-impl Status {
-    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
-        self.identity.is_same(other.identity)
-    }
-}
-
-fn strangeness(attributes: u32) -> Option<&'static str> {
-    match attributes {
-        _ if attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 => Some("a link, or another reparse point"),
-        _ if attributes & FILE_ATTRIBUTE_DIRECTORY != 0 => Some("a directory"),
-        _ if attributes & FILE_ATTRIBUTE_DEVICE != 0 => Some("a device"),
-        _ => None,
-    }
-}
-
-pub(super) fn identity(file: &File) -> io::Result<FileId> {
-    long_identity(file).or_else(|_| information(file).map(|found| short_identity(&found)))
-}
-
-/// Files of some systems have numbers of 128 bits.
-fn long_identity(file: &File) -> io::Result<FileId> {
-    let mut found = MaybeUninit::<FILE_ID_INFO>::zeroed();
-    let len = size_of::<FILE_ID_INFO>() as u32;
-    // SAFETY: the handle is open, or refused; the pointer is to so much room.
-    done(unsafe { GetFileInformationByHandleEx(file.as_raw_handle(), FileIdInfo, found.as_mut_ptr().cast(), len) })?;
-    // SAFETY: zero bytes are such a structure, and the call has written one.
-    let found = unsafe { found.assume_init() };
-    Ok(FileId { volume: found.VolumeSerialNumber, number: u128::from_le_bytes(found.FileId.Identifier) })
-}
-
-/// Those of others do not.
-fn short_identity(found: &BY_HANDLE_FILE_INFORMATION) -> FileId {
-    let number = u64::from(found.nFileIndexHigh) << 32 | u64::from(found.nFileIndexLow);
-    FileId { volume: found.dwVolumeSerialNumber.into(), number: number.into() }
-}
-
-fn information(file: &File) -> io::Result<BY_HANDLE_FILE_INFORMATION> {
-    let mut found = MaybeUninit::<BY_HANDLE_FILE_INFORMATION>::zeroed();
-    // SAFETY: the handle is open, or refused; the pointer is to room for the answer.
-    done(unsafe { GetFileInformationByHandle(file.as_raw_handle(), found.as_mut_ptr()) })?;
-    // SAFETY: zero bytes are such a structure, and the call has written one.
-    Ok(unsafe { found.assume_init() })
-}
-
-pub(crate) fn status(file: &File) -> io::Result<Status> {
-    let found = information(file)?;
-    Ok(Status {
-        identity: long_identity(file).unwrap_or_else(|_| short_identity(&found)),
-        links: found.nNumberOfLinks.into(),
-        len: u64::from(found.nFileSizeHigh) << 32 | u64::from(found.nFileSizeLow),
-        owner: owner::owner_of(file.as_raw_handle())?,
-        mode: MODE,
-        strange: strangeness(found.dwFileAttributes),
-    })
-}
-
-/// What the name leads to now, links not followed. Opens it for its attributes only, which is in nobody's way.
-pub(crate) fn status_of(name: &str) -> io::Result<Status> {
-    directory::check()?;
-    let path = directory::path(name)?;
-    let found = status(&open_attributes(&path)?)?;
-    check_spelling(name, &path)?;
-    Ok(found)
-}
-
-/// The number of the owner of what is there.
-pub(super) fn owner_of_path(path: &Path) -> io::Result<u32> {
-    owner::owner_of(open_attributes(path)?.as_raw_handle())
-}
-
-fn open_attributes(path: &Path) -> io::Result<File> {
-    let flags = FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS; // the second: directories, too
-    OpenOptions::new().access_mode(FILE_READ_ATTRIBUTES | READ_CONTROL).custom_flags(flags).open(path)
-}
-
-/// Windows takes "Name" and "name" for one, and a short form that it gives to long names for those.
-fn check_spelling(name: &str, path: &Path) -> io::Result<()> {
-    let mut found = MaybeUninit::<WIN32_FIND_DATAW>::zeroed();
-    // SAFETY: a text that ends with a NUL, without wildcards, and room for the answer.
-    let search = unsafe { FindFirstFileW(wide(path.as_os_str()).as_ptr(), found.as_mut_ptr()) };
-    if search == INVALID_HANDLE_VALUE {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: opened by the call above.
-    unsafe { FindClose(search) };
-    // SAFETY: zero bytes are such a structure, and the call has written one.
-    let found = unsafe { found.assume_init() };
-    let spelling = found.cFileName.split(|unit| *unit == 0).next().unwrap_or_default();
-    if name.encode_utf16().eq(spelling.iter().copied()) {
-        return Ok(());
-    }
-    let spelling = String::from_utf16_lossy(spelling);
-    let text = format!("Windows takes this name for that of the file {spelling:?}, and does not tell the two apart");
-    Err(io::Error::new(io::ErrorKind::InvalidFilename, text))
-}
+use status::{MODE, is_strange, open_attributes};
+pub(crate) use status::{Status, status, status_of};
+pub(super) use status::{identity, owner_of_path};
 
 /// Files belong to one user, and nobody else may open them: a mode that lets others in is refused.
 pub(crate) fn ensure_mode(_: &File, _: &Status, mode: u32) -> io::Result<bool> {
@@ -219,16 +94,12 @@ pub(crate) fn open(name: &str, writable: bool) -> Result<File, OpenError> {
         Ok(file) => file,
         // This is how a directory is refused, too.
         Err(error) if error.raw_os_error() == Some(ERROR_ACCESS_DENIED.cast_signed()) => {
-            let there = open_attributes(&path).and_then(|there| information(&there));
-            let is_strange = there.is_ok_and(|there| strangeness(there.dwFileAttributes).is_some());
-            return Err(if is_strange { OpenError::NotAFile } else { OpenError::Other(error) });
+            let is_strange = open_attributes(&path).and_then(|there| is_strange(&there));
+            return Err(if matches!(is_strange, Ok(true)) { OpenError::NotAFile } else { OpenError::Other(error) });
         }
         Err(error) => return Err(error.into()),
     };
-    match strangeness(information(&file)?.dwFileAttributes) {
-        Some(_) => Err(OpenError::NotAFile),
-        None => Ok(file),
-    }
+    if is_strange(&file)? { Err(OpenError::NotAFile) } else { Ok(file) }
 }
 
 /// Reads what there is from `offset` on, until the buffer is full or the file ends.
@@ -353,3 +224,6 @@ pub(crate) fn available_space() -> Option<u64> {
     let asked = unsafe { GetDiskFreeSpaceExW(place.as_ptr(), &raw mut available, ptr::null_mut(), ptr::null_mut()) };
     done(asked).ok().map(|()| available)
 }
+
+#[cfg(test)]
+mod tests;

@@ -237,3 +237,6 @@ fn overlapped(range: LockRange) -> OVERLAPPED {
     let offset = OVERLAPPED_0_0 { Offset: low, OffsetHigh: high };
     OVERLAPPED { Anonymous: OVERLAPPED_0 { Anonymous: offset }, ..Default::default() }
 }
+
+#[cfg(test)]
+mod tests;
