@@ -28,7 +28,7 @@ pub enum LockKind {
     ///   users, but not write elsewhere in their memory by way of the lock.
     File,
 
-    /// The operating system's own mutex, a process-shared `pthread_mutex_t`, by the crate `raw_sync`: for programs whose
+    /// The operating system's own mutex, a process-shared `pthread_mutex_t`, by the crate `raw_sync`, on Linux: for programs whose
     /// waiters the C library and the kernel are to queue as they do, or that run where there are no robust futexes. Its
     /// users must all have the same C library; they may be in several PID namespaces.
     ///
@@ -45,6 +45,8 @@ pub enum LockKind {
     /// * The way out: end all users (the next one starts with a free lock, with all data if the segment is persistent,
     ///   poisoned if the holder may have been changing them), or [`remove`](crate::remove) the name and create anew.
     /// * A panic under a guard poisons as with other kinds: it unwinds, and releases.
+    /// * On other systems there is none ([`is_available`](Self::is_available)). On Windows a mutex is an object of the session and
+    ///   not of the segment, which `raw_sync` finds by a number that another program may have used, too.
     /// * A signal handler must not lock what the thread that it interrupts may be locking: C libraries allow no mutex
     ///   there. Nobody is in turn: the C library's mutex goes to whoever is first.
     OsMutex,
@@ -169,10 +171,12 @@ impl<H> Options<H> {
     /// always keeps read and write permission; bits above 0777 are ignored. An opener that states a mode wants exactly
     /// that one: see [`Error::OptionMismatch`](crate::Error::OptionMismatch).
     ///
+    /// On Windows a segment is its user's alone, and a creation with another mode than 0600 fails.
+    ///
     /// # Examples
     ///
     /// ```
-    /// let lock = robust_shm::SharedLock::options().mode(0o660).create(&robust_shm::unique_name("options"))?;
+    /// let lock = robust_shm::SharedLock::options().mode(0o600).create(&robust_shm::unique_name("options"))?;
     /// # Ok::<(), robust_shm::Error>(())
     /// ```
     pub fn mode(mut self, mode: u32) -> Self {
@@ -181,7 +185,8 @@ impl<H> Options<H> {
     }
 
     /// Whether a segment that is created stays when its last user has left, until [`remove`](crate::remove) is called
-    /// or the machine restarts. `false` by default; an opener follows what it finds, unless it states something else, which
+    /// or the machine restarts (but for Windows, where it then stays, too: [limits](crate::guide::limits#windows)). `false` by
+    /// default; an opener follows what it finds, unless it states something else, which
     /// is [`Error::OptionMismatch`](crate::Error::OptionMismatch).
     ///
     /// # Examples

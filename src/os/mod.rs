@@ -9,6 +9,8 @@
 //! back-off for sleeps on a word. Here `RUSTFLAGS="--cfg robust_shm_unix" cargo test` has Linux do with these, so that the
 //! suite runs on them.
 //!
+//! `windows` says what it does in their place. What it has in common with any Unix it takes from there.
+//!
 //! A file that is open is a [`std::fs::File`] everywhere: an open file description with locks of its own. What is asked
 //! of a file by descriptor goes through `file` and `file_lock` even where std has a method for it, because on another
 //! system that method means something else.
@@ -20,7 +22,7 @@
 //! | `directory` | `names`, `some_names` | every name of a regular file in the one directory that holds all segments, or a few of them at bounded cost, going on from a position |
 //! | | `place`, `HOW_TO_ENLARGE` | words for messages: where, and what to do when it is full |
 //! | `file` | `open` | what the name leads to, nothing else: no link is followed, no FIFO waited for, no terminal acquired; not inherited by `exec`; an [`OpenError`](file::OpenError) that tells "nothing there" and "no file" from failures. Without an allocation: forked children call it |
-//! | | `status`, `status_of` | `Status`: an identity (`is_same_file`) that no other file has while this one is open or mapped, links, length, owner, mode, and what it is when it is no regular file. `status_of` follows no link and opens nothing |
+//! | | `status`, `status_of` | `Status`: an identity (`is_same_file`) that no other file has while this one is open or mapped, links, length, owner, mode, and what it is when it is no regular file. `status_of` follows no link, and opens nothing, or for its attributes only. On Windows it refuses a name that is spelt otherwise than the file's, which the system takes for it |
 //! | `unnamed` | `create_unnamed`, `link` | a file that goes with its creator until `link` gives it its name, at once and whole or not at all: `AlreadyExists` when the name is taken. Where there is no such thing, an error that `wants_a_name` knows |
 //! | `file` | `create_private`, `link_private` | the same by way of a private name |
 //! | | `unlink` | the name is free at once, whoever has the file open or mapped |
@@ -32,7 +34,7 @@
 //! | | `try_guard_name`, `release_name` | one more exclusive lock of the description, apart from the others |
 //! | | `mark_present`, `try_mark`, `release_mark`, `mark_absent` | a mark of the description that goes with it, with a number, the *slot*, that no other has at the same time. It goes after the kernel has walked the lists of the process's threads |
 //! | | `try_watch`, `stop_watching` | one more, for the one who looks for deaths |
-//! | | `is_present`, `count_present`, `is_anyone_present` | others can ask for one and count them, without taking a lock, across PID namespaces; who may only read the file can fake none |
+//! | | `is_present`, `count_present`, `is_anyone_present` | others can ask for one and count them, across PID namespaces, without a lock that would be in the way of anything but the taking of a slot at random; who may only read the file can fake none, but on Windows, where nobody else may read |
 //! | | `lockers` | who has which lock, for messages only |
 //! | `descriptor` | `Descriptor` | a description that is kept for long: no standard descriptor, and never mistaken for another when the program closes it behind our back |
 //! | `seat` | `Seat` | such a description with its slot: a handle's place among the users of a file; which of them are this process's |

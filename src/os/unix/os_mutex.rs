@@ -3,6 +3,10 @@
 //! macOS's has 64 bytes, and there is room for 48; nor can it be waited for with a deadline. FreeBSD's stands beside the shared
 //! memory and not in it, found by the address, so that it cannot be made before the segment is. (And `raw_sync` rests on a
 //! version of `nix` that does not compile there any more.)
+//!
+//! Windows' is an object of the kernel's, which goes with its last handle and not with the segment. `raw_sync` finds it by
+//! the name "mutex_" and a number of 32 bits, which any program of the session may have used before, or may use when it is
+//! gone: nothing tells the one from the other. And it panics, with the mutex taken, when the last holder has died.
 
 use std::io;
 

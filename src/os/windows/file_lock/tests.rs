@@ -72,13 +72,14 @@ fn of_two_who_share_and_try_at_once_one_succeeds() {
 fn a_name_may_be_guarded_again_when_it_has_been_released_or_closed() {
     let scratch = Scratch::new();
     let other = scratch.another();
-    assert!(try_guard_name(&scratch.1).unwrap() && try_watch(&scratch.1).unwrap());
-    assert!(!try_guard_name(&other).unwrap() && !try_watch(&other).unwrap());
-    release_name(&scratch.1).unwrap();
+    let guard = try_guard_name(&scratch.1).unwrap().unwrap();
+    assert!(try_watch(&scratch.1).unwrap());
+    assert!(try_guard_name(&other).unwrap().is_none() && !try_watch(&other).unwrap());
+    release_name(&scratch.1, guard).unwrap();
     stop_watching(&scratch.1).unwrap();
-    assert!(try_guard_name(&other).unwrap() && try_watch(&other).unwrap());
+    assert!(try_guard_name(&other).unwrap().is_some() && try_watch(&other).unwrap());
     drop(other);
-    assert!(try_guard_name(&scratch.1).unwrap());
+    assert!(try_guard_name(&scratch.1).unwrap().is_some());
 }
 
 /// Else a dead holder of whom the lock word tells would look alive for as long as the newcomer is there.
