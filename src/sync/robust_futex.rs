@@ -55,6 +55,7 @@ use super::word::{HEIR, OWNER_DIED, WAITERS, high, is_owned, low, names, pair};
 use crate::fault::point;
 use crate::layout::{LockBytes, LockLine, WaitLine};
 use crate::os::futex;
+use crate::os::place::Place;
 use crate::os::robust_list::{Interrupted, Node, RobustList};
 use crate::os::thread::Thread;
 
@@ -62,6 +63,8 @@ const _: () = {
     // A node and the back pointer in front of it lie in the room that the lock line has for them.
     let room = LockLine::LINKS;
     assert!(room.start <= RobustList::NODE.start && RobustList::NODE.end <= room.end);
+    // Or what those who sleep meet by, where there are no lists.
+    assert!(room.start <= Place::ROOM.start && Place::ROOM.end <= room.end);
 };
 
 /// How the lock stands in its thread's list: see `os::linux::robust_list`.

@@ -27,7 +27,8 @@
 //!
 //! With [`LockKind::File`] the kernel knows nothing of the lock: no word is in any list. What the presence bytes say is all
 //! that there is, in one namespace and in several, and whoever wants the lock asks for them (`watch.rs`). `D` is then written
-//! by those who have asked, and so is true. The death of a thread is none.
+//! by those who have asked, and so is true. The death of a thread is none, unless the system shows it by what the thread
+//! leaves behind (`death::has_ended`).
 //!
 //! # How many namespaces there are
 //!
@@ -145,6 +146,9 @@ impl Users {
     /// for, too, and not only his process.
     pub(super) fn is_gone(&self, seen: u64, closely: bool) -> bool {
         let tid = low(seen) & TID;
+        if self.are_watched && death::has_ended(tid) {
+            return true;
+        }
         let here = self.are_in_one_namespace();
         let may_have_lost_its_file = || here && self.seat.may_be_mapped_by(tid);
         self.is_absent(high(seen)) && !may_have_lost_its_file()

@@ -38,9 +38,10 @@ use super::watch::Watch;
 use super::word::{ANY, HEIR, LOCKER, OWNER_DIED, TID, WAITERS, high, is_owned, low, pair, says_owner_died};
 use crate::fault::point;
 use crate::layout::{LockLine, WaitLine};
+use crate::os::place::{Place, TELLS_OF_DEATHS};
 use crate::os::robust_list::RobustList;
 use crate::os::thread::Thread;
-use crate::os::{Deadline, futex};
+use crate::os::{Deadline, futex, thread};
 
 /// How long a waiter waits before it asks again whether the holder exists. A safety net, not the mechanism.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -121,6 +122,7 @@ pub(super) fn acquire(
         starved_at: None,
         heartbeat: None,
         looks_up: false,
+        place: Place::new(),
         watch: Watch::new(),
         doubt: *DOUBT.start(),
     };
@@ -128,6 +130,7 @@ pub(super) fn acquire(
     // In the child, the claim is the parent's, and so is the watch.
     if !matches!(result, Err(Failure::Forked)) {
         reservation::withdraw(line, token);
+        waiter.place.end(&line.word, result.as_ref().ok().copied());
         waiter.hand_on_watch(result.is_ok());
     }
     result
@@ -158,6 +161,8 @@ struct Waiter<'a, 'b> {
     heartbeat: Option<Deadline>,
     /// The heartbeat has come.
     looks_up: bool,
+    /// Among those who sleep.
+    place: Place,
     /// In the place of the heartbeat where nobody is told of deaths.
     watch: Watch,
     /// How long it waits before it looks at a death again.
@@ -254,7 +259,7 @@ impl Waiter<'_, '_> {
             return Ok(());
         }
         if self.time_is_up {
-            return Err(Failure::TimedOut { holder });
+            return Err(Failure::TimedOut { holder: thread::system_id(holder) });
         }
         self.ask()?;
         if low(seen) & WAITERS == 0 && !announce_waiter(self.line, seen) {
@@ -262,8 +267,11 @@ impl Waiter<'_, '_> {
         }
         let starved_at = *self.starved_at.get_or_insert_with(|| Deadline::soon(reservation::STARVED));
         let nap = if self.has_slept { self.candidate.doze(self.line, self.me, high(self.owner)) } else { None };
-        let is_heir =
-            nap.is_none() && self.has_slept && starved_at.has_passed() && reservation::claim(self.line, self.token);
+        let is_heir = nap.is_none()
+            && self.has_slept
+            && starved_at.has_passed()
+            && self.place.may_be_preferred()
+            && reservation::claim(self.line, self.token);
         let classes = if is_heir { LOCKER | HEIR } else { LOCKER };
         let next_beat = if self.users.are_watched() {
             self.watch.next_look(self.users)
@@ -286,6 +294,9 @@ impl Waiter<'_, '_> {
     /// gives up, wakes another.
     fn hand_on_watch(&mut self, has_lock: bool) {
         let was_watcher = self.watch.end(self.users);
+        if TELLS_OF_DEATHS {
+            return; // the next one has this one's place, and looks
+        }
         if was_watcher || self.users.are_watched() && self.was_woken && !has_lock {
             let _ = futex::wake_one(&self.line.word, LOCKER);
             point!("wait: watch handed on");
@@ -326,7 +337,7 @@ impl Waiter<'_, '_> {
         if self.time_is_up {
             return Err(Failure::TimedOut { holder: 0 });
         }
-        if self.was_woken {
+        if self.was_woken && !TELLS_OF_DEATHS {
             // The wake-up that has reached this thread was the other's. An error is as good as nobody: there is a timer.
             let _ = futex::wake_one(&self.line.word, HEIR);
             point!("wait: passed on");
@@ -343,6 +354,7 @@ impl Waiter<'_, '_> {
         if !std::mem::take(&mut self.asks) || !interrupts::are_asked() {
             return Ok(());
         }
+        self.place.leave();
         self.candidate.end(self.line, self.me.list);
         self.name();
         interrupts::ask()?;
@@ -359,7 +371,7 @@ impl Waiter<'_, '_> {
         let until = deadline.map_or(until, |deadline| deadline.min(until));
         // Before the kernel's comparison of the word: see `gate.rs`.
         self.waits.lockers.fetch_add(1, Ordering::SeqCst);
-        let woken = futex::wait(&self.line.word, expected, classes, until);
+        let woken = self.place.wait(&self.line.word, expected, classes, until);
         // In a child, it is its parent who was counted.
         if self.me.is_current() {
             gate::one_less(&self.waits.lockers);
@@ -376,7 +388,13 @@ impl Waiter<'_, '_> {
     fn is_gone(&mut self, seen: u64) -> bool {
         let holder = pair(low(seen) & TID, high(seen));
         if self.users.are_watched() {
-            return self.users.is_gone(holder, false);
+            // Who is told need not look before each sleep.
+            let looks = !TELLS_OF_DEATHS
+                || matches!(self.wait, Wait::No)
+                || std::mem::take(&mut self.looks_up)
+                || self.time_is_up
+                || self.place.heard_of_the_end_of(low(holder));
+            return looks && self.users.is_gone(holder, false);
         }
         let closely = self.looks_up || self.time_is_up;
         if !closely && self.spin.was_seen_alive(holder) {

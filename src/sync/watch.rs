@@ -17,6 +17,10 @@
 //! there is to find by themselves, [`SELDOM`] after they last looked at the latest. So do those who went to sleep between a
 //! watcher's leaving and his wake-up for the next one: they look again after 2 ms.
 //!
+//! **Where a sleep is ended by the holder's death** ([`TELLS_OF_DEATHS`]), nobody watches: the first of those who sleep is told,
+//! and if he dies, the next one is the first. Everybody looks by himself after 16 ms, then less and less often, in case
+//! that the first is stopped.
+//!
 //! **Threads that wait by one handle** have one description, whose byte cannot tell them apart: the handle remembers that one
 //! of them watches.
 
@@ -25,11 +29,14 @@ use std::time::Duration;
 
 use super::users::Users;
 use crate::os::Deadline;
+use crate::os::place::TELLS_OF_DEATHS;
 
 /// How long the watcher sleeps, and everybody at first.
 pub(super) const OFTEN: Duration = Duration::from_millis(1);
 /// How long the others sleep at first, and at most.
 const SELDOM: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(128);
+/// How long everybody sleeps at first, and at most, where the first is told.
+const TOLD: RangeInclusive<Duration> = Duration::from_millis(16)..=Duration::from_secs(1);
 
 /// One waiter's part in it.
 #[derive(Debug)]
@@ -50,6 +57,9 @@ impl Watch {
 
     /// The caller has looked, and is about to sleep: until when, at the latest?
     pub(super) fn next_look(&mut self, users: &Users) -> Deadline {
+        if TELLS_OF_DEATHS {
+            return self.next_look_of_one_who_is_told();
+        }
         if self.is_new {
             return *self.next.get_or_insert_with(|| Deadline::soon(OFTEN));
         }
@@ -64,6 +74,15 @@ impl Watch {
             self.relies_for = (self.relies_for * 2).min(*SELDOM.end());
         }
         *self.next.insert(next)
+    }
+
+    /// The same where the first of those who sleep is woken by a death: for the others, and for the case that he is stopped.
+    fn next_look_of_one_who_is_told(&mut self) -> Deadline {
+        let relies_for = &mut self.relies_for;
+        *self.next.get_or_insert_with(|| {
+            *relies_for = (*relies_for * 2).clamp(*TOLD.start(), *TOLD.end());
+            Deadline::soon(*relies_for)
+        })
     }
 
     /// The caller has slept. By the clock, and not by what ended the sleep: signals that come again and again must not put

@@ -1,12 +1,12 @@
 //! What the lock word says, bit by bit. Its states, and who leaves them: `robust_futex.rs`.
 
-use crate::os::futex;
+use crate::os::{futex, thread};
 
 /// `W`: somebody may sleep on the word.
 pub(super) const WAITERS: u32 = futex::WAITERS;
 /// `D`: the owner died.
 pub(super) const OWNER_DIED: u32 = futex::OWNER_DIED;
-/// The owner's thread id.
+/// The owner's thread id, or a number that stands for it.
 pub(super) const TID: u32 = futex::TID;
 
 /// The classes of sleepers on a word are the bits of a futex bit set. Every waiter for the lock is of this one.
@@ -47,9 +47,9 @@ pub(super) fn is_owned(word: u64) -> bool {
     low(word) & TID != 0
 }
 
-/// The holder's thread id in a word.
+/// The thread id of the holder in a word, as the system has it.
 pub(super) fn holder_in(word: u64) -> Option<u32> {
-    Some(low(word) & TID).filter(|tid| *tid != 0)
+    is_owned(word).then(|| thread::system_id(low(word) & TID))
 }
 
 /// Does the word say that the holder died?

@@ -13,6 +13,10 @@ use std::{env, fs};
 #[allow(dead_code, reason = "the rest is for the tests")]
 mod mutants;
 
+#[path = "places/mutants.rs"]
+#[allow(dead_code, reason = "as above")]
+mod place_mutants;
+
 use mutants::{EQUIVALENT, File, MUTANTS};
 
 const FILES: [File; 23] = [
@@ -128,6 +132,76 @@ fn main() {
         writeln!(subjects, "#[test] fn {0}() {{ is_found({0:?}); }}", mutant.name).expect("a string");
     }
     fs::write(out.join("subjects.rs"), subjects).expect("writable");
+    write_places(&root, &out);
+}
+
+/// The places of Windows for the checker `places`, as they are and with each mutant's edits.
+fn write_places(root: &Path, out: &Path) {
+    use place_mutants::{File, MUTANTS};
+    println!("cargo::rerun-if-changed=places/mutants.rs");
+    let files = [
+        (File::Place, "../../src/os/windows/place.rs"),
+        (File::Life, "../../src/os/windows/life.rs"),
+        (File::Waiter, "places/waiter.rs"),
+    ];
+    let originals = files.map(|(_, path)| {
+        let path = root.join(path);
+        println!("cargo::rerun-if-changed={}", path.display());
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    });
+    let (mut modules, mut table, mut tests) = (String::new(), String::new(), String::new());
+    let real = std::iter::once(("real", &[][..]));
+    for (name, edits) in real.chain(MUTANTS.iter().map(|mutant| (mutant.name, mutant.edits))) {
+        let mut texts = originals.clone();
+        let mut missing = Vec::new();
+        for (file, from, to) in edits {
+            let at = files.iter().position(|(known, _)| known == file).expect("all files are listed");
+            match texts[at].matches(from).count() {
+                1 => texts[at] = texts[at].replacen(from, to, 1),
+                count => missing.push(format!("{count} times in {file:?}: {from}")),
+            }
+        }
+        if !missing.is_empty() {
+            writeln!(table, "({name:?}, Err({:?})),", missing.join("\n")).expect("a string");
+            continue;
+        }
+        let directory = out.join("places").join(name);
+        fs::create_dir_all(&directory).expect("writable");
+        let [place, life, waiter] = texts.map(|text| {
+            let text = text.split("\n#[cfg(test)]\nmod tests").next().expect("a first part").to_owned();
+            text.replace("std::sync::atomic", "crate::stubs::atomic")
+        });
+        // Each thread is a process of its own.
+        let known =
+            "static KNOWN: std::sync::Mutex<Vec<Arc<Meeting>>> = std::sync::Mutex::new(Vec::new());\n    KNOWN.lock()";
+        assert_eq!(place.matches(known).count(), 1, "what a process knows");
+        let each = "KNOWN[crate::search::with(|run| run.process())].lock()";
+        let place = place.replace(known, each)
+            + "static KNOWN: [std::sync::Mutex<Vec<Arc<Meeting>>>; 256] = [const { std::sync::Mutex::new(Vec::new()) }; 256];\n\
+               pub(super) fn forget() { for known in &KNOWN[crate::search::with(|run| run.processes())] { let all = std::mem::take(&mut *known.lock().unwrap_or_else(PoisonError::into_inner)); drop(all); } }\n";
+        for (file, text) in [("place.rs", place), ("life.rs", life), ("waiter.rs", waiter)] {
+            fs::write(directory.join(file), text).expect("writable");
+        }
+        let path = directory.display();
+        writeln!(
+            modules,
+            "#[allow(dead_code, unused, clippy::all, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, reason = \"a copy\")]\n\
+             mod {name} {{\n\
+                 pub(crate) use crate::stubs::{{Deadline, futex, monotonic_nanos, objects, random, thread}};\n\
+                 #[path = \"{path}/life.rs\"] mod life;\n\
+                 #[path = \"{path}/place.rs\"] mod place;\n\
+                 #[path = \"{path}/waiter.rs\"] mod waiter;\n\
+                 pub(crate) const SUBJECT: crate::Subject = crate::Subject {{ body: waiter::body, forget: place::forget }};\n\
+             }}"
+        )
+        .expect("a string");
+        writeln!(table, "({name:?}, Ok({name}::SUBJECT)),").expect("a string");
+    }
+    for mutant in MUTANTS {
+        writeln!(tests, "#[test] fn {0}() {{ is_found({0:?}); }}", mutant.name).expect("a string");
+    }
+    let text = format!("{modules}\nstatic SUBJECTS: &[(&str, Result<Subject, &str>)] = &[{table}];\n{tests}");
+    fs::write(out.join("places.rs"), text).expect("writable");
 }
 
 /// The text of a copy.
@@ -263,6 +337,7 @@ fn module(name: &str, is_like_real: bool, directory: &Path, root: &Path) -> Stri
                 pub(crate) struct Thread {{ pub(crate) tid: u32, pub(crate) generation: u32, pub(crate) list: RobustList }}
                 impl Thread {{ pub(crate) fn is_current(&self) -> bool {{ true }} }}
                 pub(crate) fn inherited_list() -> Option<RobustList> {{ None }}
+                pub(crate) fn system_id(tid: u32) -> u32 {{ tid }}
             }}
         }}",
         robust_list = at(File::RobustList)

@@ -18,6 +18,12 @@ pub(crate) fn is_dead_thread(tid: u32) -> bool {
     !thread_exists(tid) || matches!(has_robust_list(tid), Ok(false))
 }
 
+/// Has the thread ended that has made itself known by this id, where threads do that?
+#[inline(always)]
+pub(crate) fn has_ended(_tid: u32) -> bool {
+    false
+}
+
 /// Is a robust list registered for this thread?
 fn has_robust_list(tid: u32) -> io::Result<bool> {
     let mut head = ptr::null_mut::<libc::c_void>();

@@ -23,6 +23,8 @@ pub(crate) mod namespace;
 mod neighbours;
 pub(crate) mod os_mutex;
 pub(crate) mod owner;
+#[path = "../unix/place.rs"]
+pub(crate) mod place;
 pub(crate) mod process;
 #[path = "../unix/random.rs"]
 mod random;

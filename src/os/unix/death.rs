@@ -4,3 +4,9 @@
 pub(crate) fn is_dead_thread(_tid: u32) -> bool {
     false
 }
+
+/// Has the thread ended that has made itself known by this id, where threads do that?
+#[inline(always)]
+pub(crate) fn has_ended(_tid: u32) -> bool {
+    false
+}

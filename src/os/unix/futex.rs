@@ -64,6 +64,7 @@ fn doze(pause: Duration) -> bool {
 }
 
 /// Would wake one who sleeps. Is there one who is to be waited for?
+#[cfg(unix)] // elsewhere, those who sleep for a lock are told
 #[allow(clippy::unnecessary_wraps, reason = "as above")]
 pub(crate) fn wake_one(_word: &AtomicU64, classes: u32) -> io::Result<bool> {
     Ok(classes != ALL)

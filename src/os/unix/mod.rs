@@ -21,6 +21,7 @@ pub(crate) mod namespace;
 mod neighbours;
 pub(crate) mod os_mutex;
 pub(crate) mod owner;
+pub(crate) mod place;
 pub(crate) mod process;
 mod random;
 pub(crate) mod robust_list;

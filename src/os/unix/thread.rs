@@ -69,6 +69,12 @@ pub(crate) fn cached() -> Option<Thread> {
     CACHE.with(|cache| (generation == cache.looked_up.get()).then(|| cache.thread(generation)))
 }
 
+/// The system's id of the thread that a lock word names so.
+#[inline(always)]
+pub(crate) fn system_id(tid: u32) -> u32 {
+    tid
+}
+
 /// The calling thread without its list, if it has been looked up in this fork generation.
 #[inline]
 pub(crate) fn cached_without_list() -> Option<Thread> {

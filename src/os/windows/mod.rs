@@ -26,6 +26,8 @@
 //! at its end as Windows does (`exit.rs` has another way there). What it cannot show: access control, sessions, other
 //! programs that open files in between (virus scanners), how long anything takes.
 
+#[path = "../unix/futex.rs"]
+mod back_off;
 pub(crate) mod death;
 pub(crate) mod descriptor;
 pub(crate) mod directory;
@@ -33,18 +35,20 @@ mod exit;
 pub(crate) mod file;
 pub(crate) mod file_lock;
 pub(crate) mod fork;
-#[path = "../unix/futex.rs"]
 pub(crate) mod futex;
 pub(crate) mod generation;
 mod handle;
 pub(crate) mod kernel;
+mod life;
 pub(crate) mod map;
 pub(crate) mod namespace;
 #[path = "../unix/neighbours.rs"]
 mod neighbours;
+mod objects;
 #[path = "../unix/os_mutex.rs"]
 pub(crate) mod os_mutex;
 pub(crate) mod owner;
+pub(crate) mod place;
 pub(crate) mod process;
 mod random;
 #[path = "../unix/robust_list.rs"]

@@ -5,13 +5,13 @@ use std::io;
 
 use windows_sys::Win32::System::Threading::GetCurrentThreadId;
 
-use super::generation;
 use super::robust_list::{self, RobustList};
+use super::{generation, life};
 
 /// A thread that can hold locks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Thread {
-    /// What stands in the lock word.
+    /// What stands in the lock word: see `life.rs`.
     pub(crate) tid: u32,
     /// The one that there is.
     pub(crate) generation: u32,
@@ -62,12 +62,28 @@ pub(crate) fn cached_id() -> Option<Thread> {
 }
 
 /// The calling thread without its list, of which there need be none.
-#[allow(clippy::unnecessary_wraps, reason = "where processes fork it can fail")]
+///
+/// # Errors
+///
+/// What tells others that it lives cannot be made.
 pub(crate) fn without_list() -> io::Result<Thread> {
-    Ok(cached_id().unwrap_or_else(|| {
-        TID.set(id());
-        Thread::of(TID.get())
-    }))
+    if let Some(thread) = cached_id() {
+        return Ok(thread);
+    }
+    let number = life::begin()?;
+    TID.set(number);
+    Ok(Thread::of(number))
+}
+
+/// What stands for the calling thread in lock words, or 0.
+pub(super) fn number() -> u32 {
+    TID.get()
+}
+
+/// The system's id of the thread that a lock word names so.
+#[inline(always)]
+pub(crate) fn system_id(number: u32) -> u32 {
+    life::system_id(number)
 }
 
 /// The id of this thread, as the system knows it: a multiple of 4.

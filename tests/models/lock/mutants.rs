@@ -243,7 +243,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Waiting: "self.watch.next_look(self.users)" => "Deadline::soon(HEARTBEAT)";
     }
     who_is_woken_does_not_look_for_a_death in file_two: "circles" {
-        Waiting: "return self.users.is_gone(holder, false);" => "return false;";
+        Waiting: "return looks && self.users.is_gone(holder, false);" => "return false;";
     }
     fast_acquisition_is_relaxed_where_nobody_is_told in file_two: "RACE" {
         Watched: "compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed)" =>

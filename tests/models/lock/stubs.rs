@@ -315,8 +315,53 @@ pub(crate) mod os {
         }
     }
 
+    pub(crate) mod place {
+        use std::io;
+
+        use super::{Deadline, futex};
+        use crate::memory::atomic::AtomicU64;
+
+        pub(crate) const TELLS_OF_DEATHS: bool = false;
+
+        pub(crate) struct Place;
+
+        impl Place {
+            pub(crate) const ROOM: std::ops::Range<isize> = 8..8;
+
+            pub(crate) fn new() -> Self {
+                Self
+            }
+
+            pub(crate) fn wait(
+                &mut self,
+                word: &AtomicU64,
+                low: u32,
+                classes: u32,
+                until: Deadline,
+            ) -> io::Result<bool> {
+                futex::wait(word, low, classes, until)
+            }
+
+            pub(crate) fn may_be_preferred(&self) -> bool {
+                true
+            }
+
+            pub(crate) fn heard_of_the_end_of(&self, _tid: u32) -> bool {
+                false
+            }
+
+            pub(crate) fn leave(&mut self) {}
+
+            pub(crate) fn end(&mut self, _word: &AtomicU64, _taken_from: Option<u64>) {}
+        }
+    }
+
     pub(crate) mod death {
         use crate::kernel;
+
+        pub(crate) fn has_ended(_tid: u32) -> bool {
+            false
+        }
 
         pub(crate) fn is_dead_thread(tid: u32) -> bool {
             !kernel::thread_exists(tid)

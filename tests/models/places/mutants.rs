@@ -1,0 +1,69 @@
+//! What is done wrong, one thing at a time, by edits of the source.
+
+/// Where an edit is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum File {
+    Place,
+    Life,
+    Waiter,
+}
+
+pub(crate) struct Mutant {
+    pub(crate) name: &'static str,
+    pub(crate) edits: &'static [(File, &'static str, &'static str)],
+}
+
+macro_rules! mutants {
+    ($($name:ident { $($file:ident: $from:literal => $to:literal;)* })*) => {
+        &[$(Mutant { name: stringify!($name), edits: &[$((File::$file, $from, $to)),*] }),*]
+    };
+}
+
+pub(crate) const MUTANTS: &[Mutant] = mutants! {
+    the_first_does_not_look_again {
+        Place: " || word.load(Ordering::SeqCst) as u32 != expected" => "";
+    }
+    the_first_does_not_sleep_on_a_life {
+        Place: "Some(holder), until)" => "None, until)";
+    }
+    whoever_sleeps_is_told {
+        Place: "wait_for_any(&[&meeting.over, &meeting.first], until)?" => "wait_for_any(&[&meeting.over, &meeting.first, &meeting.told], until)?";
+        Place: "Some(_) => self.first_of = Some(Arc::clone(&meeting))," => "Some(1) => self.first_of = Some(Arc::clone(&meeting)), Some(_) => {}";
+    }
+    nobody_tells {
+        Waiter: "line().lockers.get() == 0 || matches!(place::tell(&word.0), Ok(false))" => "line().lockers.get() == 0";
+    }
+    what_was_not_heard_means_that_nobody_sleeps {
+        Place: "if meeting.first.try_take()? {\n            meeting.first.give_back();\n            return Ok(false);\n        }" => "return Ok(false);";
+    }
+    what_was_not_heard_is_not_told_again {
+        Place: "if meeting.first.try_take()? {\n            meeting.first.give_back();\n            return Ok(false);\n        }" => "return Ok(true);";
+    }
+    an_end_is_not_passed_on {
+        Place: "life.pass_on();" => "";
+        Life: "if has_ended {\n            self.pass_on();\n        }" => "";
+    }
+    what_ends_a_sleep_is_a_death {
+        Waiter: "asks && is_gone(seen)" => "asks";
+    }
+    a_name_that_is_gone_is_no_death {
+        Waiter: " || kernel::is_absent((seen >> 32) as usize - 1)" => "";
+    }
+    a_queue_is_never_given_up {
+        Place: "self.over.set()?;\n        room.count_from(self.queue);" => "let _ = room;";
+    }
+    a_queue_is_given_up_before_anybody_is_told {
+        Place: "self.over.set()?;\n        room.count_from(self.queue);" => "room.count_from(self.queue);\n        self.over.set()?;";
+    }
+    whoever_wakes_because_it_is_over_does_not_count {
+        Place: "Some(0) => room.count_from(queue)," => "Some(0) => {}";
+        Place: "room.count_from(meeting.queue);\n                self.leave();" => "self.leave();";
+    }
+    the_first_takes_any_queue_for_the_last {
+        Place: "room.queue().load(Ordering::SeqCst) != queue || " => "";
+    }
+    the_first_stays {
+        Place: "        self.leave();\n    }\n\n    /// The wait" => "    }\n\n    /// The wait";
+        Place: "            meeting.first.give_back();\n        }\n    }" => "            let _ = meeting;\n        }\n    }";
+    }
+};
