@@ -76,6 +76,8 @@ impl Stopwatch {
             return; // their work would be taken for a wait
         }
         let waited = self.waited();
-        assert!(waited < Duration::from_millis(2_500), "{waited:?}: by the heartbeat only");
+        // Its own robust lists take a bit of the dead thread's id for `FUTEX_PRIVATE_FLAG`.
+        let is_soon = waited < Duration::from_millis(2_500);
+        assert!(is_soon || !super::is_linux("wakes nobody for thread 128"), "{waited:?}: by the heartbeat only");
     }
 }
