@@ -49,3 +49,7 @@ pub(super) fn others_work() -> Duration {
 pub(super) fn all_work() -> Duration {
     Duration::ZERO
 }
+
+pub(super) fn each_death_wakes() -> bool {
+    true
+}
