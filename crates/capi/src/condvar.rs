@@ -29,6 +29,9 @@ pub struct rshm_condvar {
 /// Of `rshm_condvar_notify`: all who wait.
 pub const RSHM_ALL: c_uint = c_uint::MAX;
 
+/// More threads than there can be (Linux's `PID_MAX_LIMIT`): whoever wants so many woken wants all.
+const MOST_THREADS: c_uint = 1 << 22;
+
 /// How many conditions a lock has.
 const CONDITIONS: c_uint = 3;
 
@@ -58,7 +61,7 @@ fn wait<G: ExclusiveGuard>(condvar: SharedCondvar<'_>, held: &Held<G>, timeout_n
 
 fn notify<G: ExclusiveGuard>(condvar: SharedCondvar<'_>, held: &Held<G>, count: c_uint) -> Done {
     let notify = |guard: &mut G| match count {
-        RSHM_ALL => condvar.notify_all(guard),
+        MOST_THREADS.. => condvar.notify_all(guard),
         count => (0..count).for_each(|_| condvar.notify_one(guard)),
     };
     held.with(notify).ok_or_else(|| Failure::not_held("the lock"))?;

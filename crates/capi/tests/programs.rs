@@ -106,10 +106,16 @@ fn the_examples_print_what_rusts_do() {
             runs(&format!("example-{name}"), "gcc", &format!("examples/{name}.c"), &C11, &flags(&PREFIX, false))
         };
         assert_eq!(example("squares"), "[25, 36, 49, 64]\n174\n");
-        let bank = example("bank");
-        assert_eq!(bank.matches("without lock: ").count(), 3);
-        assert_eq!(bank.lines().filter(|line| *line == "with lock: 200").count(), 3, "{bank}");
+        is_rusts_bank(&example("bank"));
     }
+    if there_is("g++") {
+        is_rusts_bank(&runs("example-bank-cpp", "g++", "examples/bank.cpp", &["-std=c++17"], &flags(&PREFIX, false)));
+    }
+}
+
+fn is_rusts_bank(said: &str) {
+    assert_eq!(said.matches("without lock: ").count(), 3);
+    assert_eq!(said.lines().filter(|line| *line == "with lock: 200").count(), 3, "{said}");
 }
 
 #[test]
