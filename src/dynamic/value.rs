@@ -77,7 +77,7 @@ macro_rules! methods_that_lock {
     ($held:ident: $($(#[$doc:meta])* $lock:ident $lock_owned:ident ($($argument:ident: $type:ty)?) $wait:expr;)*) => {$(
         $(#[$doc])*
         #[must_use = "bind it: `let _guard = ...?;` (without a binding, the lock is released at once)"]
-        #[inline]
+        #[inline(always)] // what is returned is moved slowly otherwise: it is read in other pieces than it was just written in
         pub fn $lock(&self $(, $argument: $type)?) -> Result<$held<&Self>, LockError> {
             $held::new(self, $wait)
         }

@@ -1,6 +1,7 @@
 """One segment, three languages: each is killed, and each of the others goes on. Run by `run`, beside this file.
 
-VERBS_RS and VERBS_C name the programs; ROBUST_SHM_STORM_KILLS how many are killed in the storm.
+VERBS_RS and VERBS_C name the programs; ROBUST_SHM_STORM_KILLS how many are killed in the storm, and ROBUST_SHM_HANDOVERS for
+the figures of each pair.
 """
 
 import itertools
@@ -8,6 +9,7 @@ import os
 import pathlib
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ import robust_shm as shm
 HERE = pathlib.Path(__file__).parent
 LIMIT = 60
 KILLS = int(os.environ.get("ROBUST_SHM_STORM_KILLS", "150"))
+HANDOVERS = int(os.environ.get("ROBUST_SHM_HANDOVERS", "2"))
 WHO = {
     "rust": [os.environ["VERBS_RS"]],
     "c": [os.environ["VERBS_C"]],
@@ -76,7 +79,7 @@ def too_late(*_):
 def name(request):
     # The end of all waits that have none of their own: a program that says nothing.
     signal.signal(signal.SIGALRM, too_late)
-    signal.alarm(5 * LIMIT + KILLS)
+    signal.alarm(5 * LIMIT + KILLS + 9 * HANDOVERS)
     prefix = os.environ.get("ROBUST_SHM_TEST_PREFIX", "")
     name = f"{prefix}languages-{os.getpid()}-{next(NUMBERS)}"
     yield name
@@ -248,3 +251,29 @@ def test_a_storm_of_kills(name):
         assert event.wait(LIMIT)
         event.clear()
     assert value.get() == total and semaphore.available == 1
+
+
+def test_how_soon_the_next_one_holds_it(name):
+    """From SIGKILL until the waiter has said that it holds: a figure, and no assertion about time.
+
+    ROBUST_SHM_HANDOVERS=50 tests/languages/run -s -k how_soon
+    """
+    times = {pair: [] for pair in itertools.product(WHO, WHO)}
+    mine = shm.Value(name, "i64", 0)
+    for _ in range(HANDOVERS):
+        for (dies, goes_on), found in times.items():
+            holder = holds(dies, name, "value-hold")
+            waiter = start(goes_on, name, "value-hold")
+            until_somebody_sleeps(name)
+            begin = time.monotonic_ns()
+            holder.send_signal(signal.SIGKILL)
+            hears(waiter, "held")
+            found.append(time.monotonic_ns() - begin)
+            kill(holder)
+            kill(waiter)
+    assert mine.get() == 0
+    print(f"\nmilliseconds from SIGKILL until the next one has said that it holds, of {HANDOVERS}: median (longest)")
+    print(f"{'dies / goes on':16}" + "".join(f"{goes_on:>16}" for goes_on in WHO))
+    for dies in WHO:
+        cells = [(statistics.median(times[dies, goes_on]) / 1e6, max(times[dies, goes_on]) / 1e6) for goes_on in WHO]
+        print(f"{dies:16}" + "".join(f"{f'{median:.2f} ({longest:.2f})':>16}" for median, longest in cells))

@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PySlice};
 use robust_shm::LockError;
 use robust_shm::dynamic::{DynSlice, DynSliceGuard, DynSliceReadGuard, Schema};
 
+use crate::callback::call;
 use crate::codec::Codec;
 use crate::errors::not_held;
 use crate::handle::Handle;
@@ -92,13 +93,18 @@ impl Array {
         self.lock.leave(py, is_repaired).and(frozen).and(closed)
     }
 
-    /// `wait` gives the lock up, and takes it again: meanwhile nobody writes to `np`. Where it fails, the block has ended.
+    /// `wait` gives the lock up, and takes it again: meanwhile nobody writes to `np`, and another block of this thread, in a
+    /// signal's handler, has its own. Where it fails, the block has ended.
     pub(crate) fn pause(&self, py: Python<'_>, wait: impl FnOnce() -> PyResult<bool>) -> PyResult<bool> {
         if !self.lock.held().is_mine() {
             return wait();
         }
         let is_used = self.numpy.pause(py)?;
+        let view = self.views.lay_aside();
         let waited = wait();
+        if let Some(view) = view {
+            self.views.take_up(view);
+        }
         match &waited {
             Ok(_) if is_used => self.numpy.resume(py)?,
             Ok(_) => {}
@@ -260,7 +266,7 @@ impl Array {
 
     /// Lock, call with the element, assign what it returns, unlock.
     fn update<'py>(&self, index: isize, change: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.change(change.py(), index, |old| change.call1((old,)))
+        self.change(change.py(), index, |old| call(change, (old,)))
     }
 
     /// The elements in place, until the end of the block, writable if that may write.

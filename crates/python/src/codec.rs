@@ -15,6 +15,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 use robust_shm::dynamic::{Form, Primitive, Schema};
 
+use crate::callback::call;
 use crate::once::once;
 
 mod decode;
@@ -161,5 +162,5 @@ pub(crate) fn schema_of(kind: &Bound<'_, PyAny>) -> PyResult<Schema> {
     let py = kind.py();
     let import = || Ok(py.import("robust_shm._types")?.getattr("schema_of")?.unbind());
     let translate = once(&TRANSLATE, py, import)?;
-    parse(&translate.bind(py).call1((kind,))?.extract::<String>()?)
+    parse(&call(translate.bind(py), (kind,))?.extract::<String>()?)
 }

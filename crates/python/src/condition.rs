@@ -5,10 +5,14 @@ use pyo3::prelude::*;
 use robust_shm::{ExclusiveGuard, SharedCondvar};
 
 use crate::array::Array;
+use crate::callback::{call, is_true};
 use crate::errors::not_held;
 use crate::lock::Lock;
 use crate::section::{Exclusive, Poisonable, leave};
 use crate::waiting::{Timeout, detached};
+
+/// More threads than there can be (Linux's `PID_MAX_LIMIT`): whoever wants so many woken wants all.
+const MOST_THREADS: usize = 1 << 22;
 
 const INSIDE: &str = "call this inside `with condition:`, or inside the block of its lock";
 
@@ -71,9 +75,8 @@ where
     L::Guard: ExclusiveGuard,
 {
     let notified = lock.held().with(|guard| match most {
-        // More threads than this cannot wait, and nobody waits for who asks for a billion.
-        Some(most) => (0..most.min(1 << 16)).for_each(|_| condition.notify_one(guard)),
-        None => condition.notify_all(guard),
+        Some(most) if most < MOST_THREADS => (0..most).for_each(|_| condition.notify_one(guard)),
+        _ => condition.notify_all(guard),
     });
     notified.ok_or_else(|| not_held(py, lock.handle().name(), INSIDE))
 }
@@ -109,8 +112,8 @@ impl Condition {
         let deadline = timeout.unwrap_or(Timeout::FOREVER).deadline();
         loop {
             let left = Timeout::until(deadline);
-            let said = predicate.call0()?;
-            if said.is_truthy()? || left.is_over() {
+            let said = call(predicate, ())?;
+            if is_true(&said)? || left.is_over() {
                 return Ok(said);
             }
             self.wait_until(predicate.py(), left)?;

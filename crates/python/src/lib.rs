@@ -6,6 +6,7 @@
 //! | `handle.rs`, `options.rs`, `opener.rs`, `observer.rs`, `segments.rs` | what all of them have, and opening by name |
 //! | `section.rs`, `reading.rs` | what `with` enters and leaves |
 //! | `codec.rs`, `scratch.rs` | values as Python sees them, and their bytes |
+//! | `callback.rs` | Python code that a thread may not come back from (**unsafe**) |
 //! | `once.rs` | what is made once, by Python code |
 //! | `errors.rs` | the library's errors as exceptions |
 //! | `waiting.rs` | waiting without the interpreter, until Ctrl-C |
@@ -17,6 +18,7 @@
 
 mod array;
 mod buffer;
+mod callback;
 mod codec;
 mod condition;
 mod errors;

@@ -55,28 +55,29 @@ pub(crate) fn hear_of_forks() -> io::Result<()> {
     }
 }
 
-/// A handle, and the guard of the thread that holds its lock through it, if one does.
+/// A handle, and the guard of the thread that holds its lock through it, if one does, with what that thread notes.
 ///
-/// Only the holder touches the cell: everybody else compares numbers first and goes away. Who has just got the lock
-/// writes it; who gives the lock back empties it *before* that. So the lock itself orders the accesses.
-pub(crate) struct Held<H: 'static, G> {
+/// Only the holder touches the cells: everybody else compares numbers first and goes away. Who has just got the lock
+/// writes them; who gives the lock back empties them *before* that. So the lock itself orders the accesses.
+pub(crate) struct Held<H: 'static, G, N = ()> {
     /// 0: nobody.
     holder: AtomicU64,
+    notes: RefCell<N>,
     /// Borrows from the handle, and stands before it: so it is dropped first.
     guard: RefCell<Option<G>>,
     handle: Arc<H>,
 }
 
-// SAFETY: the cell is only accessed by the thread whose number is in `holder`, and by one that stores its guard, having
-// taken the lock: the last one who held it does so no longer, and has emptied the cell before it gave the lock back, or
-// has ended. A guard is dropped by the thread that made it, or in a forked child, where it is a copy that does nothing.
-unsafe impl<H: Send + Sync, G> Sync for Held<H, G> {}
+// SAFETY: the cells are only accessed by the thread whose number is in `holder`, and by one that stores its guard, having
+// taken the lock: the last one who held it does so no longer, and has emptied them before it gave the lock back, or
+// has ended. What is noted can be sent. A guard is dropped by the thread that made it, or in a forked child, where it is a copy that does nothing.
+unsafe impl<H: Send + Sync, G, N: Send> Sync for Held<H, G, N> {}
 // SAFETY: as above; a handle that is sent while another thread holds is dropped without dropping the guard.
-unsafe impl<H: Send + Sync, G> Send for Held<H, G> {}
+unsafe impl<H: Send + Sync, G, N: Send> Send for Held<H, G, N> {}
 
-impl<H, G> Held<H, G> {
+impl<H, G, N: Default> Held<H, G, N> {
     pub(crate) fn new(handle: Arc<H>) -> Self {
-        Self { holder: AtomicU64::new(0), guard: RefCell::new(None), handle }
+        Self { holder: AtomicU64::new(0), notes: RefCell::default(), guard: RefCell::new(None), handle }
     }
 
     pub(crate) fn handle(&self) -> &Arc<H> {
@@ -96,6 +97,12 @@ impl<H, G> Held<H, G> {
         if self.is_mine() { self.guard.borrow_mut().as_mut().map(action) } else { None }
     }
 
+    /// The same, with what this thread has noted since it took the lock: at first the default.
+    #[inline]
+    pub(crate) fn with_notes<R>(&self, action: impl FnOnce(&mut G, &mut N) -> R) -> Option<R> {
+        self.with(|guard| action(guard, &mut self.notes.borrow_mut()))
+    }
+
     /// Takes the lock by `lock`, which may keep the handle in the guard that it returns, and nowhere else.
     #[inline(always)]
     pub(crate) fn enter<E>(&self, lock: impl FnOnce(&'static H) -> Result<G, E>) -> Result<(), E> {
@@ -113,6 +120,7 @@ impl<H, G> Held<H, G> {
         let mut cell = self.guard.borrow_mut();
         if cell.is_some() {
             abandon(cell.take(), self.holder.load(Ordering::Relaxed));
+            self.notes.take();
         }
         *cell = Some(guard);
         self.holder.store(me(), Ordering::Relaxed); // as all others that hold would: no need for a swap
@@ -121,15 +129,22 @@ impl<H, G> Held<H, G> {
     /// This thread's guard, which it no longer holds through the cell. It must not outlive the borrow of `self`.
     #[inline]
     pub(crate) fn take(&self) -> Option<G> {
+        self.take_with_notes().map(|(guard, _)| guard)
+    }
+
+    /// The same, with what it has noted.
+    #[inline]
+    pub(crate) fn take_with_notes(&self) -> Option<(G, N)> {
         if !self.is_mine() {
             return None;
         }
         self.holder.store(0, Ordering::Relaxed);
-        self.guard.take()
+        let notes = self.notes.take();
+        self.guard.take().map(|guard| (guard, notes))
     }
 }
 
-impl<H: 'static, G> Drop for Held<H, G> {
+impl<H: 'static, G, N> Drop for Held<H, G, N> {
     fn drop(&mut self) {
         let holder = *self.holder.get_mut();
         let left = self.guard.get_mut().take();

@@ -1,16 +1,16 @@
 //! `Value`: one value, which is copied in and out, and never torn.
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use robust_shm::dynamic::{DynValue, DynValueGuard, Primitive, Schema};
+use robust_shm::dynamic::{DynValue, DynValueHold, Primitive, Schema};
 
+use crate::callback::call;
 use crate::codec::{self, Codec};
-use crate::errors::{inside_already, invalid_value, not_described, not_held, opening};
+use crate::errors::{inside_already, invalid_value, locking, not_described, not_held, opening};
 use crate::handle::Handle;
 use crate::options::{Has, Settings};
 use crate::scratch::scratch;
@@ -18,10 +18,12 @@ use crate::section::{Block, Section, leave};
 use crate::thread::Held;
 use crate::waiting::{Timeout, wait, wait_after};
 
+mod assigned;
 mod changes;
 mod fields;
 mod initial;
 
+use assigned::Assigned;
 pub(crate) use changes::Changes;
 pub(crate) use fields::make;
 
@@ -30,7 +32,7 @@ const WHERE_TO_ASSIGN: &str = "assign inside `with v:`, or use `set`, `add` or `
 /// Opens the value of that name, or creates it.
 #[pyclass(frozen, subclass, extends = Handle, module = "robust_shm")]
 pub(crate) struct Value {
-    held: Held<DynValue, DynValueGuard<&'static DynValue>>,
+    held: Held<DynValue, DynValueHold<&'static DynValue>, Option<Assigned>>,
     codec: Codec,
     /// Has the segment a schema? Else it is bytes, which nobody can check.
     is_described: bool,
@@ -57,22 +59,20 @@ impl Value {
 
     #[inline]
     fn enter(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
-        self.held.enter(|handle| match handle.try_lock() {
-            Ok(guard) => Ok(guard),
+        self.held.enter(|handle| match handle.try_hold() {
+            Ok(hold) => Ok(hold),
             Err(_) if self.held.is_mine() => Err(inside_already(py, handle.name())),
-            Err(error) => wait_after(py, error, timeout, |most| handle.try_lock_for(most)),
+            Err(error) => wait_after(py, error, timeout, |most| handle.try_hold_for(most)),
         })
     }
 
     /// Commits what was assigned, unless the block has failed.
     #[inline]
     fn leave(&self, py: Python<'_>, failed: bool) -> PyResult<()> {
-        match self.held.take() {
+        match self.held.take_with_notes() {
             None => Err(not_held(py, self.handle().name(), "what the block has assigned is lost")),
-            Some(guard) => {
-                finish(guard, failed);
-                Ok(())
-            }
+            Some((hold, Some(assigned))) if !failed => commit(py, hold, assigned.bytes(self.codec.size())),
+            Some(_) => Ok(()),
         }
     }
 
@@ -81,7 +81,11 @@ impl Value {
     fn with_bytes<R>(&self, use_: impl FnOnce(&[u8]) -> R) -> R {
         scratch(self.codec.size(), |bytes| {
             // Copied, because what is made of it may run Python code, and that may come back here.
-            if self.held.with(|guard| bytes.copy_from_slice(guard.bytes())).is_none() {
+            let copied = self.held.with_notes(|hold, assigned| match assigned {
+                Some(assigned) => bytes.copy_from_slice(assigned.bytes(bytes.len())),
+                None => hold.read(bytes),
+            });
+            if copied.is_none() {
                 self.handle().get(bytes);
             }
             use_(bytes)
@@ -103,7 +107,17 @@ impl Value {
         scratch(codec.size(), |bytes| {
             // Whoever does not hold the lock hears of that, whatever the value is.
             codec.encode(new, bytes).or_else(|error| if self.held.is_mine() { Err(error) } else { Ok(()) })?;
-            let written = self.held.with(|guard| guard.bytes_mut()[at..][..bytes.len()].copy_from_slice(bytes));
+            let written = self.held.with_notes(|hold, assigned| {
+                let size = self.codec.size();
+                let assigned = assigned.get_or_insert_with(|| {
+                    let mut whole = Assigned::of_zeros(size);
+                    if bytes.len() < size {
+                        hold.read(whole.bytes_mut(size));
+                    }
+                    whole
+                });
+                assigned.bytes_mut(size)[at..][..bytes.len()].copy_from_slice(bytes);
+            });
             written.ok_or_else(|| not_held(py, self.handle().name(), WHERE_TO_ASSIGN))
         })
     }
@@ -111,20 +125,23 @@ impl Value {
     /// Lock, change, commit, unlock; an error changes nothing.
     #[inline]
     fn change<R>(&self, py: Python<'_>, change: impl FnOnce(&mut [u8]) -> PyResult<R>) -> PyResult<R> {
-        let mut guard =
-            wait(py, Timeout::FOREVER, || self.handle().try_lock(), |most| self.handle().try_lock_for(most))?;
-        let changed = change(guard.bytes_mut());
-        finish(guard, changed.is_err());
-        changed
+        let hold = wait(py, Timeout::FOREVER, || self.handle().try_hold(), |most| self.handle().try_hold_for(most))?;
+        scratch(self.codec.size(), |bytes| {
+            hold.read(bytes);
+            let changed = change(bytes)?;
+            commit(py, hold, bytes)?;
+            Ok(changed)
+        })
     }
 }
 
-/// A guard commits what was written to it, if the schema allows it: which it does, because only `Codec::encode` writes.
+/// The schema allows the bytes, because `Codec::encode` has written them.
 #[inline]
-fn finish<L: Deref<Target = DynValue>>(guard: DynValueGuard<L>, failed: bool) {
-    if failed {
-        DynValueGuard::discard(guard);
-    }
+fn commit(py: Python<'_>, hold: DynValueHold<&DynValue>, bytes: &[u8]) -> PyResult<()> {
+    DynValueHold::commit(hold, bytes).map_err(|(hold, error)| {
+        drop(hold);
+        locking(py, error)
+    })
 }
 
 #[pymethods]
@@ -262,7 +279,7 @@ impl Value {
 
     /// Lock, call with the value, assign what it returns, unlock. An exception changes nothing.
     fn update<'py>(&self, change: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.update_by(change.py(), |old| change.call1((old,)))
+        self.update_by(change.py(), |old| call(change, (old,)))
     }
 
     /// How many commits there have been.
@@ -350,14 +367,5 @@ impl Block for Locking {
 
     fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         self.0.get().leave(py, exception.is_some())
-    }
-}
-
-/// What is collected while its thread is inside changes nothing.
-impl Drop for Value {
-    fn drop(&mut self) {
-        if let Some(guard) = self.held.take() {
-            DynValueGuard::discard(guard);
-        }
     }
 }

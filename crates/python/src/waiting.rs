@@ -52,7 +52,7 @@ impl<'py> FromPyObject<'_, 'py> for Timeout {
 }
 
 /// What `now` gives, or, if that would block, what `later` waits for.
-#[inline]
+#[inline(always)]
 pub(crate) fn wait<R>(
     py: Python<'_>,
     timeout: Timeout,

@@ -171,22 +171,26 @@ def test_handles_of_one_segment_are_one_thread_to_the_lock(name):
 
 
 def test_threads_and_processes(name, child):
-    """Two threads each in four processes, two of which are killed: the sum is that of the others, and some more."""
-    value, array = shm.Value(name, "i64"), shm.Array(name + "a", "i64", 2, poison=False)
+    """Eight threads each in eight processes, half of which are killed: each counts its own additions, too."""
+    value, array = shm.Value(name, "{sum:i64,of:[i64;8]}"), shm.Array(name + "a", "i64", 2, poison=False)
     code = (
-        "v, a = map(shm.open, args)\nhow = sys.stdin.readline().strip()\n"
-        "def work():\n    for _ in range(3000 if how == 'ends' else 10**9):\n        with v: v.value += 1\n        with a: a.np[0] += 1\n"
-        "ts = [threading.Thread(target=work) for _ in range(2)]\n[t.start() for t in ts]\nsay('runs')\n[t.join() for t in ts]"
+        "v, a = map(shm.open, args[:2])\ni, times = map(int, args[2:])\n"
+        "def work():\n    for _ in range(times):\n"
+        "        with v:\n            v.sum += 1\n            v.of = tuple(n + (k == i) for k, n in enumerate(v.of))\n"
+        "        with a: a.np[0] += 1\n"
+        "ts = [threading.Thread(target=work) for _ in range(8)]\n[t.start() for t in ts]\nsay('runs')\n[t.join() for t in ts]"
     )
-    others = [child(code, name, name + "a") for _ in range(4)]
-    for i, other in enumerate(others):
-        other.tell("ends" if i < 2 else "goes on")
+    others = [child(code, name, name + "a", str(i), str(300 if i < 4 else 10**9)) for i in range(8)]
+    for other in others:
         other.hears("runs")
-    for other in others[2:]:
+    for other in others[4:]:
         other.kill()
-    for other in others[:2]:
+        now = value.get()
+        assert now.sum == sum(now.of)
+    for other in others[:4]:
         other.ends()
-    assert value.get() >= 12_000 and array[0] >= 12_000
+    now = value.get()
+    assert now.of[:4] == (2400,) * 4 and now.sum == sum(now.of) and array[0] >= 9600
     del array
 
 

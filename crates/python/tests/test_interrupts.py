@@ -228,3 +228,28 @@ def test_the_end_of_the_program_while_daemons_wait(name, holder):
         assert (other.returncode, err) == (0, b"")
     with value:
         value.value = 2
+
+
+@pytest.mark.parametrize(
+    ("make", "call"),
+    [
+        ("shm.Value(args[0], 'i64')", "x.update(work)"),
+        ("shm.Value(args[0], 'i64')", "x.wait_while(work)"),
+        ("shm.Value(args[0], 'i64')", "x.wait_while(lambda _: Slow())"),
+        ("shm.Array(args[0], 'i64', 2, poison=False)", "x.update(0, work)"),
+        ("shm.Condition(shm.Lock(args[0], poison=False))", "with x: x.wait_for(work)"),
+    ],
+)
+def test_the_end_of_the_program_while_a_daemon_runs_a_callback(name, child, make, call):
+    """Before 3.14 the interpreter ends such threads by `pthread_exit`, which must not unwind through Rust."""
+    code = (
+        f"x = {make}\n"
+        "def work(*_):\n    in_it.set()\n    while True: time.sleep(0.001)\n"
+        "class Slow:\n    def __bool__(self): work()\n"
+        f"def begin():\n    {call}\n"
+        "in_it = threading.Event()\nthreading.Thread(target=begin, daemon=True).start()\nin_it.wait(30)\n"
+    )
+    others = [child(code, name) for _ in range(4)]
+    # One after the other is amid it: their locks are free again when they end.
+    for other in others:
+        assert other.ends() == ""

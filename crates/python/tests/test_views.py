@@ -187,6 +187,44 @@ def test_who_waits_for_a_condition_comes_back_to_its_memory(name):
     assert found == [2]
 
 
+def test_a_block_in_a_handler_that_interrupts_a_wait_leaves_the_memory_of_the_waiting_one(name):
+    array, other = shm.Array(name, "i64", 2), shm.Array.open(name)
+    condition = shm.Condition(array)
+    found = []
+
+    def interrupt():
+        with other:  # while it waits
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    def handler(*_):
+        with array:
+            array.view()[0] = 5
+            array.np[1] = 6
+            found.append(array.view())
+        condition_of_other = shm.Condition(other)
+        with other:
+            condition_of_other.notify()
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        thread = threading.Thread(target=interrupt)
+        with array:
+            elements, view = array.np, array.view()
+            thread.start()
+            assert condition.wait_for(lambda: view[0] == 5, timeout=20)
+            assert array.view() is view
+            view[0] += 1
+            elements[1] += 1
+            assert array[:] == [6, 7]
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+    for ended in (found[0], view):
+        with pytest.raises(ValueError):
+            ended[0] = 1
+    assert not elements.flags.writeable
+
+
 def test_a_wait_that_fails_ends_the_memory_with_its_block(name):
     array, other = shm.Array(name, "i64", 2), shm.Array.open(name)
     condition = shm.Condition(array)

@@ -20,10 +20,17 @@ pub(super) struct Views {
 }
 
 struct Open {
+    /// Whose block it is for.
     thread: u64,
     view: Py<PyAny>,
     span: Py<Span>,
 }
+
+/// A view that was laid aside: where its object is, which the list keeps.
+pub(super) struct Aside(usize);
+
+/// No thread's number.
+const NOBODY: u64 = 0;
 
 impl Views {
     /// No Python code runs while it is locked.
@@ -51,6 +58,25 @@ impl Views {
             return Ok(());
         }
         Err(errors::view_outlives(py, name))
+    }
+
+    /// For a thread that gives the lock up while it waits: what it does meanwhile, in a signal's handler, does not end the view.
+    pub(super) fn lay_aside(&self) -> Option<Aside> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut open = self.open();
+        let mine = open.iter_mut().find(|open| open.thread == me())?;
+        mine.thread = NOBODY;
+        Some(Aside(mine.view.as_ptr() as usize))
+    }
+
+    /// For the same one, whose wait has ended. In a child that was forked meanwhile there is nothing to take.
+    pub(super) fn take_up(&self, aside: Aside) {
+        let mut open = self.open();
+        if let Some(mine) = open.iter_mut().find(|open| open.view.as_ptr() as usize == aside.0) {
+            mine.thread = me();
+        }
     }
 
     /// In a forked child: ends all, as far as that is possible.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pyo3::prelude::*;
 
 use super::Value;
+use crate::callback::{call, is_true};
 use crate::errors::is_late;
 use crate::scratch::scratch;
 use crate::waiting::{Timeout, detached};
@@ -41,7 +42,7 @@ pub(super) fn wait_while<'py>(
     let mut seen = u64::MAX; // none: so that the present value is the first
     loop {
         let now = newer_than(value, py, &mut seen, Timeout::until(deadline))?;
-        if !predicate.call1((&now,))?.is_truthy()? {
+        if !is_true(&call(predicate, (&now,))?)? {
             return Ok(now);
         }
     }
