@@ -259,19 +259,20 @@ def test_how_soon_the_next_one_holds_it(name):
     ROBUST_SHM_HANDOVERS=50 tests/languages/run -s -k how_soon
     """
     times = {pair: [] for pair in itertools.product(WHO, WHO)}
-    mine = shm.Value(name, "i64", 0)
-    for _ in range(HANDOVERS):
+    for at in range(HANDOVERS):
         for (dies, goes_on), found in times.items():
-            holder = holds(dies, name, "value-hold")
-            waiter = start(goes_on, name, "value-hold")
-            until_somebody_sleeps(name)
+            # A new one each time: where somebody has slept before, it may still look so.
+            mine = shm.Value(f"{name}-{at}-{dies}-{goes_on}", "i64", 0)
+            holder = holds(dies, mine.name, "value-hold")
+            waiter = start(goes_on, mine.name, "value-hold")
+            until_somebody_sleeps(mine.name)
             begin = time.monotonic_ns()
             holder.send_signal(signal.SIGKILL)
             hears(waiter, "held")
             found.append(time.monotonic_ns() - begin)
             kill(holder)
             kill(waiter)
-    assert mine.get() == 0
+            assert mine.get() == 0
     print(f"\nmilliseconds from SIGKILL until the next one has said that it holds, of {HANDOVERS}: median (longest)")
     print(f"{'dies / goes on':16}" + "".join(f"{goes_on:>16}" for goes_on in WHO))
     for dies in WHO:
