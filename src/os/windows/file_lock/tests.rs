@@ -124,6 +124,7 @@ fn users_are_counted_but_for_oneself_whose_mark_stays() {
 /// seen by all at every moment.
 #[test]
 fn questions_are_in_nobodys_way() {
+    const ROUNDS: u32 = 500;
     let scratch = Scratch::new();
     let holder = scratch.another();
     assert!(try_mark(&holder, 7).unwrap());
@@ -132,10 +133,15 @@ fn questions_are_in_nobodys_way() {
         for _ in 0..3 {
             scope.spawn(|| {
                 let asker = scratch.reading();
-                while !is_over.load(Ordering::Relaxed) {
+                for round in 0.. {
+                    if round > ROUNDS && is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
                     assert!(is_present(&asker, 7).unwrap(), "the living look dead");
                     assert!(!is_present(&asker, 8).unwrap(), "the dead look alive");
-                    assert!((1..=2).contains(&count_present(&asker).unwrap()), "and one who comes and goes");
+                    if round % 16 == 0 {
+                        assert!((1..=2).contains(&count_present(&asker).unwrap()), "and one who comes and goes");
+                    }
                 }
             });
         }
