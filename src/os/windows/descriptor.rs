@@ -120,40 +120,39 @@ mod tests {
     use std::mem::ManuallyDrop;
     use std::os::windows::io::FromRawHandle;
 
+    use super::super::file::Scratch;
     use super::*;
 
-    fn new_file() -> (String, File) {
-        let name = crate::unique_name("robust-shm-handle");
-        let file = file::create_private(&name).unwrap();
-        (name, file)
+    fn another(of: &Scratch) -> File {
+        file::open(&of.name, true).unwrap()
+    }
+
+    fn new_file() -> Scratch {
+        Scratch::new(&crate::unique_name("robust-shm-handle"), 0)
     }
 
     #[test]
     fn a_program_cannot_close_the_handle() {
-        let (name, file) = new_file();
-        let status = file::status(&file).unwrap();
-        let descriptor = Descriptor::new(file, status).unwrap();
+        let scratch = new_file();
+        let status = file::status(&scratch.file).unwrap();
+        let descriptor = Descriptor::new(another(&scratch), status).unwrap();
         // SAFETY: the handle is open; that it stays so is what is tested.
         assert_eq!(unsafe { CloseHandle(descriptor.known().as_raw_handle()) }, 0);
         assert!(descriptor.get().is_some());
         descriptor.close();
         assert!(descriptor.get().is_none() && descriptor.status().is_err());
-        file::unlink(&name).unwrap();
     }
 
     /// One that takes the protection away, and has the number given to another file of its own.
     #[test]
     fn a_number_that_stands_for_another_file_is_let_be() {
-        let ((name, file), (other_name, other)) = (new_file(), new_file());
-        let status = file::status(&file).unwrap();
-        let descriptor = Descriptor::new(file, status).unwrap();
+        let (scratch, other) = (new_file(), new_file());
+        let opened = file::status(&scratch.file).unwrap();
         // SAFETY: a second owner of the number of an open handle, which closes nothing.
-        let mine = ManuallyDrop::new(unsafe { File::from_raw_handle(other.as_raw_handle()) });
-        let stolen = Descriptor { file: mine, opened: *descriptor.opened(), is_closed: AtomicBool::new(false) };
+        let mine = ManuallyDrop::new(unsafe { File::from_raw_handle(other.file.as_raw_handle()) });
+        let stolen = Descriptor { file: mine, opened, is_closed: AtomicBool::new(false) };
         assert!(stolen.get().is_none() && stolen.status().is_err());
         drop(stolen);
-        assert!(file::status(&other).is_ok(), "still open");
-        drop((descriptor, other));
-        [name, other_name].iter().for_each(|name| file::unlink(name).unwrap());
+        assert!(file::status(&other.file).is_ok(), "still open");
     }
 }

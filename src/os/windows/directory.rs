@@ -44,6 +44,10 @@ fn found() -> io::Result<&'static Place> {
 fn find() -> Result<Place, String> {
     let told = std::env::var_os("LOCALAPPDATA").filter(|text| !text.is_empty()).map(PathBuf::from);
     let data = told.or_else(known_folder).ok_or("there is no directory for this user's data: set LOCALAPPDATA")?;
+    find_in(&data)
+}
+
+fn find_in(data: &Path) -> Result<Place, String> {
     let refuse = |why: &str| Err(format!("{} (LOCALAPPDATA) {why}", data.display()));
     let drive = match data.components().next() {
         Some(Component::Prefix(prefix)) => match prefix.kind() {
@@ -216,4 +220,64 @@ pub(crate) fn some_names(position: &mut Option<i64>) -> io::Result<Vec<String>> 
     let end = (start + FEW).min(all.len());
     *position = Some(if end == all.len() { 0 } else { end as i64 });
     Ok(all[start..end].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_says_what_the_environment_does() {
+        let told = PathBuf::from(std::env::var_os("LOCALAPPDATA").unwrap());
+        assert_eq!(known_folder(), Some(told));
+    }
+
+    #[test]
+    fn the_directory_is_on_a_drive_of_this_machine() {
+        for (data, place) in [
+            (r"C:\Users\a\AppData\Local", r"C:\Users\a\AppData\Local\robust-shm"),
+            ("C:/x", r"C:\x\robust-shm"),
+            (r"\\?\C:\x", r"C:\x\robust-shm"),
+        ] {
+            let found = find_in(Path::new(data)).unwrap();
+            assert_eq!(found.verbatim.to_str(), Some(format!(r"\\?\{place}").as_str()));
+            assert!(found.shown.ends_with("robust-shm") && found.shown.starts_with(data), "{}", found.shown);
+        }
+        for (data, why) in [
+            (r"\\server\share\x", "of this machine"),
+            (r"\\?\UNC\server\share", "of this machine"),
+            (r"\\.\pipe", "of this machine"),
+            (r"C:x", "absolute"),
+            (r"x\y", "drive"),
+            (r"\x", "drive"),
+        ] {
+            let refused = find_in(Path::new(data)).err().unwrap();
+            assert!(refused.contains(why) && refused.contains("LOCALAPPDATA"), "{data}: {refused}");
+        }
+    }
+
+    #[test]
+    fn it_is_made_when_it_is_needed_and_is_this_users() {
+        prepare().unwrap();
+        prepare().unwrap();
+        assert!(place().ends_with(NAME) && Path::new(place()).is_dir());
+        assert_eq!(file::owner_of_path(verbatim().unwrap()).unwrap(), owner::effective_uid());
+    }
+
+    #[test]
+    fn a_few_names_at_a_time_are_all_of_them() {
+        prepare().unwrap();
+        let name = crate::unique_name("robust-shm-directory");
+        let scratch = file::Scratch::new(&name, 0);
+        let (mut found, mut position) = (Vec::new(), Some(0));
+        loop {
+            found.extend(some_names(&mut position).unwrap());
+            if position == Some(0) {
+                break;
+            }
+        }
+        assert!(found.contains(&name));
+        drop(scratch);
+        assert!(!names().unwrap().any(|found| found.unwrap() == name));
+    }
 }

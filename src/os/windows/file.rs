@@ -227,3 +227,5 @@ pub(crate) fn available_space() -> Option<u64> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::Scratch;
