@@ -32,6 +32,8 @@ pub(crate) mod robust_list;
 mod room;
 #[path = "../unix/seat.rs"]
 pub(crate) mod seat;
+#[path = "../unix/standard.rs"]
+mod standard;
 #[path = "../unix/thread.rs"]
 pub(crate) mod thread;
 #[path = "../unix/time.rs"]

@@ -8,11 +8,12 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::file::{self, Status};
 use super::file_lock;
+use super::standard::above_standard;
 
 /// An open file that stays open, unless the program closes it behind our back.
 #[derive(Debug)]
@@ -123,21 +124,6 @@ impl Drop for Descriptor {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Another descriptor of the same description, if this is one of the standard ones.
-fn above_standard(file: File) -> io::Result<File> {
-    const FIRST: RawFd = libc::STDERR_FILENO + 1;
-    if file.as_raw_fd() >= FIRST {
-        return Ok(file);
-    }
-    // SAFETY: the descriptor is open; takes integers.
-    let moved = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) };
-    if moved < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a descriptor that the call has just made for us.
-    Ok(unsafe { File::from_raw_fd(moved) })
 }
 
 /// Makes descriptor `to` refer to the description of `from`, atomically; in a child that was forked just now, and so has one

@@ -121,11 +121,7 @@ fn present(file: &File) -> io::Result<impl Iterator<Item = io::Result<bool>>> {
             Ok(name) => LockName::parse(&name, Kind::Life, inode).filter(|name| !own.has(*name))?,
             Err(error) => return Some(Err(error)),
         };
-        let is_taken = named_lock::is_taken(name);
-        if matches!(is_taken, Ok(false)) {
-            let _ = named_lock::remove_if_free(name); // else the next one does
-        }
-        Some(is_taken)
+        Some(named_lock::is_taken(name))
     }))
 }
 
@@ -244,8 +240,8 @@ mod tests {
         drop(Beside::of(file.known()).remove(name)); // as the kernel closes it
         let asker = scratch.another();
         assert_eq!(lives(asker.known()), 1);
-        assert!(!is_present(asker.known(), slot).unwrap());
         assert_eq!((count_present(asker.known()).unwrap(), lives(asker.known())), (0, 0));
+        assert!(!is_present(asker.known(), slot).unwrap());
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod random;
 pub(crate) mod robust_list;
 mod room;
 pub(crate) mod seat;
+mod standard;
 pub(crate) mod thread;
 mod time;
 pub(crate) mod unnamed;

@@ -16,6 +16,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use super::flock::{try_exclude, try_share, unlock};
+use super::standard::above_standard;
 use super::{directory, file};
 use crate::name::UNFINISHED;
 
@@ -96,16 +97,24 @@ pub(super) fn take(name: LockName) -> io::Result<Option<File>> {
             return Ok(None);
         }
         if leads_to(name, &file)? {
-            return Ok(Some(file));
+            return above_standard(file).map(Some);
         }
     }
     Ok(None)
 }
 
-/// Has another description the lock? Asked by a lock for reading: those who ask at once are not in each other's way.
+/// Has another description the lock? Asked by a lock for reading: those who ask at once are not in each other's way. What a
+/// dead one has left is removed.
 pub(super) fn is_taken(name: LockName) -> io::Result<bool> {
     match options().open(file::path(name.text().as_str())) {
-        Ok(file) => Ok(!try_share(&file)?),
+        Ok(file) => {
+            let is_taken = !try_share(&file)?;
+            drop(file);
+            if !is_taken {
+                let _ = remove_if_free(name); // else the next one does
+            }
+            Ok(is_taken)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -175,7 +184,6 @@ mod tests {
         let name = fresh();
         drop(take(name).unwrap());
         assert!(exists(name) && !is_taken(name).unwrap());
-        remove_if_free(name).unwrap();
         assert!(!exists(name));
         drop(take(name).unwrap());
         let lock = take(name).unwrap().unwrap();
