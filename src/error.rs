@@ -207,7 +207,7 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// Shared memory (on Linux the `/dev/shm` file system) is full.
+    /// Shared memory (on Linux the `/dev/shm` file system; elsewhere the disk that has the user's directory of segments) is full.
     #[error(
         "out of shared memory for segment {name:?}: expected {requested} bytes, found {available} bytes free in {place}{}; remove unused segments (remove_orphans) or {remedy}",
         Shortage { requested: *requested, available: *available }

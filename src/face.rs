@@ -238,7 +238,8 @@ macro_rules! methods_of_every_face {
         /// [`remove`](crate::remove) takes a name away, but so does anybody who may delete files in `/dev/shm`: `rm`,
         /// and **systemd-logind**, which deletes everything that a user has there when the user's last session ends
         /// (`RemoveIPC=yes` in `logind.conf`, the default on many systems; system users are spared). Services that run
-        /// as an ordinary user turn that off, or ask this now and then.
+        /// as an ordinary user turn that off, or ask this now and then. (On Windows, macOS and FreeBSD, whoever may delete the
+        /// user's files in [another directory](crate::guide::systems).)
         ///
         /// # Examples
         ///

@@ -8,6 +8,7 @@
 //! | [`recipes`] | how do I run one instance only, elect a leader, count, cross users and containers? |
 //! | [`async_code`] | how do tokio tasks, or an event loop, wait for shared memory? |
 //! | [`limits`] | what can it not do, and whom does it trust? |
+//! | [`systems`] | what is different on Windows, macOS and FreeBSD? |
 //! | [`performance`] | what does it cost? |
 //! | [`python`] | I know `multiprocessing`: what is what? |
 //! | [`porting`] | I know POSIX threads, Boost.Interprocess or `raw_sync`: what is what? |
@@ -33,6 +34,7 @@ page!(structs, "guide/structs.md");
 page!(recipes, "guide/recipes.md");
 page!(async_code, "guide/async_code.md");
 page!(limits, "guide/limits.md");
+page!(systems, "guide/systems.md");
 page!(performance, "guide/performance.md");
 page!(python, "guide/python.md");
 page!(porting, "guide/porting.md");

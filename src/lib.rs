@@ -42,7 +42,7 @@
 //!
 //! The [guide] tells [which type fits](guide::choosing), what happens at each point where a process can die and how to
 //! [repair](guide::recovery), how [structs](guide::structs) are shared, the [limits and the trust model](guide::limits),
-//! what things [cost](guide::performance), and has [recipes](guide::recipes), help for those who come from
+//! what [differs](guide::systems) on Windows, macOS and FreeBSD, what things [cost](guide::performance), and has [recipes](guide::recipes), help for those who come from
 //! [Python](guide::python), [C and Boost](guide::porting), the [errors](guide::errors) by their messages, and the [house from inside](guide::internals).
 
 mod array;

@@ -7,15 +7,29 @@ use crate::layout::USUAL_READERS;
 use crate::schema::Schema;
 
 /// How a segment's lock works. The creator chooses, the segment records it, openers follow.
+///
+/// [`default`](Self::default) is what a creator gets who chooses none, and [`is_available`](Self::is_available) says which
+/// there are:
+///
+/// | | Linux | Windows | macOS, FreeBSD |
+/// |---|---|---|---|
+/// | `Futex` | default, where the kernel keeps robust lists | – | – |
+/// | `File` | available; default where there are no such lists | default | default |
+/// | `OsMutex` | available | if `is_available` says so | – |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LockKind {
     /// A futex in the kernel's robust list: as fast as a mutex inside one process, and handed over by the kernel at
-    /// once when its holder dies. Its users may be in several PID namespaces. The default, where there are such lists.
+    /// once when its holder dies. Its users may be in several PID namespaces. Of Linux alone, and the default there, where
+    /// there are such lists.
     Futex,
 
     /// The same word without the list, for systems and sandboxes that have none; the default there, and to be had
     /// everywhere. As fast while nobody dies, and as fair. Its users may be in several PID namespaces.
+    ///
+    /// On Windows, those who wait sleep on kernel objects, which tell them of releases and of deaths at once: what follows is
+    /// then only what is left when somebody is stopped. On macOS and FreeBSD no call wakes who sleeps on a word: each waiter
+    /// looks by himself, soon and then each millisecond. See [systems](crate::guide::systems).
     ///
     /// The kernel tells by a file lock which *processes* are alive, and those who wait look at it: one of them each
     /// millisecond, for all. So
@@ -31,6 +45,8 @@ pub enum LockKind {
     /// The operating system's own mutex, a process-shared `pthread_mutex_t`, by the crate `raw_sync`, on Linux: for programs whose
     /// waiters the C library and the kernel are to queue as they do, or that run where there are no robust futexes. Its
     /// users must all have the same C library; they may be in several PID namespaces.
+    ///
+    /// On macOS and FreeBSD there is none: their mutexes cannot be in a segment.
     ///
     /// **Nobody is told of the death of a holder**, which is the promise that all else in this crate keeps:
     ///
@@ -172,6 +188,7 @@ impl<H> Options<H> {
     /// that one: see [`Error::OptionMismatch`](crate::Error::OptionMismatch).
     ///
     /// On Windows a segment is its user's alone, and a creation with another mode than 0600 fails.
+    /// On macOS and FreeBSD it lets nobody in, because the directory is one user's: see [systems](crate::guide::systems).
     ///
     /// # Examples
     ///
@@ -187,6 +204,7 @@ impl<H> Options<H> {
     /// Whether a segment that is created stays when its last user has left, until [`remove`](crate::remove) is called
     /// or the machine restarts (but for Windows, where it then stays, too: [limits](crate::guide::limits#windows)). `false` by
     /// default; an opener follows what it finds, unless it states something else, which
+    /// On macOS and FreeBSD it lets nobody in, because the directory is one user's: see [systems](crate::guide::systems).
     /// is [`Error::OptionMismatch`](crate::Error::OptionMismatch).
     ///
     /// # Examples
@@ -222,6 +240,8 @@ impl<H> Options<H> {
     /// times. That user can then **control this process**: see the trust model in the [crate
     /// documentation](crate::guide::limits#trust).
     ///
+    /// On Windows, macOS and FreeBSD each user has a directory of his own, in which there are no other owners' segments.
+    ///
     /// # Examples
     ///
     /// ```
@@ -249,8 +269,8 @@ impl<H> Options<H> {
         self
     }
 
-    /// Whether creation reserves the memory at once. `true` by default: a full `/dev/shm` is then an error of
-    /// `create`. With `false` pages are taken at first use, and the process gets a **`SIGBUS`** if there is none left.
+    /// Whether creation reserves the memory at once. `true` by default: a full `/dev/shm` (elsewhere: a full
+    /// disk) is then an error of `create`. With `false` pages are taken at first use, and the process gets a **`SIGBUS`** if there is none left.
     ///
     /// # Examples
     ///

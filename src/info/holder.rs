@@ -23,9 +23,10 @@ use crate::os::process;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Holder {
-    /// The thread's id (`gettid`), in its own PID namespace.
+    /// The thread's id, as its system calls it (on Linux `gettid`, in its own PID namespace; on macOS the lower 30 bits).
     pub thread: u32,
-    /// The process that it belongs to, in the PID namespace of whoever asks, when `/proc` tells.
+    /// The process that it belongs to, in the PID namespace of whoever asks, when the system tells: on Linux in `/proc`, on macOS
+    /// and FreeBSD never.
     pub process: Option<u32>,
     /// What it has.
     pub hold: Hold,

@@ -30,6 +30,8 @@ impl SegmentInfo {
     /// The processes that use the segment, as far as this PID namespace can name them and `/proc` tells; how many
     /// handles there are in all is [`attached`](Self::attached). It is looked up when this is called.
     ///
+    /// On Windows, macOS and FreeBSD nothing tells who has a file locked: there are none here, and `attached` is right.
+    ///
     /// # Examples
     ///
     /// ```

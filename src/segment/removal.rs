@@ -95,7 +95,7 @@ pub fn remove(name: &str) -> Result<(), Error> {
 ///
 /// Creating a segment does the same in passing, for as many files as cost little; so this is for programs that want to
 /// be sure, or to know. Live and persistent segments, other users' segments and files that are not segments are left
-/// alone.
+/// alone. On macOS and FreeBSD, what killed users have left beside segments goes, too.
 ///
 /// # Errors
 ///

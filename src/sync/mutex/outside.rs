@@ -27,6 +27,9 @@ pub(crate) fn check_available(kind: LockKind) -> io::Result<()> {
 impl LockKind {
     /// Does this system have locks of this kind, so that a segment with such a lock can be created and opened here?
     ///
+    /// `File` is on every system. `Futex` is on Linux, unless an emulator or a sandbox keeps robust lists from the program. Where
+    /// one is not available, to create with it is [`Error::Lock`](crate::Error::Lock), whose source says why.
+    ///
     /// # Examples
     ///
     /// ```
@@ -41,7 +44,8 @@ impl LockKind {
 }
 
 impl Default for LockKind {
-    /// What a creator gets who asks for none: `Futex` where that [is available](Self::is_available), else `File`.
+    /// What a creator gets who asks for none: `Futex` where that [is available](Self::is_available), which is on Linux; else,
+    /// and always on Windows, macOS and FreeBSD, `File`.
     fn default() -> Self {
         if Self::Futex.is_available() { Self::Futex } else { Self::File }
     }
