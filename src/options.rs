@@ -15,7 +15,7 @@ use crate::schema::Schema;
 /// |---|---|---|---|
 /// | `Futex` | default, where the kernel keeps robust lists | – | – |
 /// | `File` | available; default where there are no such lists | default | default |
-/// | `OsMutex` | available | if `is_available` says so | – |
+/// | `OsMutex` | available | – | – |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LockKind {
@@ -46,8 +46,6 @@ pub enum LockKind {
     /// waiters the C library and the kernel are to queue as they do, or that run where there are no robust futexes. Its
     /// users must all have the same C library; they may be in several PID namespaces.
     ///
-    /// On macOS and FreeBSD there is none: their mutexes cannot be in a segment.
-    ///
     /// **Nobody is told of the death of a holder**, which is the promise that all else in this crate keeps:
     ///
     /// * A holder that is killed, or ends with a leaked guard, keeps the lock until every user of the segment has gone.
@@ -62,7 +60,8 @@ pub enum LockKind {
     ///   poisoned if the holder may have been changing them), or [`remove`](crate::remove) the name and create anew.
     /// * A panic under a guard poisons as with other kinds: it unwinds, and releases.
     /// * On other systems there is none ([`is_available`](Self::is_available)). On Windows a mutex is an object of the session and
-    ///   not of the segment, which `raw_sync` finds by a number that another program may have used, too.
+    ///   not of the segment, which `raw_sync` finds by a number that another program may have used, too; those of macOS and FreeBSD
+    ///   cannot be in a segment.
     /// * A signal handler must not lock what the thread that it interrupts may be locking: C libraries allow no mutex
     ///   there. Nobody is in turn: the C library's mutex goes to whoever is first.
     OsMutex,
@@ -187,8 +186,8 @@ impl<H> Options<H> {
     /// always keeps read and write permission; bits above 0777 are ignored. An opener that states a mode wants exactly
     /// that one: see [`Error::OptionMismatch`](crate::Error::OptionMismatch).
     ///
-    /// On Windows a segment is its user's alone, and a creation with another mode than 0600 fails.
-    /// On macOS and FreeBSD it lets nobody in, because the directory is one user's: see [systems](crate::guide::systems).
+    /// On Windows a segment is its user's alone, and a creation with another mode than 0600 fails. On macOS and FreeBSD
+    /// a mode lets nobody in, because the directory is one user's: see [systems](crate::guide::systems).
     ///
     /// # Examples
     ///
@@ -202,10 +201,9 @@ impl<H> Options<H> {
     }
 
     /// Whether a segment that is created stays when its last user has left, until [`remove`](crate::remove) is called
-    /// or the machine restarts (but for Windows, where it then stays, too: [limits](crate::guide::limits#windows)). `false` by
-    /// default; an opener follows what it finds, unless it states something else, which
-    /// On macOS and FreeBSD it lets nobody in, because the directory is one user's: see [systems](crate::guide::systems).
-    /// is [`Error::OptionMismatch`](crate::Error::OptionMismatch).
+    /// or the machine restarts (on Windows, macOS and FreeBSD it stays then, too: [systems](crate::guide::systems)). `false` by
+    /// default; an opener follows what it finds, unless it states something else, which is
+    /// [`Error::OptionMismatch`](crate::Error::OptionMismatch).
     ///
     /// # Examples
     ///

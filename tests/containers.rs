@@ -233,6 +233,7 @@ fn namespace_in(name: &str) -> u64 {
 }
 
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "there, all processes are one namespace")]
 fn a_persistent_segment_is_taken_over_in_another_namespace() {
     if !can_contain() {
         return;
@@ -280,6 +281,7 @@ fn emigrates(name: &str) {
 }
 
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "there, all processes are one namespace")]
 fn a_child_in_a_new_pid_namespace_locks_what_it_has_inherited() {
     if !support::is_linux("does not let a process move its children to a new PID namespace") {
         return;

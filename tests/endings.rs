@@ -52,6 +52,7 @@ fn opens_late(name: &str, ending: fn()) {
 }
 
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "quick_exit runs no hook there")]
 fn what_is_opened_amid_an_exit_goes_with_it() {
     for role in ["late", "late, quick"] {
         let name = Scratch::new("ends");
@@ -61,6 +62,7 @@ fn what_is_opened_amid_an_exit_goes_with_it() {
 }
 
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "quick_exit runs no hook there")]
 fn exit_and_quick_exit_take_the_name_along() {
     for role in ["exit", "quick_exit"] {
         let name = Scratch::new("ends");

@@ -18,7 +18,7 @@ use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLoc
 use seccomp::{Refused, refuse};
 use support::{
     LIMIT, Role, Scratch, has_robust_lists, is_root, own_tid, path, pause, play, ready_to_die, say, spawn,
-    spawn_through, until, within_limit,
+    spawn_through, told, until, within_limit,
 };
 
 #[test]
@@ -76,8 +76,16 @@ fn waiter(name: &str) -> (Role, libc::pid_t) {
     (waiter, thread)
 }
 
+/// Beside the segment, the watcher's lock is a file.
+#[cfg(robust_shm_unix)]
+fn is_watched(name: &str) -> bool {
+    let inode = std::fs::metadata(path(name)).unwrap().ino();
+    path(&format!(".robust-shm-unfinished-watch-{inode:x}-0")).exists()
+}
+
 /// Who has the watcher's byte: "1: OFDLCK ADVISORY WRITE -1 00:1a:47 4294967296 4294967296". Whose it is the table does not
 /// tell of such locks.
+#[cfg(not(robust_shm_unix))]
 fn is_watched(name: &str) -> bool {
     const WATCH: &str = " 4294967296 4294967296";
     let inode = std::fs::metadata(path(name)).unwrap().ino();
@@ -112,7 +120,7 @@ fn a_death_that_nobody_waited_for_is_seen_by_whoever_looks() {
     let holder = holder(&name);
     assert!(!lock.is_poisoned() && would_block(lock.try_lock()) && format!("{lock:?}").contains("locked"));
     let info = SegmentInfo::of(&name).unwrap();
-    assert_eq!((info.is_poisoned(), info.holder_process()), (false, Some(holder.id())));
+    assert_eq!((info.is_poisoned(), info.holder_process()), (false, told(holder.id())));
     holder.kill();
     assert!(lock.is_poisoned() && !format!("{lock:?}").contains("locked"));
     let info = SegmentInfo::of(&name).unwrap();

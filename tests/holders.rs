@@ -3,7 +3,7 @@
 mod support;
 
 use robust_shm::{Hold, Holder, LockKind, SegmentInfo, SharedArray, SharedLock, SharedRwLock, SharedSemaphore};
-use support::{Role, Scratch, own_tid, play, ready_to_die, say, spawn, until};
+use support::{Role, Scratch, own_tid, play, ready_to_die, say, spawn, told, until};
 #[cfg(target_os = "linux")]
 use support::{can_unshare, spawn_through};
 
@@ -44,7 +44,7 @@ fn who(holder: &Holder) -> (u32, Option<u32>) {
 }
 
 fn of_its_own(child: &Role) -> (u32, Option<u32>) {
-    (child.hear().parse().unwrap(), Some(child.id()))
+    (child.hear().parse().unwrap(), told(child.id()))
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn the_lock() {
         let child = spawn("lock", &name);
         child.expect("ready");
         let [holder] = holders(&name)[..] else { panic!("{:?}", lock.info()) };
-        assert_eq!((holder.process, holder.hold), (Some(child.id()), Hold::Lock), "{kind:?}");
+        assert_eq!((holder.process, holder.hold), (told(child.id()), Hold::Lock), "{kind:?}");
         assert_eq!(lock.info().unwrap().holder_thread(), Some(holder.thread));
         child.kill();
     }
@@ -76,7 +76,7 @@ fn permits_with_their_numbers() {
         for (index, process) in [(mine.index(), std::process::id()), (indices[0], child.id()), (indices[1], child.id())]
         {
             let has_it = |it: &&Holder| matches!(it.hold, Hold::Permit { index: its, .. } if its == index);
-            assert_eq!(all.iter().find(has_it).unwrap().process, Some(process), "permit {index} of {all:?}");
+            assert_eq!(all.iter().find(has_it).unwrap().process, told(process), "permit {index} of {all:?}");
         }
         child.kill();
         until("the dead to hold nothing", || (holders(&name).len() == 1).then_some(()));
@@ -96,7 +96,7 @@ fn nobody_is_named_whose_id_may_be_of_another_namespace() {
     let name = Scratch::new("apart");
     let semaphore = SharedSemaphore::create(&name, 3).unwrap();
     let _mine = semaphore.acquire().unwrap();
-    assert_eq!(holders(&name)[0].process, Some(std::process::id()));
+    assert_eq!(holders(&name)[0].process, told(std::process::id()));
     let child = spawn_through(&APART, "permits", &name);
     let _ = child.hear();
     let all = holders(&name);
@@ -113,7 +113,7 @@ fn readers_and_a_writer() {
     assert_eq!(holders(&array).iter().map(who).collect::<Vec<_>>(), [reader], "the thread, and not the first one");
     assert_eq!(holders(&array)[0].hold, Hold::Reader);
     let mine = handle.read().unwrap();
-    let me = (own_tid().cast_unsigned(), Some(std::process::id()));
+    let me = (own_tid().cast_unsigned(), told(std::process::id()));
     let all: Vec<_> = holders(&array).iter().map(who).collect();
     assert!(all.len() == 2 && all.contains(&me) && all.contains(&reader), "{all:?}");
     drop(mine);

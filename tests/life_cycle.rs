@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use robust_shm::{Error, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, remove, segments};
-use support::{Scratch, exists, pause, play, say, spawn};
+use support::{Scratch, exists, pause, play, say, spawn, told};
 
 #[test]
 fn child() {
@@ -123,7 +123,7 @@ fn segments_lists_what_there_is() {
     let info = segments().filter_map(Result::ok).find(|info| info.name() == &*name).unwrap();
     assert_eq!((info.kind(), info.type_name(), info.element_size(), info.length()), ("SharedArray", "u16", 2, 5));
     assert_eq!((info.commits(), info.is_persistent(), info.is_poisoned()), (None, false, false));
-    assert_eq!((info.creator(), info.holder_process()), (std::process::id(), Some(std::process::id())));
+    assert_eq!((info.creator(), info.holder_process()), (std::process::id(), told(std::process::id())));
     assert_eq!((info.attached(), info.is_orphan(), info.bytes()), (2, false, 704 + 32 * 64 + 10 + "u16".len() as u64));
     assert!((before..=std::time::SystemTime::now()).contains(&info.created()));
     assert!(info.holder_thread().is_some());

@@ -1,6 +1,6 @@
 //! PID namespaces where nothing tells which one it is: without `/proc`, and before Linux 6.11. Unknown is not a value: two
 //! that are unknown are not the same, and share as several do. Needs the right to make namespaces.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(robust_shm_unix)))] // there, all processes are one namespace
 #![allow(unsafe_code)]
 
 #[path = "support/mounts.rs"]

@@ -1,5 +1,5 @@
 //! Programs run on glibc 2.17 (2012) and later: nothing of a later one is imported, unless it can do without (`weak`).
-#![cfg(all(target_os = "linux", target_env = "gnu"))]
+#![cfg(all(target_os = "linux", target_env = "gnu", not(robust_shm_unix)))]
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! `LockKind::OsMutex`: what it cannot do is an error in time and never a hang; everything else is as with other kinds,
 //! which the other tests show.
 
-#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "for the parts that need Linux"))]
+#![cfg(all(target_os = "linux", not(robust_shm_unix)))]
 #![allow(unsafe_code)]
 
 mod support;
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedArray, SharedLock, SharedValue, segments};
 use support::{Scratch, asleep, exists, own_tid, play, ready_to_die, say, spawn, until, within_limit};
-#[cfg(target_os = "linux")]
 use support::{is_root, spawn_through};
 
 #[test]
@@ -19,11 +18,8 @@ fn child() {
     play(&[
         ("hold", hold),
         ("hold-array", hold_array),
-        #[cfg(target_os = "linux")]
         ("use", use_it),
-        #[cfg(target_os = "linux")]
         ("namesake", namesake),
-        #[cfg(target_os = "linux")]
         ("fork-in-wait", fork_in_wait),
     ]);
 }
@@ -207,7 +203,6 @@ fn a_leaked_guard_keeps_the_lock_and_its_handle_may_go() {
     assert!(!exists(&name));
 }
 
-#[cfg(target_os = "linux")]
 fn use_it(name: &str) {
     let value = SharedValue::<[u64; 8]>::open(name).unwrap();
     assert!(matches!(value.try_lock_for(Duration::ZERO), Err(LockError::TimedOut { holder: None, .. })));
@@ -215,7 +210,6 @@ fn use_it(name: &str) {
     value.lock().unwrap()[0] += 1;
 }
 
-#[cfg(target_os = "linux")]
 fn namesake(name: &str) {
     let value = SharedValue::<[u64; 8]>::open(name).unwrap();
     let me = own_tid().cast_unsigned();
@@ -224,7 +218,6 @@ fn namesake(name: &str) {
     assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn users_may_be_in_several_pid_namespaces_and_nobody_is_named_across_them() {
     if !is_root("to make PID namespaces") {
@@ -247,7 +240,6 @@ fn users_may_be_in_several_pid_namespaces_and_nobody_is_named_across_them() {
 }
 
 /// Goes on in the parent and in the child: each in the call that was interrupted.
-#[cfg(target_os = "linux")]
 extern "C" fn fork_in_handler(_signal: libc::c_int) {
     // SAFETY: whatever runs on in the child is meant to.
     assert!(unsafe { libc::fork() } >= 0);
@@ -255,7 +247,6 @@ extern "C" fn fork_in_handler(_signal: libc::c_int) {
     unsafe { libc::alarm(support::LIMIT.as_secs() as libc::c_uint) };
 }
 
-#[cfg(target_os = "linux")]
 fn fork_in_wait(name: &str) {
     let value = SharedValue::<[u64; 8]>::open(name).unwrap();
     // SAFETY: a handler of the right type.
@@ -277,7 +268,6 @@ fn fork_in_wait(name: &str) {
 }
 
 /// musl counts the sleepers in the mutex, and does not know of the child: it may not be woken. So it is documented.
-#[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(target_env = "musl", ignore = "musl's mutex does not know of such a child")]
 fn a_child_that_is_forked_amid_a_wait_waits_for_itself() {
@@ -299,7 +289,6 @@ fn a_child_that_is_forked_amid_a_wait_waits_for_itself() {
     assert_eq!(value.get()[0], 12);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_mutex_of_another_c_library_is_refused_looked_at_and_removed() {
     use support::FileExt;
@@ -320,7 +309,6 @@ fn a_mutex_of_another_c_library_is_refused_looked_at_and_removed() {
 }
 
 /// So that a relock is not taken for a dead namesake's lock, nor that for a relock.
-#[cfg(target_os = "linux")]
 #[test]
 fn each_thread_signs_with_a_number_of_its_own() {
     const RECORD: u64 = 560;

@@ -12,7 +12,7 @@ use robust_shm::{
     LockError, OwnedLockGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, SegmentInfo, SharedLock, SharedRwLock,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
-use support::{Scratch, exists, play, ready_to_die, spawn, until, within_limit};
+use support::{Scratch, exists, play, ready_to_die, spawn, told, until, within_limit};
 
 // The kernel's list of held locks belongs to a thread.
 assert_not_impl_any!(OwnedLockGuard: Send);
@@ -58,7 +58,7 @@ fn the_handle_lives_as_long_as_its_guard() {
     let lock = Arc::new(SharedLock::create(&name).unwrap());
     let guard = lock.lock_owned().unwrap();
     drop(lock);
-    assert_eq!(SegmentInfo::of(&name).unwrap().holder_process(), Some(std::process::id()));
+    assert_eq!(SegmentInfo::of(&name).unwrap().holder_process(), told(std::process::id()));
     drop(vec![guard]);
     assert!(!exists(&name));
 

@@ -34,6 +34,7 @@
 //! | | `try_guard_name`, `release_name` | one more exclusive lock of the description, apart from the others |
 //! | | `mark_present`, `try_mark`, `release_mark`, `mark_absent` | a mark of the description that goes with it, with a number, the *slot*, that no other has at the same time. It goes after the kernel has walked the lists of the process's threads |
 //! | | `try_watch`, `stop_watching` | one more, for the one who looks for deaths |
+//! | | `sweep` | removes a file that is no segment, but of a lock whose owner is dead, where there are such |
 //! | | `is_present`, `count_present`, `is_anyone_present` | others can ask for one and count them, across PID namespaces, without a lock that would be in the way of anything but the taking of a slot at random; who may only read the file can fake none, but on Windows, where nobody else may read |
 //! | | `lockers` | who has which lock, for messages only |
 //! | `descriptor` | `Descriptor` | a description that is kept for long: no standard descriptor, and never mistaken for another when the program closes it behind our back |

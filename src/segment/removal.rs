@@ -178,6 +178,9 @@ fn rest_after(took: u64) -> u64 {
 
 /// `None`: something went wrong, or the file is gone.
 pub(super) fn remove_if_orphan(name: &str) -> Option<bool> {
+    if file_lock::sweep(name) {
+        return Some(false); // no segment
+    }
     let name = if is_private(name) { Name::of_file(name)? } else { Name::new(name).ok()? };
     let Some(status) = status_of_own(&name)? else { return Some(false) };
     let (file, is_excluded) = if is_private(name.as_str()) {

@@ -319,6 +319,7 @@ fn own_slot(name: &str) -> u32 {
 }
 
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "nobody has a byte there")]
 fn the_mapping_goes_with_the_handle_whatever_the_word_says() {
     if !can_unshare(&CONTAINER) || !crate::support::is_linux("does not tell of the locks of a descriptor") {
         return;

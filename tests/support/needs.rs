@@ -96,3 +96,9 @@ pub fn has_shared_memory_objects(why: &str) -> bool {
     }
     !are_files
 }
+
+/// A holder's process, where the system tells which that is.
+pub fn told(process: u32) -> Option<u32> {
+    let tells = cfg!(any(windows, all(target_os = "linux", not(robust_shm_unix))));
+    tells.then_some(process)
+}

@@ -169,6 +169,11 @@ pub(super) fn is_whole(_: &File) -> bool {
     true
 }
 
+/// Removes what a dead one has left, if this is the name of a lock. `false`: it is not. No lock is a file here.
+pub(crate) fn sweep(_name: &str) -> bool {
+    false
+}
+
 /// The processes that hold a `flock` on this file, one entry for each lock, with 0 for those that this PID namespace
 /// cannot name. `None` without `/proc`. Good for a message only: the kernel leaves some out, and tells in pieces.
 pub(crate) fn lockers(of: &Status) -> Option<Vec<Locker>> {

@@ -28,7 +28,19 @@ pub(crate) struct Guard {
 /// Takes the lock that guards the name of this file, without waiting; `None` when another description has it.
 pub(crate) fn try_guard_name(file: &File) -> io::Result<Option<Guard>> {
     let name = beside(file, Kind::Guard, 0)?;
-    Ok(named_lock::take(name)?.map(|lock| Guard { name, lock }))
+    let taken = match named_lock::take(name) {
+        // No descriptor is left: so that of the life must do. Whoever removes a name, and is a user, is the last one.
+        Err(error) if is_for_want_of_descriptors(&error) => {
+            before_closing(file);
+            named_lock::take(name)
+        }
+        taken => taken,
+    };
+    Ok(taken?.map(|lock| Guard { name, lock }))
+}
+
+fn is_for_want_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
@@ -118,11 +130,21 @@ fn present(file: &File) -> io::Result<impl Iterator<Item = io::Result<bool>>> {
     let own = Beside::of(file);
     Ok(directory::names()?.filter_map(move |name| {
         let name = match name {
-            Ok(name) => LockName::parse(&name, Kind::Life, inode).filter(|name| !own.has(*name))?,
+            Ok(name) => life_in(&name, inode).filter(|name| !own.has(*name))?,
             Err(error) => return Some(Err(error)),
         };
         Some(named_lock::is_taken(name))
     }))
+}
+
+fn life_in(name: &str, beside: u64) -> Option<LockName> {
+    LockName::parse(name).filter(|found| (found.kind, found.beside) == (Kind::Life, beside))
+}
+
+/// Removes what a dead one has left, if this is the name of a lock. `false`: it is not.
+pub(crate) fn sweep(name: &str) -> bool {
+    let lock = LockName::parse(name);
+    lock.map(named_lock::remove_if_free).is_some()
 }
 
 /// Before the descriptor is closed: what is beside it goes with it. A relative that has the same description goes on to
@@ -194,7 +216,7 @@ mod tests {
     fn lives(file: &File) -> usize {
         let inode = file.metadata().unwrap().ino();
         let names = directory::names().unwrap().map(Result::unwrap);
-        names.filter(|name| LockName::parse(name, Kind::Life, inode).is_some()).count()
+        names.filter(|name| life_in(name, inode).is_some()).count()
     }
 
     #[test]
@@ -258,11 +280,12 @@ mod tests {
     /// Without its life file a user looks dead: so it is none any more, and its own descriptor goes with it.
     #[test]
     fn who_has_lost_the_life_file_is_told_so() {
-        let (_scratch, file) = Scratch::new();
+        let (scratch, file) = Scratch::new();
         let slot = mark_present(file.known(), |_| Ok(false)).unwrap().unwrap();
         assert!(file.get().is_some());
         assert!(Beside::of(file.known()).close_behind_its_back(beside(file.known(), Kind::Life, slot).unwrap()));
         assert!(file.get().is_none() && file.status().is_err());
+        assert_eq!(count_present(scratch.another().known()).unwrap(), 0);
     }
 
     /// In a forked child, the descriptor of a handle gets a description of the child's own.

@@ -8,8 +8,7 @@
 //! the name cannot be taken from whoever has the lock; and who opens the file just before it goes locks what has no name, sees
 //! that, and begins again. What the dead have left behind is removed in the same way by whoever finds it: it is locked first.
 //!
-//! Names begin as those of unfinished segments do, so that nobody takes them for segments, and the sweep of their user
-//! removes those that nobody has locked.
+//! Names begin as those of unfinished segments do, so that nobody takes them for segments.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -76,12 +75,14 @@ impl LockName {
         Text { bytes, len }
     }
 
-    /// The lock whose file has this name, if it is one of this kind beside the file of this inode.
-    pub(super) fn parse(name: &str, kind: Kind, beside: u64) -> Option<Self> {
-        let rest = name.strip_prefix(UNFINISHED)?.strip_prefix('-')?.strip_prefix(kind.text())?.strip_prefix('-')?;
-        let (of, number) = rest.split_once('-')?;
-        let number = u32::from_str_radix(number, 16).ok()?;
-        (u64::from_str_radix(of, 16) == Ok(beside)).then_some(Self { kind, beside, number })
+    /// The lock whose file has this name.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.strip_prefix(UNFINISHED)?.strip_prefix('-')?.split('-');
+        let kind = parts.next()?;
+        let kind = [Kind::Life, Kind::Guard, Kind::Watch].into_iter().find(|known| known.text() == kind)?;
+        let beside = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let number = u32::from_str_radix(parts.next()?, 16).ok()?;
+        parts.next().is_none().then_some(Self { kind, beside, number })
     }
 }
 
@@ -128,12 +129,24 @@ pub(super) fn give_back(name: LockName, lock: &File) -> io::Result<()> {
 }
 
 /// Removes the name of a lock that nobody has any more.
+///
+/// A life is asked for by others, to whom it must not look taken meanwhile. So it is locked for reading only, by one who removes
+/// it at a time.
 pub(super) fn remove_if_free(name: LockName) -> io::Result<()> {
-    let file = match options().write(true).open(file::path(name.text().as_str())) {
+    let lock = match options().write(true).open(file::path(name.text().as_str())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file?,
+        lock => lock?,
     };
-    if try_exclude(&file)? { give_back(name, &file) } else { Ok(()) }
+    if name.kind != Kind::Life {
+        return if try_exclude(&lock)? { give_back(name, &lock) } else { Ok(()) };
+    }
+    let of_removal = LockName { kind: Kind::Guard, ..name };
+    if !try_share(&lock)? {
+        return Ok(());
+    }
+    let Some(guard) = take(of_removal)? else { return Ok(()) };
+    let removed = give_back(name, &lock);
+    give_back(of_removal, &guard).and(removed)
 }
 
 fn options() -> OpenOptions {
@@ -157,8 +170,8 @@ mod tests {
     use super::*;
 
     /// Of no file's: nobody else has these names.
-    fn fresh() -> LockName {
-        LockName { kind: Kind::Watch, beside: crate::os::random_id()[0] | 1 << 63, number: 7 }
+    fn fresh(kind: Kind) -> LockName {
+        LockName { kind, beside: crate::os::random_id()[0] | 1 << 63, number: 7 }
     }
 
     fn exists(name: LockName) -> bool {
@@ -167,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_lock_is_one_descriptions_until_it_is_given_back() {
-        let name = fresh();
+        let name = fresh(Kind::Watch);
         assert!(!is_taken(name).unwrap());
         let lock = take(name).unwrap().unwrap();
         assert!(is_taken(name).unwrap() && take(name).unwrap().is_none());
@@ -181,7 +194,7 @@ mod tests {
     /// As the kernel closes what a killed process has.
     #[test]
     fn what_the_dead_leave_is_free_and_goes_when_it_is_found() {
-        let name = fresh();
+        let name = fresh(Kind::Life);
         drop(take(name).unwrap());
         assert!(exists(name) && !is_taken(name).unwrap());
         assert!(!exists(name));
@@ -194,21 +207,20 @@ mod tests {
     fn names_are_read_as_they_are_written() {
         for kind in [Kind::Life, Kind::Guard, Kind::Watch] {
             let name = LockName { kind, beside: u64::MAX, number: u32::MAX };
-            assert_eq!(LockName::parse(name.text().as_str(), kind, u64::MAX), Some(name));
-            assert_eq!(LockName::parse(name.text().as_str(), kind, 7), None);
+            assert_eq!(LockName::parse(name.text().as_str()), Some(name));
             assert!(crate::name::is_private(name.text().as_str()));
             assert_eq!(Kind::of(kind as u32), kind);
         }
-        assert_eq!(LockName::parse(fresh().text().as_str(), Kind::Life, fresh().beside), None);
-        assert_eq!(LockName::parse(".robust-shm-unfinished-life-7", Kind::Life, 7), None);
+        for other in ["", "-life-7", "-life-7-7-7", "-death-7-7", "-life-x-7", "7-life-7-7"] {
+            assert_eq!(LockName::parse(&format!("{UNFINISHED}{other}")), None, "{other}");
+        }
+        assert_eq!(LockName::parse(&format!("x{UNFINISHED}-life-7-7")), None);
     }
 
     /// The name goes and comes all the time: by those who have the lock, by those who take it for a dead one's, and as
     /// dead ones leave it.
-    #[test]
-    fn nobody_has_a_lock_that_another_has() {
-        const TURNS: u32 = 3_000;
-        let name = fresh();
+    fn contend_for(name: LockName) {
+        const TURNS: u32 = 2_000;
         let (inside, had, ended) = (AtomicU32::new(0), AtomicU32::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
             for _ in 0..2 {
@@ -241,6 +253,31 @@ mod tests {
             assert!(all.iter().all(Result::is_ok), "two had it, or its name was taken away");
         });
         remove_if_free(name).unwrap();
-        assert!(!exists(name) && had.load(Ordering::Relaxed) > TURNS / 10, "{had:?}");
+        assert!(!exists(name) && had.load(Ordering::Relaxed) > TURNS / 20, "{had:?}");
+    }
+
+    #[test]
+    fn nobody_has_a_lock_that_another_has() {
+        contend_for(fresh(Kind::Watch));
+        contend_for(fresh(Kind::Life));
+    }
+
+    #[test]
+    fn who_removes_what_a_dead_one_has_left_does_not_make_it_look_alive() {
+        let name = fresh(Kind::Life);
+        for _ in 0..300 {
+            drop(take(name).unwrap().unwrap());
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| remove_if_free(name).unwrap());
+                }
+                for _ in 0..20 {
+                    let found = options().open(file::path(name.text().as_str()));
+                    assert!(found.map_or(true, |file| try_share(&file).unwrap()));
+                }
+            });
+            remove_if_free(name).unwrap();
+            assert!(!exists(name));
+        }
     }
 }
