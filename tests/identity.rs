@@ -170,6 +170,7 @@ fn a_handle_knows_whether_its_name_is_gone() {
 
 #[cfg(target_os = "linux")]
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "nothing tells there who uses a file")]
 fn the_users_of_a_segment_have_names() {
     if !support::is_linux("has no table of file locks") {
         return;

@@ -348,6 +348,7 @@ fn a_notification_is_left_to_another() {
 
 /// The C library goes on waiting.
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "it is not available there")]
 fn of_the_systems_own_mutex_nobody_is_asked() {
     handle(libc::SIGUSR1, nothing);
     let name = Scratch::new("interruptible-os");

@@ -287,6 +287,7 @@ fn observe_for_a_while(name: &str) {
 
 #[cfg(target_os = "linux")]
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "who asks for users locks their life files for a moment there")]
 fn an_observer_takes_no_lock_and_writes_nothing() {
     if !support::is_linux("has no filter for system calls") {
         return;
@@ -364,6 +365,7 @@ fn a_program_that_closes_all_descriptors_goes_on_observing() {
 /// user from removing it. It holds up nobody who has it open, and no observer, and is no user.
 #[cfg(target_os = "linux")]
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "users have no bytes there")]
 fn a_reader_who_locks_the_file_holds_up_no_user_and_is_none() {
     let name = Scratch::new("hostile");
     let value = SharedValue::create(&name, 7u64).unwrap();

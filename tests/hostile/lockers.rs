@@ -11,6 +11,7 @@ use crate::support::{Scratch, exists, is_linux, path, spawn};
 
 /// The first version looked for a free presence byte for ever.
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "no bytes are locked there")]
 fn a_stranger_who_locks_all_bytes_is_an_error_and_no_hang() {
     let name = persistent("occupied");
     let file = writable(&name);
@@ -43,6 +44,7 @@ pub(crate) fn meet_a_lock_on_all_bytes(name: &str) {
 
 /// Whoever is just removing a name is no user: there is nothing to open, and soon nothing that exists.
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "no bytes are locked there, and nothing tells who locks")]
 fn who_finds_a_name_being_removed_is_patient_and_then_says_by_whom() {
     if !is_linux("has no table of file locks") {
         return;
