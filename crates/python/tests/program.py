@@ -16,6 +16,7 @@ import random
 import signal
 import sys
 import threading
+import time
 import traceback
 
 import numpy  # noqa: F401  (an import that is interrupted fails from then on)
@@ -211,8 +212,14 @@ class Program:
                 traceback.print_exc()
             finally:
                 os._exit(code)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        assert code == 0, f"a child ended with {code}"
+        # It may wait for what this very thread holds.
+        end = time.monotonic() + 2
+        while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.001)
+        code = os.waitstatus_to_exitcode(ended[1])
+        assert code in (0, -signal.SIGKILL), f"a child ended with {code}"
 
     def raises(self, handle: object, depth: int) -> None:
         with self.section(handle):  # type: ignore[attr-defined]
