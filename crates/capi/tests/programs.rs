@@ -156,9 +156,10 @@ fn with_another_c_library() {
         return eprintln!("SKIPPED, needs Rust's standard library for musl");
     }
     let prefix = install(Some("x86_64-unknown-linux-musl"));
-    let archive = prefix.join("lib/librobust_shm.a").display().to_string();
+    let archives = ["librobust_shm.a", "librobust_shm_unwind.a"];
+    let archives = archives.map(|archive| prefix.join("lib").join(archive).display().to_string());
     let include = format!("-I{}", prefix.join("include").display());
-    runs("musl", "musl-gcc", "tests/programs/family.c", &[&C11[..], &["-static", &include]].concat(), &[archive]);
+    runs("musl", "musl-gcc", "tests/programs/family.c", &[&C11[..], &["-static", &include]].concat(), &archives);
 }
 
 #[test]
