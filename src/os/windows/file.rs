@@ -8,7 +8,8 @@ use std::ptr;
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_CALL_NOT_IMPLEMENTED, ERROR_COMMITMENT_LIMIT, ERROR_DISK_FULL, ERROR_FILE_TOO_LARGE,
-    ERROR_HANDLE_DISK_FULL, ERROR_TOO_MANY_OPEN_FILES, GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
+    ERROR_HANDLE_DISK_FULL, ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY,
+    ERROR_TOO_MANY_OPEN_FILES, GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_ALLOCATION_INFO, FILE_ATTRIBUTE_NOT_CONTENT_INDEXED, FILE_ATTRIBUTE_TEMPORARY, FILE_FLAG_OPEN_REPARSE_POINT,
@@ -209,10 +210,16 @@ pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
 
 /// Is this the error of a full drive?
 pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
-    // The last two: more than any file can be, and than there is memory to tell of.
-    [ERROR_DISK_FULL, ERROR_HANDLE_DISK_FULL, ERROR_FILE_TOO_LARGE, ERROR_COMMITMENT_LIMIT]
-        .iter()
-        .any(|code| error.raw_os_error() == Some(code.cast_signed()))
+    const CODES: [u32; 7] = [
+        ERROR_DISK_FULL,
+        ERROR_HANDLE_DISK_FULL,
+        ERROR_FILE_TOO_LARGE, // more than any file can be
+        ERROR_COMMITMENT_LIMIT,
+        ERROR_NOT_ENOUGH_MEMORY, // the system's own bookkeeping; Wine says it of what no file can be
+        ERROR_OUTOFMEMORY,
+        ERROR_NO_SYSTEM_RESOURCES,
+    ];
+    CODES.iter().any(|code| error.raw_os_error() == Some(code.cast_signed()))
 }
 
 /// Free bytes for this user on the drive of the directory; `None` when that is not told.

@@ -121,3 +121,10 @@ fn the_longest_name_is_a_file_name() {
     assert!(status_of(&one.name).is_ok());
     assert!(directory::names().unwrap().any(|found| found.unwrap() == one.name));
 }
+
+#[test]
+fn what_no_drive_has_room_for_is_out_of_space() {
+    let one = Scratch::unique(1);
+    let error = set_len(&one.file, 1 << 46).and_then(|()| reserve(&one.file, 1 << 46)).unwrap_err();
+    assert!(is_out_of_space(&error), "{error:?}");
+}
