@@ -187,9 +187,13 @@ pub(crate) fn unlink(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// May this process write a file of `len` bytes? There are no such limits.
-#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
-pub(crate) fn check_limit(_len: u64) -> io::Result<()> {
+/// Can there be a file of `len` bytes? Asked before one is begun that is large: how a file system refuses what no file of
+/// its can be, differs.
+pub(crate) fn check_limit(len: u64) -> io::Result<()> {
+    const LARGE: u64 = 16 << 20;
+    if len > LARGE && available_space().is_some_and(|available| len > available) {
+        return Err(io::Error::from_raw_os_error(ERROR_DISK_FULL.cast_signed()));
+    }
     Ok(())
 }
 
