@@ -7,7 +7,7 @@ use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 
-use windows_sys::Win32::Foundation::INVALID_HANDLE_VALUE;
+use windows_sys::Win32::Foundation::{ERROR_NO_MORE_FILES, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_DEVICE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT,
     FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_ID_INFO, FILE_READ_ATTRIBUTES, FileIdInfo,
@@ -134,7 +134,11 @@ fn check_spelling(name: &str, path: &Path) -> io::Result<()> {
     // SAFETY: a text that ends with a NUL, without wildcards, and room for the answer.
     let search = unsafe { FindFirstFileW(wide(path.as_os_str()).as_ptr(), found.as_mut_ptr()) };
     if search == INVALID_HANDLE_VALUE {
-        return Err(io::Error::last_os_error());
+        return Err(match io::Error::last_os_error() {
+            // Gone since it was opened, and the last that was looked at.
+            error if error.raw_os_error() == Some(ERROR_NO_MORE_FILES.cast_signed()) => io::ErrorKind::NotFound.into(),
+            error => error,
+        });
     }
     // SAFETY: opened by the call above.
     unsafe { FindClose(search) };

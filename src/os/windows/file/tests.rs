@@ -1,5 +1,7 @@
 //! Names, and what they lead to.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::os::map::Map;
 use crate::os::owner;
@@ -88,6 +90,35 @@ fn what_is_spelt_otherwise_is_told_apart() {
     let error = status_of(&one.name.to_uppercase()).unwrap_err();
     assert!(error.to_string().contains(&one.name), "{error}");
     assert!(status_of(&one.name).is_ok());
+}
+
+/// A name that comes and goes while it is looked at.
+#[test]
+fn a_name_is_there_or_not() {
+    let name = Freed(crate::unique_name("robust-shm-file"));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let look = || {
+            while !is_over.load(Ordering::Relaxed) {
+                match status_of(&name.0) {
+                    Ok(_) => {}
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error:?}"),
+                }
+                match open(&name.0, true) {
+                    Ok(_) | Err(OpenError::NotFound) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        };
+        let looking = [scope.spawn(look), scope.spawn(look)];
+        for _ in 0..500 {
+            let one = Scratch::unique(1);
+            link_private(&one.name, &name.0).unwrap();
+            unlink(&name.0).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        looking.map(|thread| thread.join().unwrap());
+    });
 }
 
 #[test]
