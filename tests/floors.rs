@@ -37,7 +37,10 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("root", &["", "guide"]),
 ];
 
-/// A module by the names that lead to it from the root; the systems under `os` are one.
+/// The folders in `os`. What one of them does not have itself, it has from `unix`.
+const SYSTEMS: [&str; 3] = ["linux", "unix", "windows"];
+
+/// A module by the names that lead to it from the root; the systems under `os` are no part of them.
 type Module = Vec<String>;
 
 /// What a file says of other files.
@@ -52,22 +55,26 @@ struct File {
 
 #[test]
 fn imports_lead_down() {
-    let upward: Vec<String> = arrows(&read_source())
+    let upward: BTreeSet<String> = SYSTEMS
         .into_iter()
+        .flat_map(|system| arrows(&read_source(system)))
         .filter(|(from, to)| floor(from) < floor(to))
         .map(|(from, to)| {
             let on = |module: &Module| format!("{} ({})", show(module), FLOORS[floor(module)].0);
             format!("{} imports {}", on(&from), on(&to))
         })
         .collect();
-    assert!(upward.is_empty(), "upward imports:\n{}", upward.join("\n"));
+    assert!(upward.is_empty(), "upward imports:\n{}", upward.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
 #[test]
 fn no_file_imports_itself_by_way_of_others() {
-    let arrows = arrows(&read_source());
-    let files: BTreeSet<&Module> = arrows.iter().map(|(from, _)| from).collect();
-    let circles: BTreeSet<String> = files.into_iter().filter_map(|file| circle(file, &arrows)).collect();
+    let mut circles = BTreeSet::new();
+    for system in SYSTEMS {
+        let arrows = arrows(&read_source(system));
+        let files: BTreeSet<&Module> = arrows.iter().map(|(from, _)| from).collect();
+        circles.extend(files.into_iter().filter_map(|file| circle(file, &arrows)));
+    }
     assert!(circles.is_empty(), "circles:\n{}", circles.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
@@ -165,19 +172,38 @@ fn arrows(files: &BTreeMap<Module, File>) -> BTreeSet<(Module, Module)> {
 fn home(files: &BTreeMap<Module, File>, path: &Module) -> Module {
     let mut module = Module::new();
     for name in path {
-        let file = &files[&module];
+        let Some(file) = files.get(&module) else { break }; // one of another system's, by another name
         let Some(child) = file.children.get(name).or_else(|| file.lent.get(name)) else { break };
         module.push(child.clone());
     }
     module
 }
 
-fn read_source() -> BTreeMap<Module, File> {
+/// Of the systems, one; and no unit tests that have a file of their own.
+fn read_source(system: &str) -> BTreeMap<Module, File> {
     let mut files = BTreeMap::<Module, File>::new();
+    let (os, mut rest) = (source().join("os"), Vec::new());
     read_folder(&source(), &mut Module::new(), &mut |text, module| {
-        read_file(text, module, files.entry(module.clone()).or_default());
+        if module.first().is_none_or(|room| room != "os") {
+            read_file(text, module, files.entry(module.clone()).or_default());
+        }
     });
+    files.retain(|module, _| !is_of_tests(module));
+    for folder in [os.join(system), os.join("unix")] {
+        let mut has = Vec::new();
+        read_folder(&folder, &mut vec!["os".to_owned()], &mut |text, module| {
+            if !rest.contains(module) && !is_of_tests(module) {
+                read_file(text, module, files.entry(module.clone()).or_default());
+                has.push(module.clone());
+            }
+        });
+        rest = has;
+    }
     files
+}
+
+fn is_of_tests(module: &Module) -> bool {
+    module.last().is_some_and(|name| name == "tests")
 }
 
 fn read_folder(folder: &Path, module: &mut Module, read: &mut impl FnMut(&str, &Module)) {
@@ -205,10 +231,6 @@ fn read_file(text: &str, module: &Module, file: &mut File) {
         if let Some((_, child)) = line.strip_suffix(';').and_then(|line| line.split_once("mod ")) {
             file.children.insert(child.to_owned());
         }
-    }
-    // `os` is told apart by its children only.
-    for system in ["linux", "unix", "windows"] {
-        file.children.remove(system);
     }
 
     let (mut rest, mut lines) = (String::new(), code.lines());

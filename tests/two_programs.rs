@@ -216,6 +216,7 @@ fn what_one_has_left_the_other_takes_over() {
 }
 
 #[test]
+#[cfg_attr(robust_shm_unix, ignore = "it is not available there")]
 fn the_mutex_of_one_c_library_is_refused_by_the_other() {
     let name = Scratch::new("mixed");
     let _lock = SharedLock::options().lock_kind(LockKind::OsMutex).create(&name).unwrap();

@@ -6,6 +6,8 @@ use robust_shm::{LockError, LockKind, SegmentInfo, SharedRwLock, remove};
 
 #[cfg(target_os = "linux")]
 use crate::support::spawn_through;
+#[cfg(unix)]
+use crate::support::told;
 use crate::support::{self, Body, Scratch, Stopwatch, own_tid, ready_to_die, say, spawn, until};
 use crate::support::{until_it_waits, within_limit};
 use crate::{Array, LONG, MOMENT, active, array, elsewhere, kinds, rwlock};
@@ -205,7 +207,8 @@ fn a_stopped_reader_keeps_writers_out_until_their_time_is_up() {
         reader.signal(libc::SIGSTOP);
         let error = lock.try_write_for(MOMENT).unwrap_err();
         assert!(matches!(error, LockError::TimedOut { holder: Some(_), .. }), "{error:?}");
-        assert!(error.to_string().contains(&format!("process {}", reader.id())), "{error}");
+        let who = told(reader.id()).map_or("thread ".to_owned(), |process| format!("process {process}"));
+        assert!(error.to_string().contains(&who), "{error}");
         drop(lock.read().unwrap());
         reader.kill();
         drop(lock.try_write_for(LONG).unwrap());
