@@ -200,9 +200,6 @@ impl Search {
         loop {
             self.execute();
             executions += 1;
-            if executions % 20000 == 0 {
-                eprintln!("{}: {executions} {}", self.world.name, self.seen.len());
-            }
             if self.failure.is_some() {
                 self.log = Some(String::new());
                 self.execute();
