@@ -40,6 +40,11 @@ pub enum LockKind {
     /// * while somebody waits for a long time, one process wakes up a thousand times a second for a moment;
     /// * no pointer stands in shared memory: who may write to the segment can change what it holds and hold up its
     ///   users, but not write elsewhere in their memory by way of the lock.
+    ///
+    /// On Windows those who wait for a lock look at nothing: they sleep on kernel objects, and the first of them is woken by the
+    /// release, and **at once by the end of the holder's thread**, be it that its process lives on. Whoever waits for a
+    /// commit, an event, a condition, a permit or readers looks for himself there, each millisecond.
+    /// ([Limits](crate::guide::limits#windows).)
     File,
 
     /// The operating system's own mutex, a process-shared `pthread_mutex_t`, by the crate `raw_sync`, on Linux: for programs whose

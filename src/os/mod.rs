@@ -50,7 +50,8 @@
 //! | `fork` | `install`, `begin_child` | a function is called in every forked child before anything of the program's that comes later |
 //! | | `forks_begun`, `forks_begun_and_over` | what was made between two equal counts is in no child that does not know of it |
 //! | `process` | `on_exit` | a function is called at every regular end |
-//! | `death` | `is_dead_thread` | whether a thread of this namespace has ended, be it a zombie; when in doubt, it has not |
+//! | `death` | `has_ended` | a thread that has made itself known by its number in the lock word has certainly ended; where threads do that |
+//! | | `is_dead_thread` | whether a thread of this namespace has ended, be it a zombie; when in doubt, it has not |
 //! | `process` | `process_of`, `thread_exists`, `is_own_thread`, `maps`, `describe` | of processes and threads: "no" and "gone" are certain, else it says so |
 //! | `namespace` | `pid_namespace`, `is_unknown` | a number for the set of processes that have ids in common |
 //! | `thread` | `current`, `cached`, `cached_at_home`, `self_address` | the calling thread's id and its list of locks; the cached forms without a system call |
@@ -67,6 +68,7 @@
 //! | | `wait_in`, `wait_on`, `wake_one_on` | the same on a word of 32 bits, in a class, or in none |
 //! | | `move_all` | all who sleep on a word of 32 bits sleep on another one from then on, in their classes, and none is missed who was about to sleep while it held that value |
 //! | | `can_wait_for_many`, `wait_for_any` | sleeping on many words at once, if that can be had |
+//! | `place` | `Place` | a waiter's place among those who want a lock: `wait` is the sleep. With `TELLS_OF_DEATHS`, the first of those who sleep is also woken by the holder's end, and the next one by the first's |
 //! | `robust_list` | `RobustList` | if a thread has one: the kernel marks the words of all locks in the list, and of the pending one, when the thread dies |
 //! | `os_mutex` | `check`, `fresh`, `Mutex` | the system's own mutex, which is not told of deaths; where there is one that a segment can hold |
 #![allow(unsafe_code)]

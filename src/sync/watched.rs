@@ -6,6 +6,9 @@
 //!
 //! What is lost with a waiter that dies is a wake-up that has just reached him. The lock is free then, and the others sleep:
 //! one of them finds it, when it looks the next time.
+//!
+//! Where a sleep can be ended by the end of a thread (`os::place`), as on Windows, nobody watches: the first of those who wait
+//! sleeps on the holder, and the next one on the first.
 
 use super::atomic::Ordering;
 use super::gate::{self, Owed};

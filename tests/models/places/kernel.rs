@@ -188,7 +188,7 @@ pub(crate) fn close_all(run: &mut Search, thread: usize) {
 pub(crate) fn is_absent(thread: usize) -> bool {
     crate::search::step();
     with(|run| {
-        let is_absent = matches!(run.threads[thread].state, State::Gone | State::Done);
+        let is_absent = run.threads[thread].state == State::Gone;
         run.learns(u64::from(is_absent));
         is_absent
     })

@@ -33,16 +33,6 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     nobody_tells {
         Waiter: "line().lockers.get() == 0 || matches!(place::tell(&word.0), Ok(false))" => "line().lockers.get() == 0";
     }
-    what_was_not_heard_means_that_nobody_sleeps {
-        Place: "if meeting.first.try_take()? {\n            meeting.first.give_back();\n            return Ok(false);\n        }" => "return Ok(false);";
-    }
-    what_was_not_heard_is_not_told_again {
-        Place: "if meeting.first.try_take()? {\n            meeting.first.give_back();\n            return Ok(false);\n        }" => "return Ok(true);";
-    }
-    an_end_is_not_passed_on {
-        Place: "life.pass_on();" => "";
-        Life: "if has_ended {\n            self.pass_on();\n        }" => "";
-    }
     what_ends_a_sleep_is_a_death {
         Waiter: "asks && is_gone(seen)" => "asks";
     }
@@ -52,18 +42,11 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     a_queue_is_never_given_up {
         Place: "self.over.set()?;\n        room.count_from(self.queue);" => "let _ = room;";
     }
-    a_queue_is_given_up_before_anybody_is_told {
-        Place: "self.over.set()?;\n        room.count_from(self.queue);" => "room.count_from(self.queue);\n        self.over.set()?;";
-    }
     whoever_wakes_because_it_is_over_does_not_count {
         Place: "Some(0) => room.count_from(queue)," => "Some(0) => {}";
         Place: "room.count_from(meeting.queue);\n                self.leave();" => "self.leave();";
     }
-    the_first_takes_any_queue_for_the_last {
-        Place: "room.queue().load(Ordering::SeqCst) != queue || " => "";
-    }
     the_first_stays {
-        Place: "        self.leave();\n    }\n\n    /// The wait" => "    }\n\n    /// The wait";
-        Place: "            meeting.first.give_back();\n        }\n    }" => "            let _ = meeting;\n        }\n    }";
+        Place: "if let Some(meeting) = self.first_of.take() {" => "if let Some(meeting) = self.first_of.take().filter(|_| false) {";
     }
 };

@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) kills: u8,
     /// Threads that are stopped for good.
     pub(crate) stops: u8,
+    /// While they sleep.
+    pub(crate) stops_sleepers: bool,
     /// Waits whose time is up.
     pub(crate) timeouts: u8,
     /// Times that the clock is found to have gone on.
@@ -163,8 +165,13 @@ pub(crate) fn block() {
 impl Search {
     /// Threads.
     pub(crate) const MOST: usize = 4;
-    /// So often may those look by themselves of whom one is stopped, in all: once to find out, and once that looked too soon.
-    const BEATS: usize = 2;
+    /// So often may those look by themselves of whom one is stopped, in all: once to find out. If he was awake, he may have heard
+    /// of the first release, and so the next one is needed to find out.
+    fn beats(&self) -> usize {
+        let least = if self.world.stops_sleepers { 1 } else { 2 };
+        // Who has found out may die before the others are told.
+        least + usize::from(self.world.kills)
+    }
 
     pub(crate) fn new(world: World, subject: &'static Subject) -> Self {
         Self {
@@ -249,8 +256,6 @@ impl Search {
                     if work[i].resume(()).as_return().is_some() {
                         self.threads[i].state = State::Done;
                         self.say(|| "is done".to_owned());
-                        // The end of a process.
-                        self.kill(i);
                     }
                 }
                 Action::Kill(i) => {
@@ -280,7 +285,7 @@ impl Search {
                 Action::Beat(i) => {
                     self.beats += 1;
                     self.clock += 1_000_000_000;
-                    if self.beats > Self::BEATS {
+                    if self.beats > self.beats() {
                         self.fail("LATE: they look by themselves again and again");
                     }
                     kernel::wake(self, i, None, Ended::ByTheBeat);
@@ -366,7 +371,7 @@ impl Search {
             if self.left.kills > 0 {
                 actions.push(Action::Kill(i));
             }
-            if self.left.stops > 0 && self.owner != Some(i) {
+            if self.left.stops > 0 && self.owner != Some(i) && (is_asleep || !self.world.stops_sleepers) {
                 actions.push(Action::Stop(i));
             }
             if is_asleep && self.left.timeouts > 0 {
