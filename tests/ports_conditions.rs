@@ -126,7 +126,7 @@ fn notify(lock: &SharedLock, count: usize) {
 }
 
 #[test]
-#[cfg_attr(robust_shm_unix, ignore = "no kernel knows there who sleeps")]
+#[cfg_attr(any(robust_shm_unix, not(target_os = "linux")), ignore = "no kernel knows there who sleeps")]
 fn notify_wakes_one_whether_process_or_thread() {
     for kind in kinds() {
         let name = Names::new("notify");
@@ -163,7 +163,7 @@ fn notify_all_wakes_those_who_sleep_also_after_others_whose_time_was_up() {
 
 /// `notify(n)` is as many notifications of one under one lock.
 #[test]
-#[cfg_attr(robust_shm_unix, ignore = "no kernel knows there who sleeps")]
+#[cfg_attr(any(robust_shm_unix, not(target_os = "linux")), ignore = "no kernel knows there who sleeps")]
 fn notify_n_wakes_so_many_and_no_more_and_the_rest_is_not_kept() {
     for kind in kinds() {
         let name = Names::new("notify-n");

@@ -398,7 +398,8 @@ fn work(family: &str) {
 /// `ROBUST_SHM_SEMAPHORE_KILLS=20000` is the long form.
 fn a_storm_of_kills_loses_and_doubles_no_permit_and_leaves_nobody_asleep(kind: LockKind) {
     const WORKERS: usize = 6;
-    let kills = std::env::var("ROBUST_SHM_SEMAPHORE_KILLS").map_or(200, |text| text.parse().unwrap());
+    let kills = std::env::var("ROBUST_SHM_SEMAPHORE_KILLS")
+        .map_or(200 / support::COST_OF_A_PROCESS, |text| text.parse().unwrap());
     let family = Family::new("storm");
     let semaphore = create(kind, &family.member(0), PERMITS);
     let stage = Stage::of(|which| family.member(which));

@@ -69,7 +69,7 @@ fn a_killed_reader_keeps_nobody_out_and_poisons_nothing() {
     for kind in kinds() {
         let name = Scratch::new("killed");
         let lock = rwlock(kind, &name);
-        for _ in 0..20 {
+        for _ in 0..20 / support::COST_OF_A_PROCESS {
             let readers: [_; 3] = std::array::from_fn(|_| spawn("read", &name));
             readers.iter().for_each(|reader| reader.expect("reads"));
             assert_eq!(active(&name), 3);

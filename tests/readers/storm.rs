@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use robust_shm::{ArrayGuard, LockError, LockKind, SegmentInfo, SharedArray, SharedValue};
 
-use crate::support::{self, Body, Family, Random, Stopwatch, member, spawn, until};
+use crate::support::{self, Body, COST_OF_A_PROCESS, Family, Random, Stopwatch, member, spawn, until};
 use crate::{active, kinds};
 
 /// All elements are equal unless somebody writes.
@@ -86,7 +86,8 @@ fn write(board: &Board, random: &mut Random) {
 fn a_storm_of_kills_tears_nothing_and_leaves_nobody_asleep() {
     const WORKERS: usize = 6;
     for kind in kinds() {
-        let kills = std::env::var("ROBUST_SHM_READER_KILLS").map_or(150, |text| text.parse().unwrap());
+        let kills =
+            std::env::var("ROBUST_SHM_READER_KILLS").map_or(150 / COST_OF_A_PROCESS, |text| text.parse().unwrap());
         let family = Family::new("storm");
         let board = Board::options().lock_kind(kind).readers(4).create(&family.member(0)).unwrap();
         let stage = Stage::of(|which| family.member(which));

@@ -9,8 +9,8 @@ use robust_shm::{LockError, LockKind, SharedValue};
 use crate::deaths::handle;
 use crate::deaths::robust_list_is_empty;
 use crate::support::{
-    Body, FileExt, LIMIT, Scratch, asleep, check, kind, own_tid, path, pause, say, spawn, spawn_of, until,
-    until_it_waits,
+    Body, COST_OF_A_PROCESS, FileExt, LIMIT, Scratch, asleep, check, kind, own_tid, path, pause, say, spawn, spawn_of,
+    until, until_it_waits,
 };
 use crate::{kinds, wait_line, word};
 
@@ -291,12 +291,12 @@ fn the_death_of_a_writer_is_no_change() {
 }
 
 pub(crate) fn kills() -> usize {
-    std::env::var("ROBUST_SHM_KILLS").map_or(100, |kills| kills.parse().expect("a number of kills"))
+    std::env::var("ROBUST_SHM_KILLS").map_or(100 / COST_OF_A_PROCESS, |kills| kills.parse().expect("a number of kills"))
 }
 
 /// Whoever is killed while it waits is counted for ever: but the kernel is asked, now and then, whether anybody sleeps.
 #[test]
-#[cfg_attr(robust_shm_unix, ignore = "no kernel knows there who sleeps")]
+#[cfg_attr(any(robust_shm_unix, not(target_os = "linux")), ignore = "no kernel knows there who sleeps")]
 fn once_nobody_waits_any_more_the_lock_is_as_if_nobody_had() {
     let name = Scratch::new("killed");
     let value = create(&name, LockKind::default());

@@ -7,7 +7,9 @@ use robust_shm::{LockError, LockKind, SharedArray, SharedCondvar, SharedLock, Sh
 use crate::deaths::{is_poisoned, robust_list_is_empty};
 #[cfg(unix)]
 use crate::support::fork;
-use crate::support::{Body, LIMIT, Role, Scratch, check, panic_of, pause, say, spawn, spawn_of, until, until_it_waits};
+use crate::support::{
+    Body, COST_OF_A_PROCESS, LIMIT, Role, Scratch, check, panic_of, pause, say, spawn, spawn_of, until, until_it_waits,
+};
 use crate::{kinds, wait_line, word};
 
 type Cells = SharedArray<u64, 4>;
@@ -176,7 +178,7 @@ fn one_who_is_killed_as_it_waits_leaves_its_notification_to_another() {
     for kind in kinds() {
         let name = Scratch::new("killed");
         let cells = create(&name, kind);
-        for _ in 0..20 {
+        for _ in 0..20 / COST_OF_A_PROCESS {
             let mut all = waiters(2, kind, "takes", &name);
             put(&cells, 1, |condition, guard| condition.notify_one(guard));
             all.remove(0).kill();
@@ -339,11 +341,11 @@ fn a_copy_in_a_forked_child_is_no_guard() {
 }
 
 #[test]
-#[cfg_attr(robust_shm_unix, ignore = "no kernel knows there who sleeps")]
+#[cfg_attr(any(robust_shm_unix, not(target_os = "linux")), ignore = "no kernel knows there who sleeps")]
 fn once_nobody_waits_any_more_the_lock_is_as_if_nobody_had() {
     let name = Scratch::new("quiet");
     let cells = create(&name, LockKind::default());
-    for _ in 0..50 {
+    for _ in 0..50 / COST_OF_A_PROCESS {
         let all = waiters(1, LockKind::default(), "takes", &name);
         put(&cells, 0, |condition, guard| condition.notify_one(guard)); // its credit is left, too
         all.into_iter().for_each(Role::kill);

@@ -140,7 +140,7 @@ fn signal_thread(role: &Role, thread: libc::pid_t, signal: libc::c_int) {
 }
 
 #[test]
-#[cfg_attr(robust_shm_unix, ignore = "no kernel knows there who sleeps")]
+#[cfg_attr(any(robust_shm_unix, not(target_os = "linux")), ignore = "no kernel knows there who sleeps")]
 fn a_handler_may_fork_while_its_thread_watches_and_both_watch_on() {
     let name = Scratch::new("two");
     let value = SharedValue::create(&name, 0u64).unwrap();
