@@ -98,12 +98,13 @@ fn what_is_mapped_is_what_was_validated_though_the_name_leads_elsewhere_by_then(
 #[test]
 fn an_opener_that_states_what_the_segment_is_not_is_told_both_sides() {
     let name = Scratch::new("options");
-    let _array = SharedArray::<u8, 4>::options().mode(0o640).poison(false).create(&name).unwrap();
+    let _array = SharedArray::<u8, 4>::options().mode(support::WIDER_MODE).poison(false).create(&name).unwrap();
     let options = SharedArray::<u8, 4>::options;
     for (stated, option, expected, found) in [
         (options().persistent(true), "persistent", "true", "false"),
         (options().poison(true), "poison", "true", "false"),
-        (options().mode(0o600), "mode", "0o600", "0o640"),
+        #[cfg(unix)]
+        (options().mode(0o600), "mode", "0o600", "0o644"),
     ] {
         for error in [stated.open(&name).unwrap_err(), stated.open_or_create(&name).unwrap_err()] {
             assert!(matches!(&error, Error::OptionMismatch { option: named, .. } if *named == option), "{error:?}");
@@ -114,7 +115,7 @@ fn an_opener_that_states_what_the_segment_is_not_is_told_both_sides() {
         }
     }
     // Who states what is so, or nothing, is let in.
-    let right = options().persistent(false).poison(false).mode(0o640).lock_kind(LockKind::default());
+    let right = options().persistent(false).poison(false).mode(support::WIDER_MODE).lock_kind(LockKind::default());
     for stated in [right, options()] {
         assert!(!stated.open_or_create(&name).unwrap().was_created());
     }
@@ -132,7 +133,7 @@ fn an_opener_that_states_what_the_segment_is_not_is_told_both_sides() {
 #[test]
 fn cloned_options_state_what_the_original_states() {
     let name = Scratch::new("cloned");
-    let options = SharedValue::<u64>::options().type_tag("acme.count").mode(0o640).persistent(true);
+    let options = SharedValue::<u64>::options().type_tag("acme.count").mode(support::WIDER_MODE).persistent(true);
     let value = options.clone().create(&name, 7).unwrap();
     let info = value.info().unwrap();
     assert!(info.has_type_tag() && info.is_persistent(), "{info}");
@@ -141,6 +142,7 @@ fn cloned_options_state_what_the_original_states() {
     assert!(matches!(other.open(&name), Err(Error::TypeMismatch { .. })));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_handle_knows_whether_its_name_is_gone() {
     let name = Scratch::new("removed");

@@ -424,7 +424,7 @@ fn a_storm_of_kills_loses_and_doubles_no_permit_and_leaves_nobody_asleep(kind: L
 /// Whoever only looks sees what users see, takes nothing, and is none of them.
 fn an_observer_sees_and_takes_nothing(kind: LockKind) {
     let name = Scratch::new("observed");
-    let semaphore = SharedSemaphore::options().lock_kind(kind).mode(0o644).create(&name, 3).unwrap();
+    let semaphore = SharedSemaphore::options().lock_kind(kind).mode(support::WIDER_MODE).create(&name, 3).unwrap();
     let observer = SharedSemaphore::observe(&name).unwrap();
     let permit = semaphore.acquire().unwrap();
     assert_eq!((observer.available(), observer.permits(), observer.attached().unwrap()), (2, 3, 1));

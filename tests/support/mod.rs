@@ -49,6 +49,12 @@ pub const LIMIT: Duration = Duration::from_secs(match option_env!("ROBUST_SHM_TE
     None => 120,
 });
 
+/// For more than the owner alone, where a segment can be for others.
+#[cfg(unix)]
+pub const WIDER_MODE: u32 = 0o644;
+#[cfg(not(unix))]
+pub const WIDER_MODE: u32 = 0o600;
+
 /// By how much a process costs more to start here than on Linux: storms have so many fewer.
 pub const COST_OF_A_PROCESS: usize = if cfg!(windows) { 10 } else { 1 };
 
