@@ -204,7 +204,7 @@ fn owned_permits_keep_their_handle(kind: LockKind) {
 fn permits_of_the_killed_come_back_and_go_to_who_sleeps(kind: LockKind) {
     let name = Scratch::new("killed");
     let semaphore = create(kind, &name, 3);
-    for _ in 0..20 {
+    for _ in 0..20 / support::COST_OF_A_PROCESS {
         let holders = [spawn("hold", &name), spawn("hold two", &name)];
         for holder in &holders {
             holder.hear();

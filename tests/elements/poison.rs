@@ -213,7 +213,7 @@ fn what_has_no_poison_goes_on_after_kills_and_panics() {
     let of_lock = Scratch(format!("{}.lock", &*name));
     let counters = Elements::<u64, 4>::options().poison(false).create_from(&name, &[0; 4]).unwrap();
     let turn = SharedLock::options().poison(false).create(&of_lock).unwrap();
-    for _ in 0..20 {
+    for _ in 0..20 / support::COST_OF_A_PROCESS {
         let child = spawn(&role("count"), &name);
         child.expect("ready");
         child.kill();

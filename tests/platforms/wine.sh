@@ -13,6 +13,8 @@ prepare_wine() {
         x86_64-w64-mingw32-gcc -O2 -shared -o "$library.part" "$here/bcryptprimitives.c" -ladvapi32
         mv "$library.part" "$library"
     fi
+    # Each look at a file that somebody has locked costs its server a descriptor until nobody has.
+    ulimit -n "$(ulimit -Hn)"
     # Until the end: or each program that comes when none is there has the whole of Wine start anew.
     wineserver --persistent
     trap end_wine EXIT
