@@ -24,7 +24,7 @@ use windows_sys::Win32::System::Com::CoTaskMemFree;
 use windows_sys::Win32::UI::Shell::{FOLDERID_LocalAppData, KF_FLAG_DEFAULT, SHGetKnownFolderPath};
 
 use super::handle::{done, wide};
-use super::{file, owner};
+use super::owner;
 
 const NAME: &str = "robust-shm";
 
@@ -128,7 +128,7 @@ pub(super) fn check() -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let is_link = about.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0;
-    if !about.is_dir() || is_link || file::owner_of_path(&place.verbatim)? != owner::effective_uid() {
+    if !about.is_dir() || is_link || owner::owner_of_path(&place.verbatim)? != owner::effective_uid() {
         return Err(io::Error::other(format!("{} is no directory of this user alone", place.shown)));
     }
     IS_OURS.store(true, Ordering::Relaxed);
@@ -224,6 +224,7 @@ pub(crate) fn some_names(position: &mut Option<i64>) -> io::Result<Vec<String>> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::file;
     use super::*;
 
     #[test]
@@ -261,7 +262,7 @@ mod tests {
         prepare().unwrap();
         prepare().unwrap();
         assert!(place().ends_with(NAME) && Path::new(place()).is_dir());
-        assert_eq!(file::owner_of_path(verbatim().unwrap()).unwrap(), owner::effective_uid());
+        assert_eq!(owner::owner_of_path(verbatim().unwrap()).unwrap(), owner::effective_uid());
     }
 
     #[test]

@@ -23,9 +23,9 @@ use crate::name::UNFINISHED;
 
 mod status;
 
+pub(super) use status::identity;
 use status::{MODE, is_strange, open_attributes};
 pub(crate) use status::{Status, status, status_of};
-pub(super) use status::{identity, owner_of_path};
 
 /// Files belong to one user, and nobody else may open them: a mode that lets others in is refused.
 pub(crate) fn ensure_mode(_: &File, _: &Status, mode: u32) -> io::Result<bool> {

@@ -4,9 +4,11 @@
 //! machine or domain apart, and is what messages and headers have room for.
 
 use std::ffi::c_void;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::AsRawHandle;
+use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -15,6 +17,7 @@ use windows_sys::Win32::Security::Authorization::{GetSecurityInfo, SE_FILE_OBJEC
 use windows_sys::Win32::Security::{
     GetLengthSid, GetTokenInformation, OWNER_SECURITY_INFORMATION, PSID, TOKEN_QUERY, TokenUser,
 };
+use windows_sys::Win32::Storage::FileSystem::{FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, READ_CONTROL};
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 use super::handle::{Handle, done};
@@ -122,6 +125,13 @@ pub(super) fn owner_of(file: HANDLE) -> io::Result<u32> {
         Some(sid) if sid.relative() != own => sid.relative(),
         _ => !own,
     })
+}
+
+/// The number of the owner of what is there, links not followed.
+pub(super) fn owner_of_path(path: &Path) -> io::Result<u32> {
+    let flags = FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS; // the second: directories, too
+    let there = OpenOptions::new().access_mode(READ_CONTROL).custom_flags(flags).open(path)?;
+    owner_of(there.as_raw_handle())
 }
 
 /// Does this number, of the owner of that file, say who that is? By [`owner_of`] it does so for this process's own user,

@@ -118,11 +118,6 @@ pub(crate) fn status_of(name: &str) -> io::Result<Status> {
     Ok(found)
 }
 
-/// The number of the owner of what is there.
-pub(in super::super) fn owner_of_path(path: &Path) -> io::Result<u32> {
-    owner::owner_of(open_attributes(path)?.as_raw_handle())
-}
-
 pub(super) fn open_attributes(path: &Path) -> io::Result<File> {
     let flags = FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS; // the second: directories, too
     OpenOptions::new().access_mode(FILE_READ_ATTRIBUTES | READ_CONTROL).custom_flags(flags).open(path)

@@ -117,7 +117,9 @@ fn a_name_is_there_or_not() {
             unlink(&name.0).unwrap();
         }
         is_over.store(true, Ordering::Relaxed);
-        looking.map(|thread| thread.join().unwrap());
+        for thread in looking {
+            thread.join().unwrap();
+        }
     });
 }
 
