@@ -187,7 +187,7 @@ fn write_places(root: &Path, out: &Path) {
             modules,
             "#[allow(dead_code, unused, clippy::all, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, reason = \"a copy\")]\n\
              mod {name} {{\n\
-                 pub(crate) use crate::stubs::{{Deadline, futex, monotonic_nanos, objects, random, thread}};\n\
+                 pub(crate) use crate::stubs::{{Deadline, futex as back_off, monotonic_nanos, objects, random, thread}};\n\
                  #[path = \"{path}/life.rs\"] mod life;\n\
                  #[path = \"{path}/place.rs\"] mod place;\n\
                  #[path = \"{path}/waiter.rs\"] mod waiter;\n\

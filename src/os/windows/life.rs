@@ -14,9 +14,9 @@
 
 use std::io;
 
+use super::Deadline;
 use super::objects::{Mutex, Object, wait_for_any};
 use super::random::random_place;
-use super::{Deadline, thread};
 
 const OF_THREAD: u32 = (1 << 24) - 1;
 const OF_NAMESAKES: u32 = 64;
@@ -26,9 +26,9 @@ pub(super) fn system_id(number: u32) -> u32 {
     (number & OF_THREAD) << 2
 }
 
-/// The number of the calling thread, which has none yet.
-pub(super) fn begin() -> io::Result<u32> {
-    let id = thread::id() >> 2;
+/// The number of the calling thread, which has this id, and no number yet.
+pub(super) fn begin(id: u32) -> io::Result<u32> {
+    let id = id >> 2;
     if id == 0 || id > OF_THREAD {
         return Err(io::Error::other("the system gives out thread ids that are larger than they can be"));
     }
@@ -83,13 +83,14 @@ impl Life {
 
 #[cfg(test)]
 mod tests {
+    use super::super::thread;
     use super::*;
 
     #[test]
     fn a_thread_lives_until_it_ends_and_leaves_its_number_to_nobody() {
         let (send, receive) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            send.send((begin().unwrap(), thread::id())).unwrap();
+            send.send((begin(thread::id()).unwrap(), thread::id())).unwrap();
             std::thread::park();
         });
         let (number, id) = receive.recv().unwrap();

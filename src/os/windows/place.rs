@@ -48,7 +48,7 @@ use std::time::Duration;
 use super::life::{self, Life};
 use super::objects::{Event, Mutex, Object, wait_for_any};
 use super::random::random_place;
-use super::{Deadline, futex, monotonic_nanos, thread};
+use super::{Deadline, back_off, monotonic_nanos, thread};
 
 /// Is the first of those who sleep for a lock woken when its holder ends, and the next one when the first does?
 pub(crate) const TELLS_OF_DEATHS: bool = true;
@@ -195,7 +195,7 @@ impl Place {
         if room.queue().load(Ordering::SeqCst) != queue || word.load(Ordering::SeqCst) as u32 != expected {
             return Ok(false);
         }
-        let holder = expected & futex::TID;
+        let holder = expected & back_off::TID;
         if holder == 0 {
             return self.sleep(&room, &meeting, None, until);
         }
@@ -288,7 +288,7 @@ impl Place {
         let room = Room::of(word);
         if let Some(seen) = taken_from
             && self.has_overslept
-            && (seen as u32 & futex::OWNER_DIED != 0 || room.is_out_of_patience())
+            && (seen as u32 & back_off::OWNER_DIED != 0 || room.is_out_of_patience())
         {
             // Without it, the others look by themselves.
             let meeting = Meeting::of(room.number_it(), room.queue().load(Ordering::SeqCst));

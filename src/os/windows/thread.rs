@@ -70,7 +70,7 @@ pub(crate) fn without_list() -> io::Result<Thread> {
     if let Some(thread) = cached_id() {
         return Ok(thread);
     }
-    let number = life::begin()?;
+    let number = life::begin(id())?;
     TID.set(number);
     Ok(Thread::of(number))
 }

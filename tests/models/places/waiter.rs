@@ -12,7 +12,7 @@ const D: u64 = OWNER_DIED as u64;
 
 /// What a thread does from its beginning to its end.
 pub(crate) fn body(_: usize) {
-    let number = life::begin().expect("a number");
+    let number = life::begin(crate::stubs::thread::id()).expect("a number");
     thread::set_number(number);
     for round in 0..with(|run| run.world.rounds) {
         with(|run| run.begin_round(round));
