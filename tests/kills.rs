@@ -276,12 +276,12 @@ impl Worker {
     }
 
     fn act(&mut self) {
-        match self.random.below(6) {
-            0 => self.change_value(),
-            1 => self.change_array(),
-            2 => self.change_what_the_lock_guards(),
-            3 => self.create(),
-            4 => {
+        match self.random.below(60) {
+            0 => self.create(), // which takes longer than all else
+            1..15 => self.change_value(),
+            15..30 => self.change_array(),
+            30..45 => self.change_what_the_lock_guards(),
+            45..52 => {
                 self.is(READING);
                 (0..100).for_each(|_| self.stage.value.get().check());
             }
