@@ -1,6 +1,7 @@
 //! Golden files: segments as format version 2 has them, kept in `tests/golden`. Whoever changes the format without another
 //! version breaks these tests; so does whoever can no longer read what is there. How they are made anew stands in
 //! `tests/golden/README.md`.
+#![cfg_attr(not(unix), allow(dead_code, unused_imports, reason = "for the parts that need Unix"))]
 
 mod support;
 
@@ -471,6 +472,7 @@ fn is_for_here(golden: &&Golden) -> bool {
 }
 
 /// Plants a copy, whose user, as it seems, is this test: else the next sweep would take what is not persistent.
+#[cfg(unix)]
 fn plant(golden: &Golden, name: &str) -> File {
     let mut file = File::create_new(path(name)).unwrap();
     file.lock_shared().unwrap();
@@ -478,6 +480,7 @@ fn plant(golden: &Golden, name: &str) -> File {
     file
 }
 
+#[cfg(unix)]
 #[test]
 fn kept_segments_are_opened_and_hold_what_was_put_into_them() {
     for golden in ALL.iter().filter(is_for_here) {
@@ -505,6 +508,7 @@ fn kept_segments_are_opened_and_hold_what_was_put_into_them() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn without_users_what_is_persistent_stays_and_the_other_goes() {
     for golden in ALL.iter().filter(is_for_here) {

@@ -234,6 +234,7 @@ fn array_is_poisoned(name: &str) -> bool {
 #[test]
 fn a_leaked_guard_holds_until_its_thread_ends_although_no_handle_is_left() {
     is_held_until_its_thread_ends("array", array_is_held, array_is_poisoned);
+    #[cfg(target_os = "linux")]
     is_held_until_its_thread_ends("in a sandbox", array_is_held, array_is_poisoned);
     is_held_until_its_thread_ends("twice", array_is_held, array_is_poisoned);
     is_held_until_its_thread_ends(
