@@ -138,5 +138,5 @@ worlds! {
 #[test]
 #[ignore = "takes minutes"]
 fn the_large_worlds() {
-    LARGE.iter().for_each(|world| holds_in(world));
+    LARGE.iter().for_each(holds_in);
 }
