@@ -17,10 +17,10 @@ fn try_each(images: impl FnOnce(&[Image], &mut dyn FnMut(Image)) + Send + 'stati
     let thread = std::thread::spawn(move || {
         let mut ground = Ground::new();
         let seeds = ground.seeds();
-        let (mut met, mut count) = (0, 0);
+        let (mut met, mut count) = (0_usize, 0);
         images(&seeds, &mut |image| {
             met += 1;
-            if met % ONE_OF != 0 {
+            if !met.is_multiple_of(ONE_OF) {
                 return;
             }
             let start = image.bytes.get(..model::HEADER).unwrap_or(&image.bytes).to_vec();
