@@ -41,12 +41,15 @@ fn create(name: &str, kind: LockKind) -> SharedEvent {
 
 /// Until so many threads of this process sleep that are not the caller.
 fn until_asleep(threads: &[AtomicU64]) {
+    // One after the other: where they look by themselves, some of them are always awake.
+    let mut awake: Vec<_> = threads.iter().collect();
     until("the sleep of all", || {
         let sleeps = |thread: &AtomicU64| match thread.load(Ordering::SeqCst) {
             0 => None,
             thread => asleep(thread as i32),
         };
-        threads.iter().all(|thread| sleeps(thread).is_some()).then_some(())
+        awake.retain(|thread| sleeps(thread).is_none());
+        awake.is_empty().then_some(())
     });
 }
 
