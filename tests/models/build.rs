@@ -137,7 +137,7 @@ fn main() {
 
 /// The places of Windows for the checker `places`, as they are and with each mutant's edits.
 fn write_places(root: &Path, out: &Path) {
-    use place_mutants::{File, MUTANTS};
+    use place_mutants::{File, LONG, MUTANTS};
     println!("cargo::rerun-if-changed=places/mutants.rs");
     let files = [
         (File::Place, "../../src/os/windows/place.rs"),
@@ -198,7 +198,8 @@ fn write_places(root: &Path, out: &Path) {
         writeln!(table, "({name:?}, Ok({name}::SUBJECT)),").expect("a string");
     }
     for mutant in MUTANTS {
-        writeln!(tests, "#[test] fn {0}() {{ is_found({0:?}); }}", mutant.name).expect("a string");
+        let ignored = if LONG.contains(&mutant.name) { "#[ignore = \"takes minutes\"]" } else { "" };
+        writeln!(tests, "#[test] {ignored} fn {0}() {{ is_found({0:?}); }}", mutant.name).expect("a string");
     }
     let text = format!("{modules}\nstatic SUBJECTS: &[(&str, Result<Subject, &str>)] = &[{table}];\n{tests}");
     fs::write(out.join("places.rs"), text).expect("writable");

@@ -50,3 +50,6 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Place: "if let Some(meeting) = self.first_of.take() {" => "if let Some(meeting) = self.first_of.take().filter(|_| false) {";
     }
 };
+
+/// What only a large world finds.
+pub(crate) const LONG: &[&str] = &["whoever_sleeps_is_told"];
