@@ -37,8 +37,8 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("root", &["", "guide"]),
 ];
 
-/// The folders in `os`. What one of them does not have itself, it has from `unix`.
-const SYSTEMS: [&str; 3] = ["linux", "unix", "windows"];
+/// The systems: folders in `os`. What the first one does not have, is in the next.
+const SYSTEMS: [&[&str]; 3] = [&["linux", "unix", "common"], &["unix", "common"], &["windows", "common"]];
 
 /// A module by the names that lead to it from the root; the systems under `os` are no part of them.
 type Module = Vec<String>;
@@ -180,7 +180,7 @@ fn home(files: &BTreeMap<Module, File>, path: &Module) -> Module {
 }
 
 /// Of the systems, one; and no unit tests that have a file of their own.
-fn read_source(system: &str) -> BTreeMap<Module, File> {
+fn read_source(system: &[&str]) -> BTreeMap<Module, File> {
     let mut files = BTreeMap::<Module, File>::new();
     let (os, mut rest) = (source().join("os"), Vec::new());
     read_folder(&source(), &mut Module::new(), &mut |text, module| {
@@ -189,7 +189,7 @@ fn read_source(system: &str) -> BTreeMap<Module, File> {
         }
     });
     files.retain(|module, _| !is_of_tests(module));
-    for folder in [os.join(system), os.join("unix")] {
+    for folder in system.iter().map(|folder| os.join(folder)) {
         let mut has = Vec::new();
         read_folder(&folder, &mut vec!["os".to_owned()], &mut |text, module| {
             if !rest.contains(module) && !is_of_tests(module) {
@@ -197,7 +197,7 @@ fn read_source(system: &str) -> BTreeMap<Module, File> {
                 has.push(module.clone());
             }
         });
-        rest = has;
+        rest.extend(has);
     }
     files
 }

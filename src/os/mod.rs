@@ -7,9 +7,12 @@
 //! `unix` has what any Unix can have: regular files in a directory of one user instead of shared memory objects, private
 //! names instead of files without one, mappings by `memmap2`, no robust lists, so that `LockKind::File` is the default, and a
 //! back-off for sleeps on a word. Here `RUSTFLAGS="--cfg robust_shm_unix" cargo test` has Linux do with these, so that the
-//! suite runs on them.
+//! suite runs on them. Linux itself takes from there what it has as any Unix has it.
 //!
-//! `windows` says what it does in their place. What it has in common with any Unix it takes from there.
+//! `windows` says what it does in their place.
+//!
+//! `common` is no system. It has what needs no call of one, and stand-ins for what a system has not: each folder's `mod.rs`
+//! says what it takes from there.
 //!
 //! A file that is open is a [`std::fs::File`] everywhere: an open file description with locks of its own. What is asked
 //! of a file by descriptor goes through `file` and `file_lock` even where std has a method for it, because on another
@@ -64,7 +67,7 @@
 //!
 //! | file | offers | and promises |
 //! |---|---|---|
-//! | `futex` | `wait`, `wake_one`, `wake_one_at`, `wake_all`, `wake_all_of` | sleeping on a word in shared memory, as one of some classes, while its lower half holds a value; a wake-up is of classes, and consumed by one sleeper. Or nobody is woken, and all who sleep look by themselves |
+//! | `futex` | `wait`, `wake_one`, `wake_all`, `wake_all_of` | sleeping on a word in shared memory, as one of some classes, while its lower half holds a value; a wake-up is of classes, and consumed by one sleeper. Or nobody is woken, and all who sleep look by themselves |
 //! | | `wait_in`, `wait_on`, `wake_one_on` | the same on a word of 32 bits, in a class, or in none |
 //! | | `move_all` | all who sleep on a word of 32 bits sleep on another one from then on, in their classes, and none is missed who was about to sleep while it held that value |
 //! | | `can_wait_for_many`, `wait_for_any` | sleeping on many words at once, if that can be had |

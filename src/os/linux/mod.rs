@@ -1,6 +1,6 @@
 //! Linux: robust futexes, `/dev/shm`, `flock` and open-file-description locks.
 //!
-//! What any Unix has as well is shared with it: those files are in `../unix`.
+//! What any Unix has as well is shared with it: those files are in `../unix`. What any system has is in `../common`.
 
 pub(crate) mod death;
 #[path = "../unix/descriptor.rs"]
@@ -19,18 +19,18 @@ pub(crate) mod generation;
 pub(crate) mod kernel;
 pub(crate) mod map;
 pub(crate) mod namespace;
-#[path = "../unix/neighbours.rs"]
+#[path = "../common/neighbours.rs"]
 mod neighbours;
 pub(crate) mod os_mutex;
 pub(crate) mod owner;
-#[path = "../unix/place.rs"]
+#[path = "../common/place.rs"]
 pub(crate) mod place;
 pub(crate) mod process;
 #[path = "../unix/random.rs"]
 mod random;
 pub(crate) mod robust_list;
 mod room;
-#[path = "../unix/seat.rs"]
+#[path = "../common/seat.rs"]
 pub(crate) mod seat;
 #[path = "../unix/standard.rs"]
 mod standard;
@@ -39,7 +39,7 @@ pub(crate) mod thread;
 #[path = "../unix/time.rs"]
 mod time;
 pub(crate) mod unnamed;
-#[path = "../unix/zeros.rs"]
+#[path = "../common/zeros.rs"]
 mod zeros;
 
 pub(crate) use random::{random_id, random_place};

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 
 use super::zeros::write_zeros;
 
@@ -21,7 +22,7 @@ pub(crate) fn clear(file: &File, start: u64) -> io::Result<()> {
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
             Some(libc::EINTR) => {}
-            Some(libc::EOPNOTSUPP) => return write_zeros(file, start, len),
+            Some(libc::EOPNOTSUPP) => return write_zeros(|bytes, at| file.write_all_at(bytes, at), start, len),
             _ => return Err(error),
         }
     }
@@ -42,7 +43,7 @@ pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
                 Some(libc::EINTR) => largest = (piece / 2).max(SMALLEST),
-                Some(libc::EOPNOTSUPP) => return write_zeros(file, start, len),
+                Some(libc::EOPNOTSUPP) => return write_zeros(|bytes, at| file.write_all_at(bytes, at), start, len),
                 _ => return Err(error),
             }
         } else {

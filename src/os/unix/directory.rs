@@ -6,9 +6,11 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use super::listing::{names_in, some_of};
 use super::owner::effective_uid;
 
 /// The directory's name. It is that of the user that this process was when it first asked.
@@ -92,39 +94,16 @@ pub(super) fn explained(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("somebody has just removed the directory {}", place()))
 }
 
-/// The names of all regular files in the directory that could be segments: none where there is no directory. Names that
-/// are not UTF-8 are no names of ours.
+/// What `os` says of it: none where there is no directory.
 pub(crate) fn names() -> io::Result<impl Iterator<Item = io::Result<String>>> {
     check()?;
-    let entries = match fs::read_dir(place()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        entries => Some(entries?),
-    };
-    Ok(entries.into_iter().flatten().filter_map(|entry| match entry {
-        Ok(entry) => {
-            let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
-            entry.file_name().into_string().ok().filter(|_| regular).map(Ok)
-        }
-        Err(error) => Some(Err(error)),
-    }))
+    names_in(Path::new(place()))
 }
 
-/// How many names are a few.
-const FEW: usize = 64;
-
-/// The names of a few regular files: all of them where there are no more, else those behind `position`, which moves on,
-/// and at the end of the directory back to its start. `None` stands for a place at random, so that of many programs that
-/// look once each, everything is looked at by some.
+/// What `os` says of it.
 pub(crate) fn some_names(position: &mut Option<i64>) -> io::Result<Vec<String>> {
     let all: Vec<String> = names()?.filter_map(Result::ok).collect();
-    let start = match *position {
-        Some(position) => usize::try_from(position).unwrap_or(0),
-        None => super::random_place() as usize % all.len().max(1),
-    };
-    let start = if all.len() <= FEW || start >= all.len() { 0 } else { start };
-    let end = (start + FEW).min(all.len());
-    *position = Some(if end == all.len() { 0 } else { end as i64 });
-    Ok(all[start..end].to_vec())
+    Ok(some_of(&all, position))
 }
 
 #[cfg(test)]

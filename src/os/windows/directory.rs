@@ -13,17 +13,14 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use windows_sys::Win32::Foundation::LocalFree;
 use windows_sys::Win32::Globalization::lstrlenW;
-use windows_sys::Win32::Security::Authorization::{
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
-};
-use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
 use windows_sys::Win32::Storage::FileSystem::{CreateDirectoryW, FILE_ATTRIBUTE_REPARSE_POINT, GetDriveTypeW};
 use windows_sys::Win32::System::Com::CoTaskMemFree;
 use windows_sys::Win32::UI::Shell::{FOLDERID_LocalAppData, KF_FLAG_DEFAULT, SHGetKnownFolderPath};
 
+use super::access::Access;
 use super::handle::{done, wide};
+use super::listing::{names_in, some_of};
 use super::owner;
 
 const NAME: &str = "robust-shm";
@@ -151,29 +148,10 @@ pub(super) fn prepare() -> io::Result<()> {
 
 /// With access for the user, the system and administrators, and for nobody else, whatever the directory above says.
 fn create(path: &Path) -> io::Result<()> {
-    let user = owner::own_sid().ok_or_else(|| io::Error::other("Windows does not say which user this process is"))?;
-    // Protected; each entry is inherited by what is made in it: full access.
-    let text = format!("D:P(A;OICI;FA;;;{})(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)", user.text());
-    let mut descriptor = ptr::null_mut();
-    // SAFETY: a text that ends with a NUL, room for a pointer, and no wish to know a length.
-    done(unsafe {
-        ConvertStringSecurityDescriptorToSecurityDescriptorW(
-            wide(text.as_ref()).as_ptr(),
-            SDDL_REVISION_1,
-            &raw mut descriptor,
-            ptr::null_mut(),
-        )
-    })?;
-    let attributes = SECURITY_ATTRIBUTES {
-        nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
-        lpSecurityDescriptor: descriptor,
-        bInheritHandle: 0,
-    };
+    // Full access, which what is made in it inherits.
+    let access = Access::of("(A;OICI;FA;;;{user})(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)")?;
     // SAFETY: a text that ends with a NUL, and attributes that outlive the call.
-    let made = done(unsafe { CreateDirectoryW(wide(path.as_os_str()).as_ptr(), &raw const attributes) });
-    // SAFETY: allocated by the call above, and not used any more.
-    unsafe { LocalFree(descriptor) };
-    made
+    done(unsafe { CreateDirectoryW(wide(path.as_os_str()).as_ptr(), access.attributes()) })
 }
 
 /// What to do when there is no room in it, for messages.
@@ -187,39 +165,16 @@ pub(super) fn explained(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("somebody has just removed the directory {}", place()))
 }
 
-/// The names of all regular files in the directory that could be segments: none where there is no directory. Names that
-/// are not Unicode are no names of ours.
+/// What `os` says of it: none where there is no directory.
 pub(crate) fn names() -> io::Result<impl Iterator<Item = io::Result<String>>> {
     check()?;
-    let entries = match fs::read_dir(&found()?.verbatim) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        entries => Some(entries?),
-    };
-    Ok(entries.into_iter().flatten().filter_map(|entry| match entry {
-        Ok(entry) => {
-            let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
-            entry.file_name().into_string().ok().filter(|_| regular).map(Ok)
-        }
-        Err(error) => Some(Err(error)),
-    }))
+    names_in(&found()?.verbatim)
 }
 
-/// How many names are a few.
-const FEW: usize = 64;
-
-/// The names of a few regular files: all of them where there are no more, else those behind `position`, which moves on,
-/// and at the end of the directory back to its start. `None` stands for a place at random, so that of many programs that
-/// look once each, everything is looked at by some.
+/// What `os` says of it.
 pub(crate) fn some_names(position: &mut Option<i64>) -> io::Result<Vec<String>> {
     let all: Vec<String> = names()?.filter_map(Result::ok).collect();
-    let start = match *position {
-        Some(position) => usize::try_from(position).unwrap_or(0),
-        None => super::random_place() as usize % all.len().max(1),
-    };
-    let start = if all.len() <= FEW || start >= all.len() { 0 } else { start };
-    let end = (start + FEW).min(all.len());
-    *position = Some(if end == all.len() { 0 } else { end as i64 });
-    Ok(all[start..end].to_vec())
+    Ok(some_of(&all, position))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 
 use super::directory;
 use super::handle::{done, wide};
+use super::zeros::write_zeros;
 use crate::name::UNFINISHED;
 
 mod status;
@@ -134,17 +135,7 @@ pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
 
 /// Makes all of the file zero from `start` on, and not shorter: it may be mapped.
 pub(crate) fn clear(file: &File, start: u64) -> io::Result<()> {
-    clear_to(file, start, status(file)?.len)
-}
-
-fn clear_to(file: &File, mut start: u64, end: u64) -> io::Result<()> {
-    const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
-    while start < end {
-        let piece = ZEROS.len().min(usize::try_from(end - start).unwrap_or(usize::MAX));
-        write_at(file, &ZEROS[..piece], start)?;
-        start += piece as u64;
-    }
-    Ok(())
+    write_zeros(|bytes, at| write_at(file, bytes, at), start, status(file)?.len)
 }
 
 /// A file with a private name: there are no files without one. Its pages are to stay in memory as long as there is room,
@@ -207,7 +198,9 @@ pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
     });
     match reserved {
         // Wine 8.
-        Err(error) if error.raw_os_error() == Some(ERROR_CALL_NOT_IMPLEMENTED.cast_signed()) => clear_to(file, 0, len),
+        Err(error) if error.raw_os_error() == Some(ERROR_CALL_NOT_IMPLEMENTED.cast_signed()) => {
+            write_zeros(|bytes, at| write_at(file, bytes, at), 0, len)
+        }
         result => result,
     }
 }

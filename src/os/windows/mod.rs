@@ -11,6 +11,8 @@
 //! | the end | what the system calls when the process ends, in whatever way it does so itself |
 //! | forks | there are none, and one generation |
 //!
+//! What any system has is in `../common`.
+//!
 //! **Who may read a file can lock it**, for writing, too: there is no right to lock apart from that to read. So a reader
 //! can make a dead holder look alive, and keep others from becoming users. That is why nobody else may read: the
 //! directory gives access to its user, to the system and to administrators, whoever owns the directory above, and a mode
@@ -26,11 +28,13 @@
 //! at its end as Windows does (`exit.rs` has another way there). What it cannot show: access control, sessions, other
 //! programs that open files in between (virus scanners), how long anything takes.
 
-#[path = "../unix/futex.rs"]
+mod access;
+#[path = "../common/back_off.rs"]
 mod back_off;
 pub(crate) mod death;
 pub(crate) mod descriptor;
 pub(crate) mod directory;
+mod doze;
 mod exit;
 pub(crate) mod file;
 pub(crate) mod file_lock;
@@ -40,25 +44,29 @@ pub(crate) mod generation;
 mod handle;
 pub(crate) mod kernel;
 mod life;
+#[path = "../common/listing.rs"]
+mod listing;
 pub(crate) mod map;
 pub(crate) mod namespace;
-#[path = "../unix/neighbours.rs"]
+#[path = "../common/neighbours.rs"]
 mod neighbours;
 mod objects;
-#[path = "../unix/os_mutex.rs"]
+#[path = "../common/os_mutex.rs"]
 pub(crate) mod os_mutex;
 pub(crate) mod owner;
 pub(crate) mod place;
 pub(crate) mod process;
 mod random;
-#[path = "../unix/robust_list.rs"]
+#[path = "../common/robust_list.rs"]
 pub(crate) mod robust_list;
-#[path = "../unix/seat.rs"]
+#[path = "../common/seat.rs"]
 pub(crate) mod seat;
 pub(crate) mod thread;
 mod time;
-#[path = "../unix/unnamed.rs"]
+#[path = "../common/unnamed.rs"]
 pub(crate) mod unnamed;
+#[path = "../common/zeros.rs"]
+mod zeros;
 
 pub(crate) use random::{random_id, random_place};
 pub(crate) use time::{Deadline, monotonic_nanos};

@@ -12,17 +12,15 @@ use windows_sys::Win32::Foundation::{
     ERROR_ALREADY_EXISTS, ERROR_FILE_NOT_FOUND, GetLastError, SetLastError, WAIT_ABANDONED_0, WAIT_FAILED,
     WAIT_OBJECT_0, WAIT_TIMEOUT,
 };
-use windows_sys::Win32::Security::Authorization::{
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
-};
-use windows_sys::Win32::Security::{PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES};
+use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
 use windows_sys::Win32::System::Threading::{
     CreateEventW, CreateMutexW, INFINITE, OpenMutexW, ReleaseMutex, SYNCHRONIZATION_SYNCHRONIZE, SetEvent,
     WaitForMultipleObjects,
 };
 
+use super::Deadline;
+use super::access::Access;
 use super::handle::{Handle, done, wide};
-use super::{Deadline, owner};
 
 /// Ends in itself, or by whoever sets it.
 #[derive(Debug)]
@@ -165,31 +163,12 @@ fn explain(what: &str, name: &str, error: &io::Error) -> io::Error {
 
 /// Whoever may open what is made: this user, in all of his sessions, and the system.
 fn attributes() -> *const SECURITY_ATTRIBUTES {
-    struct Attributes(SECURITY_ATTRIBUTES);
-    // SAFETY: never changed.
-    unsafe impl Send for Attributes {}
-    // SAFETY: as above.
-    unsafe impl Sync for Attributes {}
-    static KNOWN: OnceLock<Option<Attributes>> = OnceLock::new();
-    let make = || {
-        let text = format!("D:P(A;;GA;;;{})(A;;GA;;;SY)", owner::own_sid()?.text());
-        let text = wide(text.as_ref());
-        let mut descriptor: PSECURITY_DESCRIPTOR = ptr::null_mut();
-        // SAFETY: a text that ends with a NUL, room for a pointer, and nothing where no length is asked for.
-        let made = unsafe {
-            ConvertStringSecurityDescriptorToSecurityDescriptorW(
-                text.as_ptr(),
-                SDDL_REVISION_1,
-                &raw mut descriptor,
-                ptr::null_mut(),
-            )
-        };
-        let length = size_of::<SECURITY_ATTRIBUTES>() as u32;
-        let attributes = SECURITY_ATTRIBUTES { nLength: length, lpSecurityDescriptor: descriptor, bInheritHandle: 0 };
-        (made != 0).then_some(Attributes(attributes))
-    };
+    static KNOWN: OnceLock<Option<Access>> = OnceLock::new();
     // Without it, whoever may open a process's objects by default.
-    KNOWN.get_or_init(make).as_ref().map_or(ptr::null(), |known| &raw const known.0)
+    KNOWN
+        .get_or_init(|| Access::of("(A;;GA;;;{user})(A;;GA;;;SY)").ok())
+        .as_ref()
+        .map_or(ptr::null(), Access::attributes)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Robust lists, where there are none: nobody takes a lock that would need one, because no thread is found to have a list.
 //!
-//! The names and signatures are those of `linux/robust_list.rs`; a list takes no room, and its steps are nothing.
+//! The names and signatures are those of `../linux/robust_list.rs`; a list takes no room, and its steps are nothing.
 
 use std::io;
 use std::ops::Range;
