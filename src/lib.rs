@@ -25,8 +25,9 @@
 //!
 //! # Promises
 //!
-//! 1. **A killed process never hangs or corrupts anybody.** Whatever instruction it dies at, the kernel hands its locks
-//!    over at once; nothing polls. (Who asks for [`LockKind::OsMutex`] does without.)
+//! 1. **A killed process never hangs or corrupts anybody.** Whatever instruction it dies at, its locks are handed over: on
+//!    Linux and Windows at once, where nobody polls for that; with [`LockKind::File`] on any Unix within some milliseconds. (Who
+//!    asks for [`LockKind::OsMutex`] does without.)
 //! 2. **A value is never torn.** A holder that is killed or panics commits nothing. An early `return` or `?` commits, as
 //!    with any mutex; [`SharedValue::try_update`] rolls back on `Err`.
 //! 3. **Reading a value never blocks**, even while a writer is hung, stopped or dead.

@@ -27,11 +27,7 @@ pub enum LockKind {
     /// The same word without the list, for systems and sandboxes that have none; the default there, and to be had
     /// everywhere. As fast while nobody dies, and as fair. Its users may be in several PID namespaces.
     ///
-    /// On Windows, those who wait sleep on kernel objects, which tell them of releases and of deaths at once: what follows is
-    /// then only what is left when somebody is stopped. On macOS and FreeBSD no call wakes who sleeps on a word: each waiter
-    /// looks by himself, soon and then each millisecond. See [systems](crate::guide::systems).
-    ///
-    /// The kernel tells by a file lock which *processes* are alive, and those who wait look at it: one of them each
+    /// On Linux, macOS and FreeBSD the kernel tells by a file lock which *processes* are alive, and those who wait look at it: one of them each
     /// millisecond, for all. So
     ///
     /// * the death of a holder is noticed within **some milliseconds**; within 0.13 s if the waiter that looks for all
@@ -41,10 +37,13 @@ pub enum LockKind {
     /// * no pointer stands in shared memory: who may write to the segment can change what it holds and hold up its
     ///   users, but not write elsewhere in their memory by way of the lock.
     ///
+    /// On macOS and FreeBSD no call wakes who sleeps on a word of a file: each waiter looks by himself, soon and then each
+    /// millisecond.
+    ///
     /// On Windows those who wait for a lock look at nothing: they sleep on kernel objects, and the first of them is woken by the
     /// release, and **at once by the end of the holder's thread**, be it that its process lives on. Whoever waits for a
-    /// commit, an event, a condition, a permit or readers looks for himself there, each millisecond.
-    /// ([Limits](crate::guide::limits#windows).)
+    /// commit, an event, a condition, a permit or readers looks for himself there, each millisecond. See
+    /// [systems](crate::guide::systems).
     File,
 
     /// The operating system's own mutex, a process-shared `pthread_mutex_t`, by the crate `raw_sync`, on Linux: for programs whose

@@ -184,7 +184,7 @@ impl<'a> Seeker<'a> {
             is_in_turn: false,
             heartbeat: None,
             looks_up: users.are_watched(),
-            watch: Watch::new(),
+            watch: Watch::of_what_nobody_holds_alone(),
         }
     }
 

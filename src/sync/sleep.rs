@@ -120,17 +120,19 @@ impl<'a> Sleep<'a> {
             robust_futex::wake_next(line, waits, successor, sleepers);
         }
         let sleeps = !is_answered.is_some_and(|is_answered| self.lock.spin.watch_for(deadline, is_answered));
+        if !self.is_still_me() {
+            return Err(Failure::Forked);
+        }
         let beat = Deadline::soon(if self.me.list.is_known() { HEARTBEAT } else { BEAT });
         let until = deadline.map_or(beat, |deadline| deadline.min(beat));
         self.ask()?;
         point!("sleep: about to sleep");
         let was_woken = sleeps && futex::wait_in(&waits.gate, noted, class, until).map_err(Failure::Os)?;
         point!("sleep: awake");
-        if !self.me.is_current() {
+        if !self.is_still_me() {
             return Err(Failure::Forked);
         }
         self.asks.set(true);
-        self.name(); // again: a signal handler that used a robust mutex of libc's has overwritten it
         Ok(Slept { was_woken, time_is_up: deadline.is_some_and(Deadline::has_passed) })
     }
 
@@ -139,11 +141,17 @@ impl<'a> Sleep<'a> {
             return Ok(());
         }
         interrupts::ask()?;
-        if !self.me.is_current() {
-            return Err(Failure::Forked);
+        if self.is_still_me() { Ok(()) } else { Err(Failure::Forked) }
+    }
+
+    /// After some time in which signal handlers may have run: `false` in a child that one of them has forked. Names the lock again,
+    /// whose name one that used a robust mutex of libc's has overwritten.
+    fn is_still_me(&self) -> bool {
+        let is_still_me = self.me.is_current();
+        if is_still_me {
+            self.name();
         }
-        self.name();
-        Ok(())
+        is_still_me
     }
 
     /// Waits no more, and holds the lock.

@@ -123,7 +123,7 @@ pub(super) fn acquire(
         heartbeat: None,
         looks_up: false,
         place: Place::new(),
-        watch: Watch::new(),
+        watch: Watch::of_a_lock(),
         doubt: *DOUBT.start(),
     };
     let result = waiter.acquire();

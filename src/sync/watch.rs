@@ -17,7 +17,7 @@
 //! there is to find by themselves, [`SELDOM`] after they last looked at the latest. So do those who went to sleep between a
 //! watcher's leaving and his wake-up for the next one: they look again after 2 ms.
 //!
-//! **Where a sleep is ended by the holder's death** ([`TELLS_OF_DEATHS`]), nobody watches: the first of those who sleep is told,
+//! **Where a sleep for a lock is ended by the holder's death** ([`TELLS_OF_DEATHS`]), nobody watches it: the first of those who sleep is told,
 //! and if he dies, the next one is the first. Everybody looks by himself after 16 ms, then less and less often, in case
 //! that the first is stopped.
 //!
@@ -48,16 +48,24 @@ pub(super) struct Watch {
     is_watcher: bool,
     /// How long it will rely on another.
     relies_for: Duration,
+    /// It sleeps where it is told of deaths, or another is who then wakes it.
+    is_told: bool,
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
-        Self { next: None, is_new: true, is_watcher: false, relies_for: *SELDOM.start() }
+    /// Of one who sleeps for the lock.
+    pub(super) fn of_a_lock() -> Self {
+        Self { is_told: TELLS_OF_DEATHS, ..Self::of_what_nobody_holds_alone() }
+    }
+
+    /// Of one who sleeps for one of many permits: nobody's end is told there, on any system.
+    pub(super) fn of_what_nobody_holds_alone() -> Self {
+        Self { next: None, is_new: true, is_watcher: false, relies_for: *SELDOM.start(), is_told: false }
     }
 
     /// The caller has looked, and is about to sleep: until when, at the latest?
     pub(super) fn next_look(&mut self, users: &Users) -> Deadline {
-        if TELLS_OF_DEATHS {
+        if self.is_told {
             return self.next_look_of_one_who_is_told();
         }
         if self.is_new {

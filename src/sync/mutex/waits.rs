@@ -20,8 +20,10 @@ impl Mutex {
         loop {
             let me = self.as_waiter("could not wait for a change of the value")?;
             if self.spin.watch_for(wait.deadline(), is_changed) {
-                self.settle_anyhow();
                 return Ok(());
+            }
+            if !me.is_current() {
+                continue; // in a child that a signal handler has forked
             }
             match changes::wait(self.word(), &me, wait, is_changed) {
                 Ok(is_changed) => {
