@@ -1,6 +1,7 @@
 //! Runs the program, with an end to each wait.
 
 use std::ffi::OsStr;
+use std::fmt::Debug;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +9,7 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
-use crate::support;
+use crate::support::{self, until};
 
 /// What it has said, and how it has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,25 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 /// Runs it to its end.
 pub(crate) fn run(arguments: &[&str]) -> Said {
     Running::start(command(arguments)).end()
+}
+
+/// Runs it until this part of what it says is as expected: for whatever counts users. [`command`] has code of its own run
+/// between fork and exec, so the program is started by a fork of this process; and a forked child is one more user of all
+/// that is open here, by whichever test, until it becomes another program.
+pub(crate) fn run_until<T: Debug + PartialEq>(arguments: &[&str], part: impl Fn(&Said) -> T, expected: &T) -> Said {
+    let mut before = None;
+    until("the expected output", || {
+        let said = run(arguments);
+        let found = part(&said);
+        if found == *expected {
+            return Some(said);
+        }
+        if before.as_ref() != Some(&found) {
+            println!("expected {expected:?}, not yet {found:?}"); // for whoever reads why it was in vain
+            before = Some(found);
+        }
+        None
+    })
 }
 
 /// The program while it runs; killed when it is dropped.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use robust_shm::{SharedArray, SharedEvent, SharedValue};
+use robust_shm::{SharedArray, SharedEvent, SharedValue, remove};
 use serde_json::json;
 
 use crate::support::{self, Scratch, until};
@@ -47,6 +47,13 @@ impl Drop for Watching {
     }
 }
 
+/// Has the segment go with its handle, also when a neighbouring test forks at this moment: its child is a user for as long, and
+/// if it is the last one, the segment is left as an orphan. So the name goes first.
+fn take_away<T>(name: &str, handle: T) {
+    remove(name).unwrap();
+    drop(handle);
+}
+
 #[test]
 fn a_watcher_sees_changes_until_the_segment_is_gone() {
     let name = Scratch::new("watched");
@@ -63,7 +70,7 @@ fn a_watcher_sees_changes_until_the_segment_is_gone() {
         value.set(round + 1).unwrap();
     }
     assert_eq!((plain.next(), json.next().contains("\"value\":4")), ("4".to_owned(), true));
-    drop(value);
+    take_away(&name, value);
     assert_eq!((plain.end(), json.end()), (0, 0));
 }
 
@@ -80,7 +87,8 @@ fn elements_and_states_can_be_watched() {
     event_handle.set().unwrap();
     assert_eq!([elements.next(), elements.next(), elements.next()], [&*head, "0  0", "1  9"]);
     assert_eq!(state.next(), "set");
-    drop((array_handle, event_handle));
+    take_away(&array, array_handle);
+    take_away(&event, event_handle);
     assert_eq!((elements.end(), state.end()), (0, 0));
 }
 
@@ -127,6 +135,6 @@ fn on_a_terminal_a_change_takes_the_place_of_the_one_before() {
     value.set([1; 8]).unwrap();
     let second = watching.next();
     assert_eq!(second.trim_end(), "\u{1b}[1A\u{1b}[J[1, 1, 1, 1, 1, 1, 1, 1]");
-    drop(value);
+    take_away(&name, value);
     assert_eq!(watching.end(), 0);
 }
