@@ -6,13 +6,15 @@ use robust_shm::{LockError, LockKind, SegmentInfo, SharedRwLock, remove};
 
 #[cfg(target_os = "linux")]
 use crate::support::spawn_through;
-#[cfg(unix)]
-use crate::support::told;
 use crate::support::{self, Body, Scratch, Stopwatch, own_tid, ready_to_die, say, spawn, until};
+#[cfg(unix)]
+use crate::support::{spawn_of, told};
 use crate::support::{until_it_waits, within_limit};
 use crate::{Array, LONG, MOMENT, active, array, elsewhere, kinds, rwlock};
 
 pub(crate) const ROLES: &[(&str, Body)] = &[
+    #[cfg(unix)]
+    ("fork while it reads", fork_while_it_reads),
     ("read", |name| {
         let lock = SharedRwLock::open(name).unwrap();
         let _reading = lock.read().unwrap();
@@ -242,22 +244,27 @@ fn a_stopped_writer_keeps_new_readers_out_and_not_old_ones_in() {
 #[test]
 fn a_forked_child_reads_nothing_by_its_parents_guard() {
     for kind in kinds() {
-        let name = Scratch::new("forked");
-        let lock = rwlock(kind, &name);
-        let mut guard = Some(lock.read().unwrap());
-        let copy = &mut guard;
-        let child = support::fork(|| {
-            drop(copy.take());
-            assert_eq!(active(&name), 1);
-            assert!(matches!(lock.try_write(), Err(LockError::WouldBlock { .. })));
-            let _own = lock.read().unwrap();
-            assert_eq!(active(&name), 2);
-        });
-        child.join();
-        until("the end of the child's reading", || (active(&name) == 1).then_some(()));
-        drop(guard);
-        drop(lock.write().unwrap());
+        spawn_of(kind, "fork while it reads", &Scratch::new("forked")).join();
     }
+}
+
+/// In a process of its own: of this one, the child would be another user of whatever the tests beside this one have open.
+#[cfg(unix)]
+fn fork_while_it_reads(name: &str) {
+    let lock = rwlock(support::kind(), name);
+    let mut guard = Some(lock.read().unwrap());
+    let copy = &mut guard;
+    let child = support::fork(|| {
+        drop(copy.take());
+        assert_eq!(active(name), 1);
+        assert!(matches!(lock.try_write(), Err(LockError::WouldBlock { .. })));
+        let _own = lock.read().unwrap();
+        assert_eq!(active(name), 2);
+    });
+    child.join();
+    until("the end of the child's reading", || (active(name) == 1).then_some(()));
+    drop(guard);
+    drop(lock.write().unwrap());
 }
 
 /// Each is process 1 of a PID namespace of its own, so that the kernel takes them for one another.
