@@ -44,19 +44,36 @@ fn sessions() -> Vec<Vec<Step>> {
 
 /// Without what differs from one machine and moment to the next: numbers of processes and users, and blanks before them.
 fn plain(line: &str) -> String {
-    let mut before = "";
-    let words = line.split_whitespace().map(|word| {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    // A row of `holders`: process, thread or none, command, user. A process may have a number as short as any other.
+    let is_holder = matches!(words[..], [process, thread, _, user, ..]
+        if is_number(process) && (is_number(thread) || thread == "-") && is_number(user));
+    let word = |(at, word): (usize, &&str)| {
         let digits = word.trim_end_matches(';');
-        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let is_id = is_number && (before == "process" || digits.len() > 3 || before == "robust-shm");
-        before = word;
+        let (before, behind) = (at.checked_sub(1).map(|before| words[before]), words.get(at + 1));
+        let is_id = before == Some("process") || behind == Some(&"held") || digits.len() > 3 || is_holder;
         let is_age = word.strip_suffix('s').is_some_and(|age| age.parse::<u32>().is_ok());
-        if is_age {
-            return "AGE".to_owned();
+        match () {
+            () if is_age => "AGE".to_owned(),
+            () if is_number(digits) && is_id => word.replace(digits, "ID"),
+            () => (*word).to_owned(),
         }
-        if is_id { word.replace(digits, "ID") } else { word.to_owned() }
-    });
-    words.collect::<Vec<_>>().join(" ")
+    };
+    words.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn processes_may_have_short_numbers() {
+    for (line, plain_line) in [
+        ("  751   7  robust-shm  0  sleeping  the lock", "ID ID robust-shm ID sleeping the lock"),
+        ("  751   -  robust-shm  0  sleeping", "ID - robust-shm ID sleeping"),
+        ("acme-report lock - - 640 2 75 held 3s", "acme-report lock - - 640 2 ID held AGE"),
+        ("it was still held by process 7; try again", "it was still held by process ID; try again"),
+        ("7  3", "7 3"), // an element
+    ] {
+        assert_eq!(plain(line), plain_line);
+    }
 }
 
 /// Plays a session in one shell, with names of its own in place of `acme-`.
