@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::habits::Habits;
@@ -77,6 +77,9 @@ pub(crate) struct Mutex {
     /// the lock is of another kind.
     settled: AtomicU64,
     kind: Kind,
+    /// Did the last lock stand beside sleepers? Then the next one, too, as a rule: it is taken the way that is open beside them,
+    /// without a try of the other one first.
+    is_beside: AtomicBool,
     name: Arc<str>,
     users: Users,
     poison: Poison,
@@ -138,7 +141,7 @@ impl Mutex {
         };
         let settled = AtomicU64::new(settled);
         let (spin, habits) = (SpinPolicy::default(), Habits::default());
-        Ok(Self { line, settled, kind, name, users, poison, spin, slots, habits })
+        Ok(Self { line, settled, kind, is_beside: AtomicBool::new(false), name, users, poison, spin, slots, habits })
     }
 
     pub(crate) fn name(&self) -> &str {

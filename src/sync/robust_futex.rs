@@ -96,8 +96,7 @@ pub(super) fn lock_fast(line: &LockLine, owner: u64, list: RobustList) -> bool {
 }
 
 /// The same if somebody may sleep: for the lock, who is no heir, or for what its holders do.
-#[cold]
-#[inline(never)]
+#[inline]
 pub(super) fn lock_beside(line: &LockLine, waits: &WaitLine, owner: u64, list: RobustList) -> bool {
     let seen = line.word.load(Ordering::Relaxed);
     if low(seen) != WAITERS || line.reservation.load(Ordering::Relaxed) != 0 || !list.is_idle() {

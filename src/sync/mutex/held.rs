@@ -33,7 +33,7 @@ pub(crate) struct Held<'a> {
     // Whole words: narrow fields, stored one by one and moved at once, stall the processor longer than the lock takes.
     /// What the word says: this thread, and the handle's slot.
     pub(super) owner: u64,
-    /// The fork generation in which the lock was taken; [`WATCHED`] is set if it is of that kind.
+    /// The fork generation in which the lock was taken; [`WATCHED`] or [`BESIDE`] is set if it is so.
     pub(super) generation: usize,
     /// 1 if the thread was panicking already when it took the lock.
     pub(super) was_panicking: usize,
@@ -42,6 +42,12 @@ pub(crate) struct Held<'a> {
 /// In [`Held::generation`], above the fork generation: the lock is in no list by its kind, so that another fast path releases
 /// it. Who asks for the generation of a lock that is in one, as all locks are where it must be fast, need not ask for that.
 const WATCHED: usize = 1 << 32;
+
+/// In [`Held::generation`], too: the word told of sleepers when the lock was taken, and will do so when it is released. So the
+/// step that would release it if nobody slept is left out.
+pub(super) const BESIDE: usize = 1 << 33;
+
+const MARKS: usize = WATCHED | BESIDE;
 
 /// What a guard is, as the compiler puts it when somebody moves one to another thread: the kernel's list of held locks
 /// belongs to the thread that took them. References may go: what they give access to is the mutex and atomics.
@@ -116,6 +122,13 @@ impl<'a> Held<'a> {
         }
     }
 
+    /// Of one that is linked alone, with [`BESIDE`] or without a mark.
+    #[inline(always)]
+    pub(super) fn alone(mutex: &'a Mutex, owner: u64, me: &Thread, mark: usize) -> Self {
+        let held = Self::new(mutex, owner, me, Linked::Alone);
+        Self { generation: held.generation | mark, ..held }
+    }
+
     /// Of a lock that is in no list by its kind.
     #[inline(always)]
     pub(super) fn watched(mutex: &'a Mutex, owner: u64, generation: u32) -> Self {
@@ -155,7 +168,7 @@ impl<'a> Held<'a> {
     /// let go, that is as much as [`is_held`](Self::is_held), and cheap.
     #[inline]
     pub(crate) fn is_of_this_process(&self) -> bool {
-        self.generation & !WATCHED == os::generation::generation_if_numbered() as usize
+        self.generation & !MARKS == os::generation::generation_if_numbered() as usize
     }
 
     #[inline]
@@ -197,7 +210,7 @@ impl<'a> Held<'a> {
 
     /// The line, whether it is linked alone, the owner, and the fork generation: to be released by these.
     pub(super) fn into_parts(self) -> (Own<NonNull<LockLine>>, Own<RobustList>, u64, usize) {
-        (self.line, self.alone_in, self.owner, self.generation & !WATCHED)
+        (self.line, self.alone_in, self.owner, self.generation & !MARKS)
     }
 
     /// Runs `before`, then releases the lock, and tells those to whom something is owed then. Does nothing at all unless this
@@ -247,7 +260,7 @@ impl<'a> Held<'a> {
         mutex.release_rest::<false>(
             self.alone_in.0,
             self.owner,
-            if section.was_broken_off { self.generation & !WATCHED } else { self.generation },
+            if section.was_broken_off { self.generation & !MARKS } else { self.generation },
             self.was_panicking,
             is_simple,
             move |line, end| {
@@ -281,7 +294,7 @@ impl Mutex {
     /// Does this thread hold the lock, and has this been the process since it was taken, in this generation?
     #[cold]
     pub(super) fn is_held_since(&self, generation: usize) -> bool {
-        generation & !WATCHED == os::generation::generation_if_numbered() as usize
+        generation & !MARKS == os::generation::generation_if_numbered() as usize
             && match self.kind {
                 Kind::Futex => {
                     os::thread::cached().is_some_and(|me| robust_futex::is_held_by(self.line(), self.owner(&me)))
@@ -319,16 +332,19 @@ impl Mutex {
             return robust_futex::wake_after(self.line(), self.waits(), self.successor(), owner, alone_in);
         }
         // So that who waits for what holders do costs those little who lock and unlock beside him.
-        if LOOKS
-            && generation == os::generation::known_generation() as usize
+        let known = os::generation::known_generation() as usize;
+        if (generation == known | BESIDE || LOOKS && generation == known)
             && robust_futex::is_linked_alone(self.line(), alone_in)
             && !panicking()
-            && robust_futex::is_held_beside(self.line(), owner)
+            && (!LOOKS || robust_futex::is_held_beside(self.line(), owner))
         {
+            if !self.is_beside.load(Ordering::Relaxed) {
+                self.is_beside.store(true, Ordering::Relaxed);
+            }
             let owed = before(Line(self.line, PhantomData), End::Regular);
             return robust_futex::unlock_beside(self.line(), self.waits(), self.successor(), owner, alone_in, owed);
         }
-        self.release_slow(alone_in, owner, generation & !WATCHED, was_panicking, before);
+        self.release_slow(alone_in, owner, generation & !MARKS, was_panicking, before);
     }
 
     /// The end of [`Held::release`] in all cases that are not simple.

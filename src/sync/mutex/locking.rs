@@ -2,30 +2,37 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::robust_futex::{self, Linked};
+use super::super::robust_futex;
 use super::super::waiting::{Failure, Wait};
 use super::super::watched;
 use super::super::word::{high, low, pair};
-use super::held::Held;
+use super::held::{BESIDE, Held};
 use super::{Kind, Mutex};
 use crate::error::LockError;
 use crate::os;
+use crate::os::robust_list::RobustList;
+
+/// In the place of a mark.
+const NOT_TAKEN: usize = usize::MAX;
 
 impl Mutex {
     /// Takes the lock, poisoned or not.
     #[inline(always)]
     pub(crate) fn lock(&self, wait: Wait) -> Result<Held<'_>, LockError> {
         // Inlined, and with one exit, because a result that passes through memory costs as much as the lock itself.
-        let settled = self.settled();
+        let (settled, mut mark) = (self.settled(), 0);
         match os::thread::cached_at_home() {
             Some(me)
                 if low(settled) == me.generation && {
                     let owner = pair(me.tid, high(settled));
-                    robust_futex::lock_fast(self.line(), owner, me.list)
-                        || robust_futex::lock_beside(self.line(), self.waits(), owner, me.list)
+                    let is_beside = self.is_beside.load(Ordering::Relaxed);
+                    !is_beside && robust_futex::lock_fast(self.line(), owner, me.list) || {
+                        mark = self.lock_beside(owner, me.list);
+                        mark != NOT_TAKEN
+                    }
                 } =>
             {
-                Ok(Held::new(self, pair(me.tid, high(settled)), &me, Linked::Alone))
+                Ok(Held::alone(self, pair(me.tid, high(settled)), &me, mark))
             }
             // Two words, which pass through registers.
             _ => match self.lock_watched_fast() {
@@ -33,6 +40,21 @@ impl Mutex {
                 (owner, generation) => Ok(Held::watched(self, owner, generation)),
             },
         }
+    }
+
+    /// Takes a lock on which somebody may sleep, or, if nobody does any more, the lock: the mark of [`Held::alone`], or
+    /// [`NOT_TAKEN`].
+    #[cold]
+    #[inline(never)]
+    fn lock_beside(&self, owner: u64, list: RobustList) -> usize {
+        if robust_futex::lock_beside(self.line(), self.waits(), owner, list) {
+            return BESIDE;
+        }
+        if !self.is_beside.load(Ordering::Relaxed) {
+            return NOT_TAKEN; // the other way has been tried
+        }
+        self.is_beside.store(false, Ordering::Relaxed);
+        if robust_futex::lock_fast(self.line(), owner, list) { 0 } else { NOT_TAKEN }
     }
 
     /// Takes a lock that is in no list, if nobody has it or has slept on it: the owner, or 0, and the fork generation.
