@@ -20,6 +20,7 @@ const SET: &str = "set and clear, nobody waits";
 const LOAD: &str = "floor: an atomic load";
 const TWO: &str = "floor: two compare-exchanges";
 pub const FUTEX: &str = "bare futex";
+pub const BOUNDED: &str = "bare futex, no sleep longer than 3 s";
 const EVENTFD: &str = "eventfd";
 const RAW: &str = "raw_sync Event";
 const PYTHON: &str = "Python multiprocessing.Event";
@@ -52,20 +53,35 @@ impl Signal for SharedEvent {
     }
 }
 
-/// The least that can be: a word, and two system calls.
-pub struct BareFutex(&'static AtomicU32);
+/// The least that can be: a word, and two system calls. `BOUNDS`: and a deadline for each sleep, as one needs who is to
+/// find by himself what nobody tells him.
+pub struct BareFutex<const BOUNDS: bool>(&'static AtomicU32);
 
-impl BareFutex {
-    fn call(&self, operation: libc::c_int, number: u32) {
-        // SAFETY: a live, aligned word; no timeout.
-        unsafe {
-            libc::syscall(libc::SYS_futex, self.0.as_ptr(), operation, number, std::ptr::null::<libc::timespec>());
+impl<const BOUNDS: bool> BareFutex<BOUNDS> {
+    const LONGEST_S: i64 = 3;
+
+    fn wake(&self) {
+        // SAFETY: a live, aligned word.
+        unsafe { libc::syscall(libc::SYS_futex, self.0.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+    }
+
+    fn wait(&self) {
+        let mut end = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut until = std::ptr::null();
+        if BOUNDS {
+            // SAFETY: room for a time.
+            unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut end) };
+            end.tv_sec += Self::LONGEST_S;
+            until = &raw const end;
         }
+        let (word, operation, all) = (self.0.as_ptr(), libc::FUTEX_WAIT_BITSET, libc::FUTEX_BITSET_MATCH_ANY);
+        // SAFETY: a live, aligned word; no time, or one that outlives the call; the second word is not used.
+        unsafe { libc::syscall(libc::SYS_futex, word, operation, 0, until, std::ptr::null::<u32>(), all) };
     }
 }
 
-impl Signal for BareFutex {
-    const WHO: &'static str = FUTEX;
+impl<const BOUNDS: bool> Signal for BareFutex<BOUNDS> {
+    const WHO: &'static str = if BOUNDS { BOUNDED } else { FUTEX };
 
     fn create() -> Self {
         // SAFETY: a new mapping, zero, and never unmapped.
@@ -75,13 +91,13 @@ impl Signal for BareFutex {
     #[inline]
     fn set(&self) {
         self.0.store(1, Ordering::Release);
-        self.call(libc::FUTEX_WAKE, i32::MAX.cast_unsigned());
+        self.wake();
     }
 
     #[inline]
     fn wait_and_clear(&self) {
         while self.0.load(Ordering::Acquire) == 0 {
-            self.call(libc::FUTEX_WAIT, 0);
+            self.wait();
         }
         self.0.store(0, Ordering::Relaxed);
     }
@@ -182,9 +198,10 @@ fn bars(part: &mut Part, case: &str, cores: usize) {
 pub type Play = fn(usize, u64) -> f64;
 
 fn to_and_fro(case: &str, cores: usize, effort: Effort) -> Vec<Row> {
-    let contenders: [(&str, Play); 4] = [
+    let contenders: [(&str, Play); 5] = [
         (SharedEvent::WHO, play::<SharedEvent>),
-        (FUTEX, play::<BareFutex>),
+        (FUTEX, play::<BareFutex<false>>),
+        (BOUNDED, play::<BareFutex<true>>),
         (EVENTFD, play::<EventFd>),
         (RAW, play::<RawEvent>),
     ];

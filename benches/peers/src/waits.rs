@@ -9,7 +9,7 @@ use std::time::Duration;
 use robust_shm::{SharedArray, SharedEvent, SharedLock, SharedSemaphore, SharedValue, unique_name};
 
 use crate::effort::Effort;
-use crate::events::{BareFutex, FUTEX, Play, Signal, play, to_and_fro_of};
+use crate::events::{BOUNDED, BareFutex, FUTEX, Play, Signal, play, to_and_fro_of};
 use crate::foreign;
 use crate::peers::PthreadCondition;
 use crate::report::{Bar, Limit, Part, Row};
@@ -117,8 +117,12 @@ fn changes(part: &mut Part, case: &str, cores: usize, effort: Effort) {
     if !effort.wants(case) {
         return;
     }
-    let contenders: [(&str, Play); 3] =
-        [(CHANGE, play::<Change>), (FUTEX, play::<BareFutex>), (PTHREAD, play::<PthreadCondition<false>>)];
+    let contenders: [(&str, Play); 4] = [
+        (CHANGE, play::<Change>),
+        (FUTEX, play::<BareFutex<false>>),
+        (BOUNDED, play::<BareFutex<true>>),
+        (PTHREAD, play::<PthreadCondition<false>>),
+    ];
     part.rows.extend(to_and_fro_of(case, cores, effort, &contenders));
     part.bar(case, CHANGE, FUTEX, Limit::AtMost(if cores == 1 { 1.3 } else { 1.2 }));
     part.bar(case, CHANGE, PTHREAD, Limit::AtMost(0.9));
@@ -130,7 +134,7 @@ fn conditions(part: &mut Part, case: &str, cores: usize, effort: Effort) {
     }
     let contenders: [(&str, Play); 4] = [
         (CONDITION, play::<Condition>),
-        (FUTEX, play::<BareFutex>),
+        (FUTEX, play::<BareFutex<false>>),
         (PTHREAD, play::<PthreadCondition<false>>),
         (ROBUST, play::<PthreadCondition<true>>),
     ];
