@@ -3,9 +3,9 @@
 //! What is found in it is as safe as what its owner does there: so a directory of that name that belongs to somebody else,
 //! or that others may write to, is refused.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -65,23 +65,38 @@ fn configured(question: libc::c_int) -> Option<String> {
 
 /// Is it a directory in which strangers can change nothing? One that is not there is.
 pub(super) fn check() -> io::Result<()> {
-    let found = match fs::symlink_metadata(place()) {
+    look(place()).map(|_| ())
+}
+
+fn look(place: &str) -> io::Result<Option<Metadata>> {
+    let found = match fs::symlink_metadata(place) {
         Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let is_ours = found.is_dir() && found.uid() == effective_uid() && found.mode() & 0o022 == 0;
-    if is_ours { Ok(()) } else { Err(io::Error::other(format!("{} is no directory of this user alone", place()))) }
+    if is_ours { Ok(Some(found)) } else { Err(io::Error::other(format!("{place} is no directory of this user alone"))) }
 }
 
 /// To be called before something is created there.
 pub(super) fn prepare() -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(place()) {
+    make(place())
+}
+
+fn make(place: &str) -> io::Result<()> {
+    match DirBuilder::new().mode(MODE).create(place) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    check()
+    // The umask may have taken it away, also from one that has not come to this line yet, or was killed before it.
+    match look(place)? {
+        Some(found) if found.mode() & MODE != MODE => fs::set_permissions(place, PermissionsExt::from_mode(MODE)),
+        _ => Ok(()),
+    }
 }
+
+/// What its owner may do in it, and nobody else.
+const MODE: u32 = 0o700;
 
 /// What to do when there is no room in it, for messages.
 pub(crate) const HOW_TO_ENLARGE: &str = "make room in its file system";
@@ -116,6 +131,19 @@ mod tests {
         let path = configured(CS_PATH).unwrap();
         assert!(path.contains("/bin") && !path.contains('\0'), "{path:?}");
         assert_eq!(configured(-1), None);
+    }
+
+    /// Once, an umask that takes the owner's bits left a directory that nobody could use.
+    #[test]
+    fn a_directory_that_its_owner_may_not_use_is_opened_to_him() {
+        let place = std::env::temp_dir().join(crate::unique_name("robust-shm-directory"));
+        for mode in [0, 0o500, 0o700] {
+            DirBuilder::new().mode(mode).create(&place).unwrap();
+            make(place.to_str().unwrap()).unwrap();
+            let found = fs::symlink_metadata(&place).unwrap().mode() & 0o777;
+            fs::remove_dir(&place).unwrap();
+            assert_eq!(found, MODE, "{mode:o}");
+        }
     }
 
     #[test]

@@ -10,9 +10,9 @@
 //!
 //! Names begin as those of unfinished segments do, so that nobody takes them for segments.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use super::flock::{try_exclude, try_share, unlock};
 use super::standard::above_standard;
@@ -86,14 +86,18 @@ impl LockName {
     }
 }
 
-/// Somebody else's file would have to be in the way so many times.
+/// The umask takes nothing from it.
+const MODE: u32 = 0o600;
+
+/// Others would have to remove the name under our hands so many times.
 const ATTEMPTS: usize = 100;
 
 /// Takes the lock without waiting; `None` when another description has it, or looks for a moment whether it is a dead one's.
 pub(super) fn take(name: LockName) -> io::Result<Option<File>> {
     directory::prepare()?;
     for _ in 0..ATTEMPTS {
-        let file = options().write(true).create(true).mode(0o600).open(file::path(name.text().as_str()))?;
+        let file = open(name, options().write(true).create(true).mode(MODE))?;
+        file::ensure_mode(&file, &file::status(&file)?, MODE)?;
         if !try_exclude(&file)? {
             return Ok(None);
         }
@@ -107,7 +111,7 @@ pub(super) fn take(name: LockName) -> io::Result<Option<File>> {
 /// Has another description the lock? Asked by a lock for reading: those who ask at once are not in each other's way. What a
 /// dead one has left is removed.
 pub(super) fn is_taken(name: LockName) -> io::Result<bool> {
-    match options().open(file::path(name.text().as_str())) {
+    match open(name, &options()) {
         Ok(file) => {
             let is_taken = !try_share(&file)?;
             drop(file);
@@ -123,9 +127,9 @@ pub(super) fn is_taken(name: LockName) -> io::Result<bool> {
 
 /// Gives the lock back, whoever else has the description, and takes the name along.
 pub(super) fn give_back(name: LockName, lock: &File) -> io::Result<()> {
-    let unlinked = if leads_to(name, lock)? { file::unlink(name.text().as_str()) } else { Ok(()) };
-    unlock(lock)?;
-    unlinked
+    let unlinked =
+        leads_to(name, lock).and_then(|is_there| if is_there { file::unlink(name.text().as_str()) } else { Ok(()) });
+    unlock(lock).and(unlinked)
 }
 
 /// Removes the name of a lock that nobody has any more.
@@ -133,7 +137,7 @@ pub(super) fn give_back(name: LockName, lock: &File) -> io::Result<()> {
 /// A life is asked for by others, to whom it must not look taken meanwhile. So it is locked for reading only, by one who removes
 /// it at a time.
 pub(super) fn remove_if_free(name: LockName) -> io::Result<()> {
-    let lock = match options().write(true).open(file::path(name.text().as_str())) {
+    let lock = match open(name, options().write(true)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         lock => lock?,
     };
@@ -155,9 +159,23 @@ fn options() -> OpenOptions {
     options
 }
 
+/// A file without permission for its owner is one that somebody with such a umask is making just now, or was killed in
+/// the middle of it.
+fn open(name: LockName, options: &OpenOptions) -> io::Result<File> {
+    let text = name.text();
+    let path = file::path(text.as_str());
+    match options.open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            fs::set_permissions(&path, PermissionsExt::from_mode(MODE))?;
+            options.open(&path)
+        }
+        opened => opened,
+    }
+}
+
 fn leads_to(name: LockName, file: &File) -> io::Result<bool> {
     match file::status_of(name.text().as_str()) {
-        Ok(there) => Ok(there.inode == file.metadata()?.ino()), // one directory is on one device
+        Ok(there) => Ok(there.is_same_file(&file::status(file)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -200,6 +218,18 @@ mod tests {
         assert!(!exists(name));
         drop(take(name).unwrap());
         let lock = take(name).unwrap().unwrap();
+        give_back(name, &lock).unwrap();
+    }
+
+    /// A creator was killed before he could give it its permissions.
+    #[test]
+    fn a_lock_without_permissions_gets_them_by_who_wants_it() {
+        let name = fresh(Kind::Watch);
+        let dead = take(name).unwrap().unwrap();
+        dead.set_permissions(PermissionsExt::from_mode(0o000)).unwrap();
+        drop(dead);
+        let lock = take(name).unwrap().unwrap();
+        assert_eq!(file::status(&lock).unwrap().mode, MODE);
         give_back(name, &lock).unwrap();
     }
 
