@@ -9,8 +9,12 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
-use robust_shm::{ArrayGuard, LockError, LockKind, SharedArray, SharedLock, SharedValue};
-use support::{Family, Scratch, exists, fork, kind, member, path, pause, play, say, spawn, spawn_of, until};
+#[cfg(not(robust_shm_unix))]
+use robust_shm::{ArrayGuard, LockError, LockKind};
+use robust_shm::{SegmentInfo, SharedArray, SharedLock, SharedValue};
+#[cfg(not(robust_shm_unix))]
+use support::spawn_of;
+use support::{Family, Scratch, exists, fork, kind, member, path, pause, play, say, spawn, until};
 
 #[test]
 fn child() {
@@ -19,6 +23,9 @@ fn child() {
         ("loses", loses_descriptors),
         ("loses-at-exit", loses_descriptors_at_exit),
         ("holds", holds_without_descriptors),
+        ("opens-again", opens_again),
+        ("loses-its-own", loses_only_its_own),
+        ("no-room", forks_without_room),
     ]);
 }
 
@@ -69,13 +76,20 @@ fn a_presence_is_no_standard_descriptor() {
     spawn("no-stdin", &Scratch::new("stdin")).join();
 }
 
-/// Closes all descriptors but the standard ones, and opens so many of a stranger's file, which get their numbers.
-fn replace_all(count: usize) -> Vec<std::fs::File> {
-    let limit = 1_000;
-    for fd in 3..limit {
-        // SAFETY: that is what is tested; the files of this process are not used any more.
+/// As daemons do; the files of this process are not used any more.
+fn close_all(descriptors: impl IntoIterator<Item = RawFd>) {
+    for fd in descriptors {
+        // SAFETY: that is what is tested.
         unsafe { libc::close(fd) };
     }
+}
+
+/// All but the standard ones.
+const ALL: std::ops::Range<RawFd> = 3..1_000;
+
+/// Closes all descriptors, and opens so many of a stranger's file, which get their numbers.
+fn replace_all(count: usize) -> Vec<std::fs::File> {
+    close_all(ALL);
     let mut first = tempfile();
     first.write_all(b"the head of a log").unwrap();
     let mut files = vec![first];
@@ -201,5 +215,88 @@ fn a_lock_is_its_holders_although_its_descriptors_were_closed(kind: LockKind) {
     ArrayGuard::clear_poison(&mut guard);
     drop(guard);
     drop(array);
+    robust_shm::remove(&name).unwrap();
+}
+
+fn opens_again(name: &str) {
+    let mut value = SharedValue::options().persistent(true).create(name, 0u64).unwrap();
+    for turn in 1..=6 {
+        close_all(ALL);
+        let again = SharedValue::<u64>::open(name).unwrap();
+        std::mem::forget(std::mem::replace(&mut value, again));
+        value.update(|n| *n += 1).unwrap();
+        assert_eq!((value.get(), SegmentInfo::of(name).unwrap().attached()), (turn, 1));
+    }
+    drop(value);
+    assert_eq!(SegmentInfo::of(name).unwrap().attached(), 0);
+    robust_shm::remove(name).unwrap();
+}
+
+/// Once, where users have life files, those of closed descriptors were in the way, and after the third no user came in.
+#[test]
+fn who_closes_all_descriptors_can_open_again_and_again() {
+    spawn("opens-again", &Scratch::new("opens-again")).join();
+}
+
+fn loses_only_its_own(name: &str) {
+    let value = SharedValue::options().persistent(true).create(name, 0u64).unwrap();
+    let files = descriptors_of(name).into_iter().map(|fd| {
+        close_all([fd]);
+        tempfile() // it has that number
+    });
+    let files: Vec<_> = files.collect();
+    drop(value);
+    assert_eq!(SegmentInfo::of(name).unwrap().attached(), 0);
+    drop(files);
+    robust_shm::remove(name).unwrap();
+}
+
+/// Once, where users have life files, one of no handle was a user for as long as the process lived.
+#[test]
+fn a_handle_that_has_lost_its_descriptor_is_no_user_when_it_is_dropped() {
+    spawn("loses-its-own", &Scratch::new("loses-its-own")).join();
+}
+
+/// The child cannot put a description of its own in the place of the inherited one: that has a number which is none any more.
+fn forks_without_room(name: &str) {
+    const LIMIT: libc::rlim_t = 40;
+    let fillers: Vec<_> = (0..2 * LIMIT).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+    let lock = SharedLock::options().persistent(true).create(name).unwrap();
+    drop(fillers);
+    let limit = libc::rlimit { rlim_cur: LIMIT, rlim_max: LIMIT };
+    // SAFETY: the structure outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    let parent = std::process::id();
+    fork(|| {
+        let guard = lock.lock().unwrap();
+        say("holds");
+        until("the end of the parent", || (std::os::unix::process::parent_id() != parent).then_some(()));
+        say("is alone");
+        pause();
+        drop(guard);
+        say("has released");
+    })
+    .forget();
+    pause();
+    // SAFETY: ends this process.
+    unsafe { libc::_exit(0) };
+}
+
+/// Once, where users have life files, such a child had its parent's slot, and not its life file: it looked dead when its
+/// parent was.
+#[test]
+fn a_child_that_could_not_get_a_description_of_its_own_lives_on_with_its_parents() {
+    let name = Scratch::new("no-room");
+    let mut parent = spawn("no-room", &name);
+    parent.expect("holds");
+    parent.go_on();
+    parent.expect("is alone");
+    let lock = SharedLock::open(&name).unwrap();
+    assert!(matches!(lock.try_lock(), Err(robust_shm::LockError::WouldBlock { .. })));
+    parent.go_on();
+    parent.expect("has released");
+    drop(lock.lock().unwrap());
+    parent.join();
+    drop(lock);
     robust_shm::remove(&name).unwrap();
 }

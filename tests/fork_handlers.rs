@@ -449,6 +449,14 @@ fn allocates(name: &str) {
     let value = SharedValue::create(name, 1u64).unwrap();
     let second = SharedValue::<u64>::open(name).unwrap();
     drop(value.lock().unwrap());
+    fork_and_count();
+    // The child's own then have numbers that the parent has never had.
+    let others: Vec<_> = (0..100).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+    fork_and_count();
+    drop((value, second, others));
+}
+
+fn fork_and_count() {
     let before = ALLOCATIONS.get();
     // SAFETY: the child ends at once.
     let child = unsafe { libc::fork() };
@@ -460,7 +468,6 @@ fn allocates(name: &str) {
     let mut child = Forked::adopt(child);
     let status = until("the end of the child", || child.try_wait());
     assert_eq!((made, libc::WEXITSTATUS(status)), (0, 0), "allocations in parent and child");
-    drop((value, second));
 }
 
 /// The fork may come from a signal handler that has interrupted an allocation: the child's own would use its half-changed

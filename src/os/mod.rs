@@ -51,7 +51,7 @@
 //! |---|---|---|
 //! | `generation` | `generation`, `known_generation`, `generation_if_numbered` | a number that differs between a process and its ancestors, in a raw clone, too; `known_generation` without a system call, or 0 |
 //! | `fork` | `install`, `begin_child` | a function is called in every forked child before anything of the program's that comes later |
-//! | | `forks_begun`, `forks_begun_and_over` | what was made between two equal counts is in no child that does not know of it |
+//! | | `forks_begun`, `forks_begun_and_over` | what was made, and is known, between an answer of the second and the same answer of the first is in no child that does not know of it; unless a fork's own handlers kept the second waiting for too long |
 //! | `process` | `on_exit` | a function is called at every regular end |
 //! | `death` | `has_ended` | a thread that has made itself known by its number in the lock word has certainly ended; where threads do that |
 //! | | `is_dead_thread` | whether a thread of this namespace has ended, be it a zombie; when in doubt, it has not |

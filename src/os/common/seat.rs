@@ -81,8 +81,11 @@ impl Seat {
 
     /// For the thread that watches.
     pub(crate) fn stop_watching(&self) {
-        if let Some(file) = self.file.get() {
-            let _ = file_lock::stop_watching(file); // what fails here is found by those who look seldom
+        match self.file.get() {
+            Some(file) => {
+                let _ = file_lock::stop_watching(file); // what fails here is found by those who look seldom
+            }
+            None => file_lock::stop_watching_of_lost(self.file.known(), self.file.opened()),
         }
         self.watches_in.store(0, Ordering::Relaxed);
     }
@@ -99,7 +102,8 @@ impl Seat {
         let _ = file_lock::mark_absent(self.file.known(), self.slot()); // what fails here goes with the description
     }
 
-    /// Puts another description of the file, which has the byte of this slot, in the place of its own.
+    /// Puts another description of the file, which has the byte of this slot, in the place of its own. If that fails, its own
+    /// stays as it is, and the other one goes with its byte.
     pub(crate) fn replace_by(&self, other: File, slot: u32) -> bool {
         // In this order: what asks in between, from a signal handler, asks for its own slot no more than before.
         let replaced = self.file.replace_by(other);
@@ -127,5 +131,12 @@ impl Seat {
     /// May a thread of this id have the file mapped? Where `/proc` does not show it: is there one?
     pub(crate) fn may_be_mapped_by(&self, tid: u32) -> bool {
         process::maps(tid, self.file.opened()).unwrap_or_else(|| process::thread_exists(tid))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // If the program has closed the descriptor itself: a lock that is another file does not go with that.
+        file_lock::give_up_mark_of_lost(self.file.known(), self.file.opened(), self.slot());
     }
 }

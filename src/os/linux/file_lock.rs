@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 
 use super::file::Status;
 pub(crate) use super::flock::{try_exclude, try_exclude_others, try_share, unlock};
+use super::slot;
 
 /// A byte range of open-file-description locks. It has nothing to do with the data at that offset.
 #[derive(Clone, Copy, Debug)]
@@ -49,21 +50,7 @@ pub(crate) fn release_name(file: &File, _: Guard) -> io::Result<()> {
 /// Gives the description a presence byte, at random, for itself alone: one that no lock word names. `None` when a stranger
 /// seems to have locked all of them.
 pub(crate) fn mark_present(file: &File, is_named: impl Fn(u32) -> io::Result<bool>) -> io::Result<Option<u32>> {
-    const ATTEMPTS: usize = 16;
-    // From the kernel: children of one process that are each the first of a PID namespace would else draw the same.
-    let ids = std::iter::repeat_with(super::random_id).flatten();
-    for slot in ids.flat_map(|id| [id as u32, (id >> 32) as u32]).take(ATTEMPTS) {
-        if slot == 0 || !try_mark(file, slot)? {
-            continue;
-        }
-        // Asked when the byte is taken: from now on only who has it can give the word this slot. If a dead holder had it
-        // before, he would look alive.
-        if !is_named(slot)? {
-            return Ok(Some(slot));
-        }
-        release_mark(file, slot)?;
-    }
-    Ok(None)
+    slot::draw(slot::ATTEMPTS, |slot| try_mark(file, slot), is_named, |slot| release_mark(file, slot))
 }
 
 /// Gives the description the presence byte of this slot; `false` when another one has it.
@@ -158,11 +145,20 @@ fn description_lock(kind: libc::c_int, range: LockRange) -> libc::flock {
     lock
 }
 
-/// Before a descriptor is closed: all locks are the description's, and nothing is beside it.
+/// When a descriptor is given its number: all locks are the description's, and nothing is beside it.
+pub(super) fn after_opening(_: &File) {}
+
+/// Before a descriptor is closed.
 pub(super) fn before_closing(_: &File) {}
 
-/// Before the descriptor `to` gets the description of `from`.
-pub(super) fn before_replacing(_to: &File, _from: &File) {}
+/// When the descriptor `to` has got the description of `from`.
+pub(super) fn after_replacing(_to: &File, _from: &File) {}
+
+/// When a descriptor was closed behind our back: all its locks went with it.
+pub(super) fn give_up_mark_of_lost(_: &File, _: &Status, _slot: u32) {}
+
+/// As [`give_up_mark_of_lost`].
+pub(super) fn stop_watching_of_lost(_: &File, _: &Status) {}
 
 /// Is what is beside the descriptor still there?
 pub(super) fn is_whole(_: &File) -> bool {

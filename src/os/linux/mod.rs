@@ -32,6 +32,8 @@ pub(crate) mod robust_list;
 mod room;
 #[path = "../common/seat.rs"]
 pub(crate) mod seat;
+#[path = "../common/slot.rs"]
+mod slot;
 #[path = "../unix/standard.rs"]
 mod standard;
 #[path = "../unix/thread.rs"]

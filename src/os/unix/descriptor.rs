@@ -28,19 +28,24 @@ impl Descriptor {
     /// Moves it out of the way of the standard descriptors, of which programs dispose without asking.
     pub(crate) fn new(file: File, opened: Status) -> io::Result<Self> {
         let file = ManuallyDrop::new(above_standard(file)?);
+        file_lock::after_opening(&file);
         Ok(Self { file, opened, is_closed: AtomicBool::new(false) })
     }
 
     /// The file, if the descriptor still stands for it.
     pub(crate) fn get(&self) -> Option<&File> {
-        self.status().is_ok().then_some(&*self.file)
+        self.status_if_whole().map(|_| &*self.file)
     }
 
     pub(crate) fn status(&self) -> io::Result<Status> {
-        self.status_if_open().filter(|_| file_lock::is_whole(&self.file)).ok_or_else(|| {
+        self.status_if_whole().ok_or_else(|| {
             let message = "the descriptor by which this process has the segment open was closed by the program itself";
             io::Error::new(io::ErrorKind::NotConnected, message)
         })
+    }
+
+    fn status_if_whole(&self) -> Option<Status> {
+        self.status_if_open().filter(|_| file_lock::is_whole(&self.file))
     }
 
     fn status_if_open(&self) -> Option<Status> {
@@ -96,11 +101,13 @@ impl Descriptor {
 
     /// Makes it stand for another description of the file, at once. `false`: it is not ours any more, or that failed.
     pub(crate) fn replace_by(&self, other: File) -> bool {
-        if self.status_if_open().is_none() {
-            return false;
+        let replaced = self.status_if_open().is_some() && put_in_place(&other, self.file.as_raw_fd());
+        if replaced {
+            file_lock::after_replacing(&self.file, &other);
+        } else {
+            file_lock::before_closing(&other);
         }
-        file_lock::before_replacing(&self.file, &other);
-        put_in_place(&other, self.file.as_raw_fd())
+        replaced
     }
 
     /// In a child in which somebody may still be in the middle of using it: puts something in its place that nothing

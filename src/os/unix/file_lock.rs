@@ -7,13 +7,16 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
+use super::Deadline;
 use super::beside::Beside;
 use super::directory;
 use super::file::Status;
 pub(crate) use super::flock::{try_exclude, try_exclude_others, try_share, unlock};
-use super::fork::forks_begun;
+use super::fork::{forks_begun, forks_begun_and_over};
 use super::named_lock::{self, Kind, LockName};
+use super::slot;
 
 fn beside(file: &File, kind: Kind, number: u32) -> io::Result<LockName> {
     Ok(LockName { kind, beside: file.metadata()?.ino(), number })
@@ -25,18 +28,28 @@ pub(crate) struct Guard {
     lock: File,
 }
 
-/// Takes the lock that guards the name of this file, without waiting; `None` when another description has it.
+/// Takes the lock that guards the name of this file, without waiting for whoever has it; `None` when another description
+/// has it. Who removes a dead one's has it only for a moment: so it is asked for more than once.
 pub(crate) fn try_guard_name(file: &File) -> io::Result<Option<Guard>> {
+    const PATIENCE: Duration = Duration::from_millis(10);
     let name = beside(file, Kind::Guard, 0)?;
-    let taken = match named_lock::take(name) {
-        // No descriptor is left: so that of the life must do. Whoever removes a name, and is a user, is the last one.
-        Err(error) if is_for_want_of_descriptors(&error) => {
-            before_closing(file);
-            named_lock::take(name)
+    let mut end = None;
+    loop {
+        let taken = match named_lock::take(name) {
+            // No descriptor is left: so that of the life must do. Whoever removes a name, and is a user, is the last one.
+            Err(error) if is_for_want_of_descriptors(&error) => {
+                before_closing(file);
+                named_lock::take(name)
+            }
+            taken => taken,
+        };
+        let taken = taken?;
+        if taken.is_some() || end.is_some_and(Deadline::has_passed) {
+            return Ok(taken.map(|lock| Guard { name, lock }));
         }
-        taken => taken,
-    };
-    Ok(taken?.map(|lock| Guard { name, lock }))
+        end = end.or_else(|| Deadline::after(PATIENCE));
+        std::thread::yield_now();
+    }
 }
 
 fn is_for_want_of_descriptors(error: &io::Error) -> bool {
@@ -58,21 +71,8 @@ impl Drop for Guard {
 /// Gives the description a life file, with a slot at random, for itself alone: one that no lock word names. `None` when
 /// somebody seems to have all of them.
 pub(crate) fn mark_present(file: &File, is_named: impl Fn(u32) -> io::Result<bool>) -> io::Result<Option<u32>> {
-    const ATTEMPTS: usize = 16;
-    for _ in 0..ATTEMPTS {
-        let forks = forks_begun();
-        let slot = super::random_id()[0] as u32;
-        if slot == 0 || !try_mark(file, slot)? {
-            continue;
-        }
-        // Asked when the file is locked: from now on only who has it can give the word this slot. If a dead holder had it
-        // before, he would look alive. And a child that was forked meanwhile has the file, and does not know of it.
-        if !is_named(slot)? && forks_begun() == forks {
-            return Ok(Some(slot));
-        }
-        release_mark(file, slot)?;
-    }
-    Ok(None)
+    after_opening(file); // of a description that is no handle's
+    slot::draw(slot::ATTEMPTS, |slot| try_mark(file, slot), is_named, |slot| release_mark(file, slot))
 }
 
 /// Gives the description the life file of this slot; `false` when another one has it.
@@ -86,8 +86,24 @@ pub(crate) fn release_mark(file: &File, slot: u32) -> io::Result<()> {
 }
 
 fn try_take(file: &File, name: LockName) -> io::Result<bool> {
-    let taken = named_lock::take(name)?;
-    Ok(taken.is_some_and(|lock| Beside::of(file).add(name, lock)))
+    const ATTEMPTS: usize = 16;
+    for _ in 0..ATTEMPTS {
+        let forks = forks_begun_and_over();
+        let Some(lock) = named_lock::take(name)? else { return Ok(false) };
+        let kept = match Beside::with_room(file) {
+            Some(beside) => beside.add(name, lock),
+            None => Err(lock),
+        };
+        if let Err(lock) = kept {
+            return named_lock::give_back(name, &lock).map(|()| false);
+        }
+        if forks_begun() == forks {
+            return Ok(true);
+        }
+        // A child that was forked meanwhile has the lock, and may not know of it: who gives it back does so for both.
+        give_back(file, name)?;
+    }
+    Ok(false)
 }
 
 fn give_back(file: &File, name: LockName) -> io::Result<()> {
@@ -147,20 +163,44 @@ pub(crate) fn sweep(name: &str) -> bool {
     lock.map(named_lock::remove_if_free).is_some()
 }
 
+/// When the descriptor has just been given its number: what is beside that was beside another one, which the program has
+/// closed itself.
+pub(super) fn after_opening(file: &File) {
+    before_closing(file);
+}
+
 /// Before the descriptor is closed: what is beside it goes with it. A relative that has the same description goes on to
 /// have that.
 pub(super) fn before_closing(file: &File) {
-    for (name, lock) in Beside::of(file).take_all() {
-        drop(lock);
-        let _ = named_lock::remove_if_free(name); // else a sweep does
+    Beside::of(file).take_all().for_each(close);
+}
+
+fn close((name, lock): (LockName, File)) {
+    drop(lock);
+    let _ = named_lock::remove_if_free(name); // else a sweep does
+}
+
+/// When the descriptor `to` has got the description of `from`, whose own number goes. It has one life file or the other, at
+/// each moment.
+pub(super) fn after_replacing(to: &File, from: &File) {
+    Beside::of(to).take_over(Beside::of(from)).for_each(close);
+    before_closing(from); // what had no room
+}
+
+/// When the program has closed the descriptor, and so made its handle none any more: the life file goes, too. By the number
+/// alone, which may be another file's by now; so what is beside it is told by whose it is.
+pub(super) fn give_up_mark_of_lost(number: &File, opened: &Status, slot: u32) {
+    let name = LockName { kind: Kind::Life, beside: opened.inode, number: slot };
+    if let Some(lock) = Beside::of(number).remove(name) {
+        close((name, lock)); // and not given back: it may be a relative's, too
     }
 }
 
-/// Before the descriptor `to` gets the description of `from`, whose own number goes.
-pub(super) fn before_replacing(to: &File, from: &File) {
-    before_closing(to);
-    for (name, lock) in Beside::of(from).take_all() {
-        Beside::of(to).add(name, lock);
+/// As [`give_up_mark_of_lost`].
+pub(super) fn stop_watching_of_lost(number: &File, opened: &Status) {
+    let name = LockName { kind: Kind::Watch, beside: opened.inode, number: 0 };
+    if let Some(lock) = Beside::of(number).remove(name) {
+        let _ = named_lock::give_back(name, &lock); // what fails here goes when it is closed
     }
 }
 
@@ -182,124 +222,4 @@ pub(crate) struct Locker {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use super::super::descriptor::Descriptor;
-    use super::super::file::{create_private, open, status, unlink};
-    use super::*;
-
-    /// A file with a name, which goes at the end.
-    struct Scratch(String);
-
-    impl Scratch {
-        fn new() -> (Self, Descriptor) {
-            let scratch = Self(crate::unique_name("robust-shm-file-lock"));
-            let file = create_private(&scratch.0).unwrap();
-            let status = status(&file).unwrap();
-            (scratch, Descriptor::new(file, status).unwrap())
-        }
-
-        fn another(&self) -> Descriptor {
-            let file = open(&self.0, true).unwrap();
-            let status = status(&file).unwrap();
-            Descriptor::new(file, status).unwrap()
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = unlink(&self.0);
-        }
-    }
-
-    fn lives(file: &File) -> usize {
-        let inode = file.metadata().unwrap().ino();
-        let names = directory::names().unwrap().map(Result::unwrap);
-        names.filter(|name| life_in(name, inode).is_some()).count()
-    }
-
-    #[test]
-    fn a_name_may_be_guarded_again_when_it_has_been_released() {
-        let (scratch, one) = Scratch::new();
-        let other = scratch.another();
-        let guard = try_guard_name(one.known()).unwrap().unwrap();
-        assert!(try_guard_name(other.known()).unwrap().is_none());
-        release_name(one.known(), guard).unwrap();
-        drop(try_guard_name(other.known()).unwrap().unwrap());
-        assert!(try_guard_name(one.known()).unwrap().is_some());
-    }
-
-    /// Else a dead holder of whom the lock word tells would look alive for as long as the newcomer is there.
-    #[test]
-    fn a_slot_that_is_named_is_not_taken() {
-        let (scratch, file) = Scratch::new();
-        let refused = RefCell::new(Vec::new());
-        let is_named = |slot| {
-            let mut refused = refused.borrow_mut();
-            refused.push(slot);
-            Ok(refused.len() < 4)
-        };
-        let slot = mark_present(file.known(), is_named).unwrap().unwrap();
-        let refused = refused.into_inner();
-        assert_eq!((refused.len(), refused[3]), (4, slot));
-        let asker = scratch.another();
-        assert!(is_present(asker.known(), slot).unwrap());
-        assert!(refused[..3].iter().all(|slot| !is_present(asker.known(), *slot).unwrap()), "given back");
-        assert_eq!((count_present(asker.known()).unwrap(), count_present(file.known()).unwrap()), (1, 0));
-        assert!(is_anyone_present(asker.known()).unwrap() && !is_anyone_present(file.known()).unwrap());
-        assert!(!try_mark(asker.known(), slot).unwrap());
-        drop(file);
-        assert_eq!(lives(asker.known()), 0);
-        assert!(try_mark(asker.known(), slot).unwrap());
-    }
-
-    #[test]
-    fn what_the_dead_have_left_is_not_counted_and_is_removed() {
-        let (scratch, file) = Scratch::new();
-        let slot = mark_present(file.known(), |_| Ok(false)).unwrap().unwrap();
-        let name = beside(file.known(), Kind::Life, slot).unwrap();
-        drop(Beside::of(file.known()).remove(name)); // as the kernel closes it
-        let asker = scratch.another();
-        assert_eq!(lives(asker.known()), 1);
-        assert_eq!((count_present(asker.known()).unwrap(), lives(asker.known())), (0, 0));
-        assert!(!is_present(asker.known(), slot).unwrap());
-    }
-
-    #[test]
-    fn one_watches_at_a_time() {
-        let (scratch, one) = Scratch::new();
-        let other = scratch.another();
-        assert!(try_watch(one.known()).unwrap() && !try_watch(other.known()).unwrap());
-        stop_watching(one.known()).unwrap();
-        assert!(try_watch(other.known()).unwrap());
-        drop(other);
-        assert!(try_watch(one.known()).unwrap());
-    }
-
-    /// Without its life file a user looks dead: so it is none any more, and its own descriptor goes with it.
-    #[test]
-    fn who_has_lost_the_life_file_is_told_so() {
-        let (scratch, file) = Scratch::new();
-        let slot = mark_present(file.known(), |_| Ok(false)).unwrap().unwrap();
-        assert!(file.get().is_some());
-        assert!(Beside::of(file.known()).close_behind_its_back(beside(file.known(), Kind::Life, slot).unwrap()));
-        assert!(file.get().is_none() && file.status().is_err());
-        assert_eq!(count_present(scratch.another().known()).unwrap(), 0);
-    }
-
-    /// In a forked child, the descriptor of a handle gets a description of the child's own.
-    #[test]
-    fn what_replaces_a_description_brings_its_life_file() {
-        let (scratch, file) = Scratch::new();
-        let old = mark_present(file.known(), |_| Ok(false)).unwrap().unwrap();
-        let own = open(&scratch.0, true).unwrap();
-        let new = mark_present(&own, |_| Ok(false)).unwrap().unwrap();
-        assert!(file.replace_by(own));
-        let asker = scratch.another();
-        assert!(!is_present(asker.known(), old).unwrap() && is_present(asker.known(), new).unwrap());
-        assert_eq!((count_present(file.known()).unwrap(), lives(asker.known())), (0, 1));
-        drop(file);
-        assert_eq!(lives(asker.known()), 0);
-    }
-}
+mod tests;

@@ -13,14 +13,15 @@ use std::time::Duration;
 use super::generation::{self, FORKS_BEGUN, FORKS_OVER};
 use super::{Deadline, namespace, robust_list, thread};
 
-/// How many forks have begun in this process and its ancestors. What is made when it says one number and known to
-/// `in_child` before it says another is in no child that does not know of it.
+/// How many forks have begun in this process and its ancestors. What is made after [`forks_begun_and_over`] has said a number,
+/// and known to `in_child` before this says another, is in no child that does not know of it. (Not after this has said it: a
+/// fork that has begun may copy the process at any later moment.)
 pub(crate) fn forks_begun() -> u32 {
     FORKS_BEGUN.load(Ordering::SeqCst)
 }
 
 /// [`forks_begun`], when none is under way. After some milliseconds, even so: a program's own handlers may be waiting for
-/// the caller. Something that is made within the moment of such a fork is then left open in its child.
+/// the caller, or be the caller. What is made then and not known before that fork copies the process is left open in its child.
 pub(crate) fn forks_begun_and_over() -> u32 {
     const PATIENCE: Duration = Duration::from_millis(10);
     let mut end = None;

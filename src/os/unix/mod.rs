@@ -37,6 +37,8 @@ pub(crate) mod robust_list;
 mod room;
 #[path = "../common/seat.rs"]
 pub(crate) mod seat;
+#[path = "../common/slot.rs"]
+mod slot;
 mod standard;
 pub(crate) mod thread;
 mod time;

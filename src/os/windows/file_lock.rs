@@ -18,6 +18,7 @@ use windows_sys::Win32::System::IO::{OVERLAPPED, OVERLAPPED_0, OVERLAPPED_0_0};
 
 use super::file::Status;
 use super::handle::done;
+use super::slot;
 
 /// A range of bytes. It has nothing to do with the data at that offset: no file is as long.
 #[derive(Clone, Copy, Debug)]
@@ -93,24 +94,16 @@ pub(crate) fn release_name(file: &File, _: Guard) -> io::Result<()> {
 /// patience between attempts.
 pub(crate) fn mark_present(file: &File, is_named: impl Fn(u32) -> io::Result<bool>) -> io::Result<Option<u32>> {
     const ATTEMPTS: u32 = 1_000;
-    const AT_ONCE: u32 = 16;
     const PAUSE: Duration = Duration::from_millis(1);
-    for attempt in 0..ATTEMPTS {
-        if attempt > AT_ONCE {
+    let mut attempt = 0;
+    let try_after_a_pause = |slot| {
+        attempt += 1;
+        if attempt > slot::ATTEMPTS {
             std::thread::sleep(PAUSE);
         }
-        let slot = super::random_id()[0] as u32;
-        if slot == 0 || !try_mark(file, slot)? {
-            continue;
-        }
-        // Asked when the mark is set: from now on only who has it can give the word this slot. If a dead holder had it
-        // before, he would look alive.
-        if !is_named(slot)? {
-            return Ok(Some(slot));
-        }
-        release_mark(file, slot)?;
-    }
-    Ok(None)
+        try_mark(file, slot)
+    };
+    slot::draw(ATTEMPTS, try_after_a_pause, is_named, |slot| release_mark(file, slot))
 }
 
 /// Gives the handle the mark of this slot; `false` when another one has it, or asks for it at this moment.
@@ -183,6 +176,12 @@ pub(crate) fn is_anyone_present(file: &File) -> io::Result<bool> {
 pub(crate) fn sweep(_name: &str) -> bool {
     false
 }
+
+/// When a handle was closed behind our back: its locks went with it.
+pub(super) fn give_up_mark_of_lost(_: &File, _: &Status, _slot: u32) {}
+
+/// As [`give_up_mark_of_lost`].
+pub(super) fn stop_watching_of_lost(_: &File, _: &Status) {}
 
 /// The processes that have this file locked: Windows does not tell.
 pub(crate) fn lockers(_of: &Status) -> Option<Vec<Locker>> {

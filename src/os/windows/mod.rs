@@ -61,6 +61,8 @@ mod random;
 pub(crate) mod robust_list;
 #[path = "../common/seat.rs"]
 pub(crate) mod seat;
+#[path = "../common/slot.rs"]
+mod slot;
 pub(crate) mod thread;
 mod time;
 #[path = "../common/unnamed.rs"]
