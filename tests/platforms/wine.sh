@@ -15,6 +15,8 @@ prepare_wine() {
     fi
     # Each look at a file that somebody has locked costs its server a descriptor until nobody has.
     ulimit -n "$(ulimit -Hn)"
+    # One that is still there from making the prefix ends in some seconds, and no other can start beside it.
+    timeout 60 wineserver --wait || timeout 20 wineserver --kill || true
     # Until the end: or each program that comes when none is there has the whole of Wine start anew.
     wineserver --persistent
     trap end_wine EXIT
@@ -25,12 +27,29 @@ end_wine() {
     timeout 20 wineserver --kill || true
 }
 
+# For what counts the requests to Wine's server: one of its own, which writes them down. It does so for whoever asks, and never
+# stops once it has begun; so the others get a new one behind it.
+traced() { # PROGRAM
+    cat <<END
+#!/bin/sh
+timeout 20 wineserver --kill
+wineserver --debug=1 --persistent >/dev/null 2>"$result/trace"
+ROBUST_SHM_TEST_TRACE="Z:$result/trace" wine "$1" "\$@"
+code=\$?
+timeout 20 wineserver --kill
+rm -f "$result/trace"
+wineserver --persistent >/dev/null 2>&1
+exit \$code
+END
+}
+
 # Runs the tests of a folder.
 run_in_wine() { # FOLDER
     local name
     mkdir "$1/wine"
     while read -r name; do
         printf '#!/bin/sh\nexec wine %s "$@"\n' "$(readlink -f "$1/$name")" >"$1/wine/$name"
+        [ "$name" != calls ] || traced "$(readlink -f "$1/$name")" >"$1/wine/$name"
         chmod +x "$1/wine/$name"
     done <"$1/order"
     cp "$1/order" "$1/wine/"
