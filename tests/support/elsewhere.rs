@@ -58,6 +58,6 @@ pub(super) fn all_work() -> Duration {
     Duration::ZERO
 }
 
-pub(super) fn each_death_wakes() -> bool {
+pub fn each_death_wakes() -> bool {
     true
 }

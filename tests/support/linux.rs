@@ -97,6 +97,6 @@ fn stat(pid: &str) -> Option<[u64; 4]> {
 
 /// Is every death told at once? gVisor takes a bit of the dead thread's id for `FUTEX_PRIVATE_FLAG`, and then wakes nobody of
 /// another process.
-pub(super) fn each_death_wakes() -> bool {
+pub fn each_death_wakes() -> bool {
     super::is_linux("wakes nobody when thread 128 ends, nor 129, nor 384")
 }
