@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use robust_shm::{Error, LockError, LockKind, SegmentInfo, SharedEvent, SharedLock, remove};
 
 use crate::support::{
-    Body, FileExt, LIMIT, Scratch, asleep, assert_error, exists, own_tid, path, pause, say, spawn, until,
+    Body, FileExt, LIMIT, Scratch, assert_error, exists, own_tid, path, pause, say, spawn, until, until_all_sleep,
     until_it_waits, within_limit,
 };
 
@@ -37,20 +37,6 @@ fn kinds() -> impl Iterator<Item = LockKind> {
 
 fn create(name: &str, kind: LockKind) -> SharedEvent {
     SharedEvent::options().lock_kind(kind).create(name).unwrap()
-}
-
-/// Until so many threads of this process sleep that are not the caller.
-fn until_asleep(threads: &[AtomicU64]) {
-    // One after the other: where they look by themselves, some of them are always awake.
-    let mut awake: Vec<_> = threads.iter().collect();
-    until("the sleep of all", || {
-        let sleeps = |thread: &AtomicU64| match thread.load(Ordering::SeqCst) {
-            0 => None,
-            thread => asleep(thread as i32),
-        };
-        awake.retain(|thread| sleeps(thread).is_none());
-        awake.is_empty().then_some(())
-    });
 }
 
 #[test]
@@ -142,7 +128,7 @@ fn what_no_clock_can_say_is_no_deadline() {
             thread[0].store(own_tid() as u64, Ordering::SeqCst);
             event.wait_for(Duration::MAX)
         });
-        until_asleep(&thread);
+        until_all_sleep(&thread, LockKind::default());
         event.set().unwrap();
         waiter.join().unwrap().unwrap();
     });
@@ -178,7 +164,7 @@ fn who_sleeps_goes_on_even_if_it_is_cleared_at_once_of(kind: LockKind) {
             });
         }
         for pulse in 0..PULSES {
-            until_asleep(&threads);
+            until_all_sleep(&threads, kind);
             event.set().unwrap();
             event.clear().unwrap();
             until("all to have gone on", || (returned.load(Ordering::SeqCst) == WAITERS * (pulse + 1)).then_some(()));

@@ -37,7 +37,7 @@ pub use roles::{
     Body, Heard, Role, kind, pause, play, ready_to_die, say, spawn, spawn_of, spawn_program, spawn_through,
 };
 pub use system::*;
-pub use waits::{until, within_limit};
+pub use waits::{until, until_all_sleep, within_limit};
 
 /// The longest that any test waits for anything. On very slow machines build with `ROBUST_SHM_TEST_LIMIT_SECONDS=900`.
 /// Who waits for something that nobody works at fails sooner.

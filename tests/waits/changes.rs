@@ -9,8 +9,8 @@ use robust_shm::{LockError, LockKind, SharedValue};
 use crate::deaths::handle;
 use crate::deaths::robust_list_is_empty;
 use crate::support::{
-    Body, COST_OF_A_PROCESS, FileExt, LIMIT, Scratch, asleep, check, kind, own_tid, path, pause, say, spawn, spawn_of,
-    until, until_it_waits,
+    Body, COST_OF_A_PROCESS, FileExt, LIMIT, Scratch, check, kind, own_tid, path, pause, say, spawn, spawn_of, until,
+    until_all_sleep, until_it_waits,
 };
 use crate::{kinds, wait_line, word};
 
@@ -177,13 +177,7 @@ fn one_commit_wakes_all() {
                     })
                 })
                 .collect();
-            // One after the other: where they look by themselves, some of them are always awake.
-            let mut awake: Vec<_> = threads.iter().collect();
-            until("the sleep of all", || {
-                let sleeps = |thread: &AtomicU64| asleep(thread.load(Ordering::SeqCst) as i32).is_some();
-                awake.retain(|thread| thread.load(Ordering::SeqCst) == 0 || !sleeps(thread));
-                awake.is_empty().then_some(())
-            });
+            until_all_sleep(&threads, kind);
             value.set(5).unwrap();
             waiters.into_iter().for_each(|waiter| assert_eq!(waiter.join().unwrap().unwrap(), 5));
         });
