@@ -3,6 +3,7 @@
 //! | file | |
 //! |---|---|
 //! | `value.rs`, `array.rs`, `lock.rs`, `rwlock.rs`, `condition.rs`, `event.rs`, `semaphore.rs` | the classes |
+//! | `value/direct.rs` | what a value's block calls, without PyO3 around it (**unsafe**) |
 //! | `handle.rs`, `options.rs`, `opener.rs`, `observer.rs`, `segments.rs` | what all of them have, and opening by name |
 //! | `section.rs`, `reading.rs` | what `with` enters and leaves |
 //! | `codec.rs`, `scratch.rs` | values as Python sees them, and their bytes |
@@ -76,6 +77,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        value::direct::install(module.py())?;
         thread::hear_of_forks()?;
         array::forks::hear_of_forks(module)
     }

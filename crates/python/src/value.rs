@@ -14,12 +14,13 @@ use crate::errors::{inside_already, invalid_value, locking, not_described, not_h
 use crate::handle::Handle;
 use crate::options::{Has, Settings};
 use crate::scratch::scratch;
-use crate::section::{Block, Section, leave};
+use crate::section::{Block, Section};
 use crate::thread::Held;
 use crate::waiting::{Timeout, wait, wait_after};
 
 mod assigned;
 mod changes;
+pub(crate) mod direct;
 mod fields;
 mod initial;
 
@@ -66,6 +67,12 @@ impl Value {
         })
     }
 
+    /// Enters, if nobody is inside.
+    #[inline(always)]
+    fn enter_at_once(&self) -> bool {
+        self.held.enter(DynValue::try_hold).is_ok()
+    }
+
     /// Commits what was assigned, unless the block has failed.
     #[inline]
     fn leave(&self, py: Python<'_>, failed: bool) -> PyResult<()> {
@@ -74,6 +81,17 @@ impl Value {
             Some((hold, Some(assigned))) if !failed => commit(py, hold, assigned.bytes(self.codec.size())),
             Some(_) => Ok(()),
         }
+    }
+
+    /// The value as the holder sees it, or else the last commit.
+    #[inline]
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.with_bytes(|bytes| self.codec.decode(py, bytes))
+    }
+
+    #[inline]
+    fn is_number(&self) -> bool {
+        self.codec.primitive().is_some()
     }
 
     /// What `use_` makes of the bytes: of the holder's, or else of the last commit.
@@ -200,17 +218,6 @@ impl Value {
         make(py, handle.map_err(|error| opening(py, error))?, &settings)
     }
 
-    /// The value. Inside `with v:` that of the block, which can be assigned; outside the last commit, without waiting.
-    #[getter]
-    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.with_bytes(|bytes| self.codec.decode(py, bytes))
-    }
-
-    #[setter]
-    fn set_value(&self, new: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.assign(new)
-    }
-
     /// The last commit, without waiting; also inside `with v:`.
     fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         scratch(self.codec.size(), |bytes| {
@@ -286,22 +293,6 @@ impl Value {
     #[getter]
     fn commits(&self) -> u64 {
         self.handle().commits()
-    }
-
-    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        slf.get().enter(slf.py(), Timeout::FOREVER)?;
-        Ok(slf)
-    }
-
-    /// Commits; an exception discards.
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        _kind: &Bound<'_, PyAny>,
-        value: &Bound<'_, PyAny>,
-        _trace: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        leave(value, |exception| self.leave(py, exception.is_some()))
     }
 
     /// A block: `with v.lock(timeout=1):`.

@@ -167,6 +167,63 @@ def test_entering_twice_is_a_deadlock_that_is_told(name):
     assert value.get() == 2
 
 
+def test_what_is_no_call_of_a_block_is_refused(name):
+    """These methods are made by hand: they look at what they are called with and on, as others do."""
+    value, lock = shm.Value(name, "i64", 1), shm.Lock(name + "-lock")
+    nothing = (None, None, None)
+    for arguments in ((), (None,), (None, None), (*nothing, None)):
+        with value, pytest.raises(TypeError, match="argument"):
+            value.__exit__(*arguments)
+    for wrong in (
+        lambda: value.__exit__(*nothing, key=1),
+        lambda: value.__enter__(None),
+        lambda: shm.Value.__enter__(lock),
+        lambda: shm.Value.__exit__(lock, *nothing),
+        lambda: shm.Value.__enter__(),
+        lambda: shm.Value.value.__get__(lock),
+        lambda: shm.Value.value.__set__(lock, 1),
+    ):
+        with pytest.raises(TypeError):
+            wrong()
+    assert not value.is_held
+    with pytest.raises(shm.NotHeld, match="lost"):
+        value.__exit__(*nothing)
+    with pytest.raises(AttributeError):
+        del value.value
+    assert value.__enter__() is value and value.__exit__(*nothing) is None
+
+
+class Number(int):
+    def __index__(self):
+        raise AssertionError("an int is asked for nothing")
+
+
+class Index:
+    def __init__(self, block):
+        self.block = block
+
+    def __index__(self):
+        self.block.value = 8  # comes back amid the assignment
+        return self.block.value + 1
+
+
+def test_what_is_like_a_number_is_one(name):
+    value, floating = shm.Value(name, "i64", 1), shm.Value(name + "-f", "f64", 0.5)
+    with value, floating:
+        for new, found in ((True, 1), (Number(5), 5), (Index(value), 9), (-(2**63), -(2**63))):
+            value.value = new
+            assert value.value == found and type(value.value) is int
+        for new in (2**63, "1", 1.5, None):
+            with pytest.raises((OverflowError, TypeError)):
+                value.value = new
+        floating.value = 3
+        assert floating.value == 3.0 and type(floating.value) is float
+    assert (value.get(), floating.get()) == (-(2**63), 3.0)
+    for new in (2**63, "1", 1):
+        with pytest.raises(shm.NotHeld):
+            value.value = new
+
+
 def test_another_thread_does_not_hold(name):
     value = shm.Value(name, "i64", 1)
     seen = []
