@@ -86,22 +86,23 @@ def test_in_another_thread_while_this_one_holds(name):
     """The other thread cannot give the lock back: it stays held until this thread ends."""
     kept = shm.Value(name, "i64", 1)
     taken, dropped = threading.Event(), threading.Event()
-    handles = [shm.Value(name, "i64")]
+    handles, left = [shm.Value(name, "i64")], []
 
     def hold():
         handles[0].__enter__()
         taken.set()
-        dropped.wait(30)
+        left.append(dropped.wait(30))
 
     thread = threading.Thread(target=hold)
     thread.start()
-    taken.wait(30)
+    assert taken.wait(30)
     handles.clear()
     gc.collect()
     with pytest.raises(shm.TimedOut):
         kept.lock(timeout=0.02).__enter__()
     dropped.set()
     thread.join()
+    assert left == [True]
     with kept.lock(timeout=30):
         kept.value = 2
     assert kept.get() == 2

@@ -247,7 +247,7 @@ def test_the_end_of_the_program_while_a_daemon_runs_a_callback(name, child, make
         "def work(*_):\n    in_it.set()\n    while True: time.sleep(0.001)\n"
         "class Slow:\n    def __bool__(self): work()\n"
         f"def begin():\n    {call}\n"
-        "in_it = threading.Event()\nthreading.Thread(target=begin, daemon=True).start()\nin_it.wait(30)\n"
+        "in_it = threading.Event()\nthreading.Thread(target=begin, daemon=True).start()\nassert in_it.wait(30), 'nobody came into the callback'\n"
     )
     others = [child(code, name) for _ in range(4)]
     # One after the other is amid it: their locks are free again when they end.

@@ -210,6 +210,22 @@ def test_condition_notifies(name, kind, child):
         other.ends()
 
 
+@pytest.mark.parametrize("kind", ["lock", "array"])
+@pytest.mark.parametrize("notify", [lambda c: c.notify_all(), lambda c: c.notify(4)], ids=["notify_all", "notify(4)"])
+def test_condition_notifies_all_who_wait(name, kind, notify, child):
+    """At once: each would say False, and not True, if it had to wait for another notification."""
+    lock, condition = condition_of(name, kind)
+    code = "c = shm.Condition(shm.open(args[0]))\nwith c:\n    say('in')\n    say(c.wait(timeout=20))"
+    others = [child(code, name) for _ in range(4)]
+    for other in others:
+        other.hears("in")
+    with lock:  # all are asleep
+        notify(condition)
+    for other in others:
+        other.hears("True")
+        other.ends()
+
+
 def test_condition_wait_for(name, child):
     array, condition = condition_of(name, "array")
     other = child(

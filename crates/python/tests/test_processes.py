@@ -12,12 +12,13 @@ import pytest
 import robust_shm as shm
 
 
-def in_fork(work):
-    """The exit code of a forked child that runs `work`: 0, if it is true."""
+def forked(work):
+    """The number of a forked child that runs `work`, and ends with 0, if it is true; after half a minute by a signal."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(30)
             code = 0 if work() else 2
         except BaseException:  # noqa: BLE001
@@ -26,7 +27,16 @@ def in_fork(work):
             traceback.print_exc()
         finally:
             os._exit(code)
+    return pid
+
+
+def ended(pid):
+    """The exit code of a child."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def in_fork(work):
+    return ended(forked(work))
 
 
 def raises(error, work):
@@ -64,21 +74,16 @@ def test_a_forked_child_can_go_on_when_its_parent_does_not_hold_any_more(name):
     gate = shm.Event(name + "-gate")
 
     def work():
-        gate.wait(30)
+        assert gate.wait(30)
         with value:
             value.value += 1
         return True
 
     with value:
         value.value = 5
-        pid = os.fork()
-        if pid == 0:
-            try:
-                work()
-            finally:
-                os._exit(0)
+        pid = forked(work)
     gate.set()
-    os.waitpid(pid, 0)
+    assert ended(pid) == 0
     assert value.get() == 6
 
 

@@ -97,23 +97,24 @@ def test_an_exception_is_not_hidden(name):
 def test_readers_have_views_of_their_own(name):
     array = shm.Array(name, "d", 4)
     inside, leave = threading.Event(), threading.Event()
-    views = []
+    views, told = [], []
 
     def read():
         with array.read():
             views.append(array.view())
             inside.set()
-            leave.wait(30)
+            told.append(leave.wait(30))
             views[0][0]
 
     thread = threading.Thread(target=read)
     thread.start()
-    inside.wait(30)
+    assert inside.wait(30)
     with array.read():
         assert array.view() is not views[0]
     views[0][0]  # that of another thread's block goes on
     leave.set()
     thread.join()
+    assert told == [True]
     with pytest.raises(ValueError):
         views[0][0]
 

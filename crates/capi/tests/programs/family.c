@@ -247,14 +247,33 @@ static void semaphores(void) {
   rshm_semaphore_close(s);
 }
 
-static void notify_when_asleep(void) {
+static int wait_in_child(void) {
   rshm_lock *l;
   OK(rshm_lock_open(name_of("condition"), NULL, &l));
-  say(); /* whoever has the lock now finds the other asleep */
   OK(rshm_lock_lock(l, RSHM_FOREVER, 0));
-  OK(rshm_condvar_notify(rshm_condvar_of_lock(l, 2), RSHM_ALL - 1)); /* as all, and as quick */
+  say(); /* whoever has the lock now finds this one asleep */
+  int code = rshm_condvar_wait(rshm_condvar_of_lock(l, 2), LIMIT);
   OK(rshm_lock_unlock(l));
   rshm_lock_close(l);
+  return code;
+}
+
+/* All wait at once, and one call ends all waits: RSHM_LATE is the exit code of one that it has left out. */
+static void notify_all(rshm_lock *l, unsigned int count) {
+  enum { WAITERS = 3 };
+  pid_t pids[WAITERS];
+  for (int i = 0; i < WAITERS; i++) {
+    assert((pids[i] = fork()) >= 0);
+    if (pids[i] == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      _exit(wait_in_child());
+    }
+    hear();
+  }
+  OK(rshm_lock_lock(l, LIMIT, 0));
+  OK(rshm_condvar_notify(rshm_condvar_of_lock(l, 2), count));
+  OK(rshm_lock_unlock(l));
+  for (int i = 0, status; i < WAITERS; i++) assert(waitpid(pids[i], &status, 0) == pids[i] && status == 0);
 }
 
 static void conditions(void) {
@@ -266,18 +285,10 @@ static void conditions(void) {
   is(RSHM_INVALID, rshm_condvar_wait(rshm_condvar_of_lock(l, 3), 0), "no such condition", __LINE__);
   OK(rshm_lock_lock(l, RSHM_FOREVER, 0));
   is(RSHM_LATE, rshm_condvar_wait(c, 1000000), "nobody notifies", __LINE__);
-  pid_t pid = fork();
-  assert(pid >= 0);
-  if (pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    notify_when_asleep();
-    _exit(0);
-  }
-  hear();
-  OK(rshm_condvar_wait(c, LIMIT));
   OK(rshm_lock_unlock(l));
-  int status;
-  assert(waitpid(pid, &status, 0) == pid && status == 0);
+  notify_all(l, RSHM_ALL);
+  notify_all(l, RSHM_ALL - 1); /* as all, and as quick */
+  notify_all(l, 3);
   rshm_lock_close(l);
 }
 
