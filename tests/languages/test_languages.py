@@ -84,14 +84,14 @@ def name(request):
     name = f"{prefix}languages-{os.getpid()}-{next(NUMBERS)}"
     yield name
     signal.alarm(0)
+    for process in RUNNING:
+        process.kill()
     while RUNNING:
-        process = RUNNING.pop()
-        if process.poll() is None:
-            kill(process)
-    try:
-        shm.remove(name)
-    except shm.NotFound:
-        pass
+        RUNNING.pop().communicate(timeout=LIMIT)
+    # A failed test keeps its frames, and so its handles.
+    for segment in shm.ls():
+        if segment.name == name or segment.name.startswith(f"{name}-"):
+            shm.remove(segment.name)
 
 
 NUMBERS = itertools.count()
