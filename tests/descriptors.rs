@@ -219,20 +219,26 @@ fn a_lock_is_its_holders_although_its_descriptors_were_closed(kind: LockKind) {
 }
 
 fn opens_again(name: &str) {
+    let attached = || SegmentInfo::of(name).unwrap().attached();
+    let mut earlier = Vec::new();
     let mut value = SharedValue::options().persistent(true).create(name, 0u64).unwrap();
     for turn in 1..=6 {
         close_all(ALL);
         let again = SharedValue::<u64>::open(name).unwrap();
-        std::mem::forget(std::mem::replace(&mut value, again));
+        earlier.push(std::mem::replace(&mut value, again));
         value.update(|n| *n += 1).unwrap();
-        assert_eq!((value.get(), SegmentInfo::of(name).unwrap().attached()), (turn, 1));
+        assert_eq!((value.get(), attached()), (turn, 1));
     }
+    drop(earlier);
+    value.update(|n| *n += 1).unwrap();
+    assert_eq!((value.get(), attached()), (7, 1), "their number is its own");
     drop(value);
-    assert_eq!(SegmentInfo::of(name).unwrap().attached(), 0);
+    assert_eq!(attached(), 0);
     robust_shm::remove(name).unwrap();
 }
 
-/// Once, where users have life files, those of closed descriptors were in the way, and after the third no user came in.
+/// Once, where users have life files, those of closed descriptors were in the way, and after the third no user came in. And
+/// anywhere, the drop of a handle whose descriptor was closed closed that of the handle that had its number.
 #[test]
 fn who_closes_all_descriptors_can_open_again_and_again() {
     spawn("opens-again", &Scratch::new("opens-again")).join();

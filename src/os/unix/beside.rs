@@ -78,7 +78,7 @@ impl Beside {
         Self(unsafe { &*places })
     }
 
-    /// Keeps a lock here, if there is room; else it is the caller's again.
+    /// Keeps a lock here, if there is room; else it is the caller's again. For one [with room](Self::with_room).
     pub(super) fn add(self, name: LockName, lock: File) -> Result<(), File> {
         let Ok(identity) = identity(&lock) else { return Err(lock) };
         if !self.put(name, identity, lock.as_raw_fd() as u64 + 1) {
@@ -110,7 +110,7 @@ impl Beside {
         })
     }
 
-    /// Has what is beside another description, and only then lets go of what it had itself.
+    /// Has what is beside another description, and only then lets go of what it had itself. For one [with room](Self::with_room).
     pub(super) fn take_over(self, from: Self) -> impl Iterator<Item = (LockName, File)> {
         let before = self.0.each_ref().map(Place::look);
         for place in from.0 {

@@ -4,12 +4,15 @@
 //! then is done to a stranger's file. So before each use it is looked whether the number still stands for the file that
 //! it was given for: at the beginning of whatever is done with it, as leaving or a question. (Another thread can close it
 //! between the look and the use: that cannot be helped.)
+//!
+//! The number may be given to the same file again, which the program opens anew by this crate. Then it is that one's, and not
+//! the first one's any more.
 
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::file::{self, Status};
 use super::file_lock;
@@ -21,15 +24,29 @@ pub(crate) struct Descriptor {
     file: ManuallyDrop<File>,
     /// As it was when it was opened; only the device and the inode count.
     opened: Status,
+    /// Which of all is this?
+    serial: u32,
     is_closed: AtomicBool,
+}
+
+/// The serial number of the last one that was given each descriptor; for those up to which programs usually come.
+static LAST_AT: [AtomicU32; 4096] = [const { AtomicU32::new(0) }; 4096];
+
+fn last_at(file: &File) -> Option<&'static AtomicU32> {
+    usize::try_from(file.as_raw_fd()).ok().and_then(|number| LAST_AT.get(number))
 }
 
 impl Descriptor {
     /// Moves it out of the way of the standard descriptors, of which programs dispose without asking.
     pub(crate) fn new(file: File, opened: Status) -> io::Result<Self> {
+        static LAST: AtomicU32 = AtomicU32::new(0);
         let file = ManuallyDrop::new(above_standard(file)?);
         file_lock::after_opening(&file);
-        Ok(Self { file, opened, is_closed: AtomicBool::new(false) })
+        let serial = LAST.fetch_add(1, Ordering::Relaxed);
+        if let Some(last) = last_at(&file) {
+            last.store(serial, Ordering::Relaxed);
+        }
+        Ok(Self { file, opened, serial, is_closed: AtomicBool::new(false) })
     }
 
     /// The file, if the descriptor still stands for it.
@@ -49,7 +66,8 @@ impl Descriptor {
     }
 
     fn status_if_open(&self) -> Option<Status> {
-        if self.is_closed.load(Ordering::Relaxed) {
+        let is_last = || last_at(&self.file).is_none_or(|last| last.load(Ordering::Relaxed) == self.serial);
+        if self.is_closed.load(Ordering::Relaxed) || !is_last() {
             return None;
         }
         file::status(&self.file).ok().filter(|now| now.is_same_file(&self.opened))

@@ -183,7 +183,9 @@ fn close((name, lock): (LockName, File)) {
 /// When the descriptor `to` has got the description of `from`, whose own number goes. It has one life file or the other, at
 /// each moment.
 pub(super) fn after_replacing(to: &File, from: &File) {
-    Beside::of(to).take_over(Beside::of(from)).for_each(close);
+    if let Some(to) = Beside::with_room(to) {
+        to.take_over(Beside::of(from)).for_each(close);
+    }
     before_closing(from); // what had no room
 }
 

@@ -154,10 +154,11 @@ fn what_was_beside_an_earlier_descriptor_of_that_number_is_not_beside_this_one()
         earlier.push(next);
     }
     assert_eq!(lives(earlier[0].known()), 0);
-    // They are of one number: the last of them closes it, and the others let it be.
+    // They are of one number, and it is the last one's.
     let last = earlier.pop().unwrap();
-    earlier.into_iter().for_each(std::mem::forget);
-    drop(last);
+    assert!(earlier.iter().all(|lost| lost.get().is_none()));
+    drop(earlier);
+    assert!(last.get().is_some());
 }
 
 /// Once, it was a user for as long as the process lived.
