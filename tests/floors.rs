@@ -5,6 +5,8 @@
 //!
 //! What is read are the paths in `src`: `use` lines, and `crate::`, `super::` and `child::` elsewhere; unit tests are not.
 //! What a file only lends on from its own folder (`pub use guard::LockGuard`) is the child's, and no import of the parent's.
+//!
+//! And what the documentation says of where something stands is so.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
@@ -289,4 +291,64 @@ fn from_root(path: Module, module: &Module, children: &BTreeSet<String>) -> Opti
         first if children.contains(first) => Some(module.iter().cloned().chain(path).collect()),
         _ => None,
     }
+}
+
+/// What the documentation calls a path of this repository: the first word of what stands between backticks.
+fn paths_in(text: &str, is_source: bool) -> Vec<&str> {
+    const TOPS: [&str; 6] = ["src/", "tests/", "examples/", "benches/", "crates/", ".ci/"];
+    let mut is_code = false;
+    let lines = text.lines().map(str::trim_start).filter(|line| !is_source || line.starts_with("//"));
+    let prose = lines.filter(move |line| {
+        let is_fence = line.trim_start_matches(['/', '!', ' ']).starts_with("```");
+        is_code ^= is_fence;
+        !is_fence && !is_code
+    });
+    let quoted = prose.flat_map(|line| line.split('`').skip(1).step_by(2));
+    let paths = quoted.filter_map(|text| text.split_whitespace().next()).map(|word| word.trim_end_matches([';', ',']));
+    // `src/<kind>.rs` stands for others.
+    paths.filter(|path| TOPS.iter().any(|top| path.starts_with(top)) && !path.contains('<')).collect()
+}
+
+/// A path, or `src/*.rs` if there is any.
+fn is_there(root: &Path, path: &str) -> bool {
+    let (Some((before, end)), Some((folder, _))) = (path.split_once('*'), path.rsplit_once('/')) else {
+        return root.join(path).exists();
+    };
+    let start = before.rsplit('/').next().unwrap_or_default();
+    let names = fs::read_dir(root.join(folder)).into_iter().flatten().map(|entry| entry.expect("readable").file_name());
+    names.filter_map(|name| name.into_string().ok()).any(|name| name.starts_with(start) && name.ends_with(end))
+}
+
+#[test]
+fn paths_are_found_in_prose_and_comments() {
+    let text = "see `src/a.rs`, and `Lib/b.py`\n```sh\n`tests/c`\n```\n  `tests/d --all; e` f `src/<kind>.rs`\n";
+    assert_eq!(paths_in(text, false), ["src/a.rs", "tests/d"]);
+    let source = "//! `src/a.rs`\nlet a = \"`src/b.rs`\";\n    // as `.ci/run`\n";
+    assert_eq!(paths_in(source, true), ["src/a.rs", ".ci/run"]);
+}
+
+#[test]
+fn each_path_that_the_documentation_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<PathBuf> = ["README.md", "CHANGELOG.md", "tests/README.md", "tests/platforms/README.md"]
+        .map(|file| root.join(file))
+        .to_vec();
+    let mut folders = vec![root.join("src")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()) {
+            if path.is_dir() { &mut folders } else { &mut files }.push(path);
+        }
+    }
+    let (mut count, mut missing) = (0, BTreeSet::new());
+    for file in files {
+        let text = fs::read_to_string(&file).expect("UTF-8");
+        for path in paths_in(&text, file.extension().is_some_and(|extension| extension == "rs")) {
+            count += 1;
+            if !is_there(root, path) {
+                missing.insert(format!("{path}, in {}", file.strip_prefix(root).expect("in it").display()));
+            }
+        }
+    }
+    assert!(count > 100, "only {count} paths were found");
+    assert!(missing.is_empty(), "not there: {missing:#?}");
 }

@@ -2,10 +2,17 @@
 //! so on another system it is not there, and nothing that is there is passed over when it runs.
 //!
 //! A file that is not in the table is for every system, as a whole.
+//!
+//! And each system has the locks that it should: tests of a kind that is not available pass.
+
+mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use robust_shm::{Error, LockKind, SharedLock};
+use support::{KINDS, Scratch};
 
 /// Of other crates, which have systems of their own; and what has all of them in it.
 const NOT_HERE: [&str; 6] = ["compile_fail", "fuzz", "languages", "models", "platforms", "support"];
@@ -16,6 +23,26 @@ const SYSTEMS: [(&str, &str); 3] = [("Linux", "target_os = \"linux\""), ("Unix",
 /// A file, and whether all of it or parts of it are for this system alone.
 type Need = (String, String);
 
+/// `Futex` and its robust lists on Linux, which is the default there, unless an emulator or a sandbox has none; `OsMutex` on
+/// Linux; `File` everywhere, and the default elsewhere, also in what Linux plays of another Unix.
+#[test]
+fn each_system_has_the_kinds_of_locks_that_it_should() {
+    let is_linux = cfg!(all(target_os = "linux", not(robust_shm_unix)));
+    let has_futex = is_linux && support::kernel_has_robust_lists();
+    assert_eq!(KINDS, [LockKind::Futex, LockKind::File, LockKind::OsMutex]);
+    assert_eq!(KINDS.map(LockKind::is_available), [has_futex, true, is_linux]);
+    assert_eq!(LockKind::default(), if has_futex { LockKind::Futex } else { LockKind::File });
+    for kind in KINDS {
+        let name = Scratch::new("kind");
+        match SharedLock::options().lock_kind(kind).create(&name) {
+            Ok(lock) => assert!(kind.is_available() && lock.info().unwrap().lock_kind() == kind, "{kind:?}"),
+            Err(error) => assert!(!kind.is_available() && matches!(error, Error::Lock { .. }), "{kind:?}: {error}"),
+        }
+    }
+    let name = Scratch::new("default");
+    assert_eq!(SharedLock::create(&name).unwrap().info().unwrap().lock_kind(), LockKind::default());
+}
+
 #[test]
 fn the_table_says_what_the_files_say() {
     let (said, listed) = (said_by_files(), listed_in(&fs::read_to_string(folder().join("README.md")).unwrap()));
@@ -24,6 +51,38 @@ fn the_table_says_what_the_files_say() {
     };
     let (unlisted, untrue) = (show(&said, &listed), show(&listed, &said));
     assert!(unlisted.is_empty() && untrue.is_empty(), "only by cfg:{unlisted}\nonly in tests/README.md:{untrue}");
+}
+
+/// By its name, or in the command that runs it.
+#[test]
+fn each_file_has_its_row() {
+    let readme = fs::read_to_string(folder().join("README.md")).unwrap();
+    let rows = readme.lines().filter(|line| line.starts_with('|'));
+    let mut named = BTreeSet::new();
+    for quoted in rows.flat_map(|row| row.split('`').skip(1).step_by(2)) {
+        let mut before = "";
+        for word in quoted.split_whitespace() {
+            let path = word.strip_prefix("tests/").unwrap_or(word);
+            let test = (before == "--test").then_some(word);
+            named.extend([path.split('/').next(), path.strip_prefix("models/"), test].into_iter().flatten());
+            before = word;
+        }
+    }
+    let names = [folder(), folder().join("models")].into_iter().flat_map(names_in);
+    // What has no test in it: what is shared, what is read, how it is built.
+    let is_test = |name: &String| (name.ends_with(".rs") || !name.contains('.')) && !NO_TESTS.contains(&&**name);
+    let is_named = |name: &String| {
+        let stem = name.trim_end_matches(".rs");
+        named.contains(stem) || named.contains(&*format!("{stem}.rs"))
+    };
+    let missing: Vec<String> = names.filter(|name| is_test(name) && !is_named(name)).collect();
+    assert_eq!(missing, [""; 0], "not in tests/README.md");
+}
+
+const NO_TESTS: [&str; 3] = ["support", "hashes.rs", "build.rs"];
+
+fn names_in(folder: PathBuf) -> Vec<String> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]

@@ -61,3 +61,7 @@ pub(super) fn all_work() -> Duration {
 pub fn each_death_wakes() -> bool {
     true
 }
+
+pub fn kernel_has_robust_lists() -> bool {
+    false
+}

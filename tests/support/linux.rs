@@ -100,3 +100,13 @@ fn stat(pid: &str) -> Option<[u64; 4]> {
 pub fn each_death_wakes() -> bool {
     super::is_linux("wakes nobody when thread 128 ends, nor 129, nor 384")
 }
+
+/// Does the kernel keep lists of the robust futexes that a thread holds? Asked of the kernel, and not of the crate: an emulator,
+/// or a sandbox, may not let it say so.
+pub fn kernel_has_robust_lists() -> bool {
+    let (mut head, mut len) = (std::ptr::null_mut::<libc::c_void>(), 0usize);
+    // SAFETY: asks of the calling thread; two places for the answer.
+    #[allow(unsafe_code)]
+    let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
+    result == 0
+}
