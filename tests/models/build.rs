@@ -294,7 +294,7 @@ fn of_successor(mut text: String) -> String {
         fn remembered(&self) -> u64 {
             match self.state {
                 State::Waits => 1,
-                State::Dozes(end, seen) => crate::run::mixed(end.0, seen.into()),
+                State::Dozes(end, seen) => crate::hashes::mixed(end.0, seen.into()),
                 State::Comes => 2,
                 State::Past => 3,
             }

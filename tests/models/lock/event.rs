@@ -4,7 +4,8 @@
 //! when it is not so; and who waits or clears knows of all that those wrote before who had set it until then. For that, each
 //! setter has data of its own: those of a line that is nobody's lock here.
 
-use crate::run::{Run, mixed, with};
+use crate::hashes::mixed;
+use crate::run::{Run, with};
 use crate::stubs::Lines;
 use crate::world::{OWNER_DIED, begin_round, give_back, line, take, who};
 

@@ -8,9 +8,10 @@
 use std::sync::atomic::Ordering;
 
 use crate::event;
+use crate::hashes::mixed;
 use crate::memory::View;
 use crate::permits;
-use crate::run::{Run, State, block, mixed, step, with};
+use crate::run::{Run, State, block, step, with};
 use crate::stubs::Lines;
 use crate::successor;
 use crate::waits;

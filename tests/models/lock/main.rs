@@ -26,6 +26,8 @@
 
 mod beside;
 mod event;
+#[path = "../hashes.rs"]
+mod hashes;
 mod kernel;
 mod memory;
 #[allow(dead_code, reason = "the edits are for `build.rs`")]

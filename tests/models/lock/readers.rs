@@ -6,9 +6,10 @@
 //! slots, and the lock, come back from the dead.
 
 use crate::beside;
+use crate::hashes::mixed;
 use crate::layout::{LockLine, ReaderLine};
 use crate::memory::atomic::Ordering;
-use crate::run::{Run, State, mixed, private_step, with};
+use crate::run::{Run, State, private_step, with};
 use crate::stubs::Lines;
 use crate::world::{How, OWNER_DIED, Outcome, Place, TID, begin_round, place, who};
 

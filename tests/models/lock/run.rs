@@ -7,12 +7,11 @@
 //! because that decides what it does next.
 
 use std::cell::Cell;
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, Yielder};
 
+use crate::hashes::{Seen, mixed};
 use crate::kernel::{self, Sleeper};
 use crate::memory::{Message, VIEW, View};
 use crate::stubs::Lines;
@@ -145,7 +144,7 @@ pub(crate) struct Run {
     decisions: usize,
     failure: Option<String>,
     log: Option<Vec<String>>,
-    seen: HashSet<u64, BuildHasherDefault<AsItIs>>,
+    seen: Seen,
     stacks: Vec<DefaultStack>,
     /// For random walks.
     random: Option<u64>,
@@ -180,29 +179,6 @@ impl Choices {
         }
         false
     }
-}
-
-/// Hashes are good already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only whole numbers");
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
-    }
-}
-
-pub(crate) fn mixed(hash: u64, value: u64) -> u64 {
-    let product = u128::from(hash ^ value ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
-    (product as u64) ^ (product >> 64) as u64 ^ hash.rotate_left(23)
 }
 
 thread_local! {
@@ -335,7 +311,7 @@ impl Run {
             decisions: 0,
             failure: None,
             log: None,
-            seen: HashSet::default(),
+            seen: Seen::default(),
             stacks: Vec::new(),
             random: None,
         }

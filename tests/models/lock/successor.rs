@@ -3,8 +3,9 @@
 //! Its line is a place of its own, with links of its own. Nobody sleeps without a timer beside a free lock unless somebody is
 //! awake, or one who is alive dozes; no two lists have the line; and no line names anybody who is gone, or who waits no more.
 
+use crate::hashes::mixed;
 use crate::layout::LockLine;
-use crate::run::{Run, State, mixed, with};
+use crate::run::{Run, State, with};
 use crate::stubs::Lines;
 use crate::world::{TID, World, give_back, take};
 

@@ -3,8 +3,9 @@
 //! Nobody sleeps when there was a commit that he has not seen, or when there is what he waits for, or when a holder died and
 //! he has not been told; and of those who sleep for the lock, what is true in every world.
 
+use crate::hashes::mixed;
 use crate::memory::atomic::{AtomicU64, Ordering};
-use crate::run::{Run, mixed, private_step, with};
+use crate::run::{Run, private_step, with};
 use crate::stubs::Lines;
 use crate::world::{How, Outcome, begin_round, place, who};
 

@@ -1,12 +1,13 @@
 //! What the threads of a world do, and what must be true.
 
 use crate::event::{self, Asked, Told};
+use crate::hashes::mixed;
 use crate::kernel;
 use crate::layout::{LockLine, WaitLine};
 use crate::memory::atomic::{AtomicU64, Ordering};
 use crate::permits::{self, Semaphore};
 use crate::readers::{self, Reading, Side};
-use crate::run::{Budget, Run, State, mixed, private_step, with};
+use crate::run::{Budget, Run, State, private_step, with};
 use crate::stubs::Lines;
 use crate::successor;
 use crate::waits;

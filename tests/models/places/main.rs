@@ -14,6 +14,8 @@
 #![allow(missing_docs, reason = "a test")]
 #![allow(unsafe_code, reason = "coroutines, and the memory that the source works on")]
 
+#[path = "../hashes.rs"]
+mod hashes;
 mod kernel;
 #[allow(dead_code, reason = "the edits are for `build.rs`")]
 mod mutants;

@@ -1,15 +1,15 @@
 //! Every order of the steps: one execution after another, by trying again from the start with the next choice.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, Yielder};
 
 use crate::Subject;
+use crate::hashes::{Seen, mixed};
 use crate::kernel::{self, Id, Thing};
 use crate::stubs::{Deadline, Line};
 
@@ -104,31 +104,8 @@ pub(crate) struct Search {
     made: Vec<(u8, u8)>,
     at: usize,
     first_process: usize,
-    seen: HashSet<u64, BuildHasherDefault<AsItIs>>,
+    seen: Seen,
     stacks: Vec<DefaultStack>,
-}
-
-/// Hashes are good already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only whole numbers");
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
-    }
-}
-
-fn mixed(hash: u64, value: u64) -> u64 {
-    let product = u128::from(hash ^ value ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
-    (product as u64) ^ (product >> 64) as u64 ^ hash.rotate_left(23)
 }
 
 /// So that each has processes of its own.
@@ -195,7 +172,7 @@ impl Search {
             made: Vec::new(),
             at: 0,
             first_process: SEARCHES.fetch_add(1, Ordering::Relaxed) % 64 * Self::MOST,
-            seen: HashSet::default(),
+            seen: Seen::default(),
             stacks: Vec::new(),
         }
     }
