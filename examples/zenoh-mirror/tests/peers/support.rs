@@ -1,9 +1,11 @@
 //! Peers, writers and names that go when the test does.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,10 +22,29 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// One that nobody uses at this moment.
+/// One that nobody takes before a mirror does: an address of loopback, all of which is Linux's to use, that is this process's
+/// and this call's own, and a port that the kernel gives to nobody who does not ask for it.
 pub(crate) fn endpoint() -> String {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    format!("tcp/127.0.0.1:{port}")
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, high, low, NEXT.fetch_add(1, Ordering::Relaxed));
+    let is_free = |port: &u16| TcpListener::bind((address, *port)).is_ok();
+    let port = (7447..7500).find(is_free).expect("a port is free");
+    format!("tcp/{address}:{port}")
+}
+
+/// A program that is killed with the thread that starts it, also when that is by SIGKILL; where `setpriv`, of util-linux, is
+/// not there, only when it is dropped.
+fn mortal(program: impl AsRef<OsStr>) -> Command {
+    static CAN: LazyLock<bool> = LazyLock::new(|| {
+        Command::new("setpriv").args(["--pdeathsig", "KILL", "true"]).status().is_ok_and(|status| status.success())
+    });
+    if !*CAN {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
 }
 
 /// A value and its copy, which are on one machine here, and so have two names.
@@ -67,7 +88,7 @@ pub(crate) struct Mirror {
 
 impl Mirror {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_zenoh-mirror"));
+        let mut command = mortal(env!("CARGO_BIN_EXE_zenoh-mirror"));
         let mut child = command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let said = Arc::new(Mutex::new(Vec::new()));
@@ -118,8 +139,8 @@ pub(crate) struct Writer(Child);
 
 impl Writer {
     pub(crate) fn start(name: &str) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "support::writer", "--nocapture"]).env(ROLE, name).stdout(Stdio::null());
+        let mut command = mortal(std::env::current_exe().unwrap());
+        command.args(["--exact", "support::writer", "--ignored", "--nocapture"]).env(ROLE, name).stdout(Stdio::null());
         Self(command.spawn().unwrap())
     }
 }
@@ -133,6 +154,7 @@ impl Drop for Writer {
 
 /// What a [`Writer`] runs; nothing, if it is no such process.
 #[test]
+#[ignore = "no test: a role, which a test starts in another process"]
 fn writer() {
     let Ok(name) = std::env::var(ROLE) else { return };
     let value = SharedValue::<[u64; 500]>::open(&name).unwrap();
