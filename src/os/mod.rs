@@ -59,6 +59,7 @@
 //! | `namespace` | `pid_namespace`, `is_unknown` | a number for the set of processes that have ids in common |
 //! | `thread` | `current`, `cached`, `cached_at_home`, `self_address` | the calling thread's id and its list of locks; the cached forms without a system call |
 //! | | `without_list`, `cached_without_list` | its id alone |
+//! | | `note_taken`, `note_given_back` | where others hear of the end of a thread without a list, they do so for as long as it has something |
 //! | `kernel` | `check` | that this is a system on which what is promised here is so, or the error that says why not |
 //! | `time` | `Deadline`, `monotonic_nanos` | a clock that nobody sets |
 //! | `random` | `random_id`, `random_place` | numbers that no other process has |

@@ -4,6 +4,9 @@
 //! whatever brings it about; and when the whole process is gone, so is the name. Nothing is asked for by thread or process
 //! id, which the system gives out again, and nothing needs a right to look into another process.
 //!
+//! A thread that ends by itself and holds nothing closes its mutex (`thread.rs`), because no word names it then. One that
+//! leaves a lock behind leaves its mutex, too: without it, nobody could tell that thread from one whose objects are others.
+//!
 //! What stands in the lock word is the number in the mutex's name: the thread's id, which the system counts in fours, and in the
 //! bits above, one number of 64 that no thread of this id has had, whose process is still there.
 //!
@@ -26,8 +29,14 @@ pub(super) fn system_id(number: u32) -> u32 {
     (number & OF_THREAD) << 2
 }
 
-/// The number of the calling thread, which has this id, and no number yet.
-pub(super) fn begin(id: u32) -> io::Result<u32> {
+/// One's own. When it is dropped, it is gone for others: not to be done while a word names the thread.
+#[derive(Debug)]
+pub(super) struct Own {
+    _mutex: Mutex,
+}
+
+/// The number and the life of the calling thread, which has this id, and no number yet.
+pub(super) fn begin(id: u32) -> io::Result<(u32, Own)> {
     let id = id >> 2;
     if id == 0 || id > OF_THREAD {
         return Err(io::Error::other("the system gives out thread ids that are larger than they can be"));
@@ -37,11 +46,7 @@ pub(super) fn begin(id: u32) -> io::Result<u32> {
     for namesake in 0..OF_NAMESAKES {
         let number = ((first.wrapping_add(namesake) % OF_NAMESAKES) << 24) | id;
         match Mutex::of_this_thread(&name(number)) {
-            Ok(Some(life)) => {
-                // The end of the thread is what it tells of, and not that of a handle.
-                life.keep();
-                return Ok(number);
-            }
+            Ok(Some(mutex)) => return Ok((number, Own { _mutex: mutex })),
             Ok(None) => {}
             Err(error) => last_error = Some(error), // somebody else's, of whatever type
         }
@@ -49,7 +54,8 @@ pub(super) fn begin(id: u32) -> io::Result<u32> {
     Err(last_error.unwrap_or_else(|| io::Error::other("64 threads that had this thread's id have left locks behind")))
 }
 
-/// The mutex of the thread with this number; `None`: its process is gone, or was never seen here.
+/// The mutex of the thread with this number; `None`: its process is gone, or was never seen here, or the thread has ended and
+/// held nothing.
 pub(super) fn of(number: u32) -> io::Result<Option<Life>> {
     Ok(Mutex::that_exists(&name(number))?.map(Life))
 }
@@ -90,8 +96,10 @@ mod tests {
     fn a_thread_lives_until_it_ends_and_leaves_its_number_to_nobody() {
         let (send, receive) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            send.send((begin(thread::id()).unwrap(), thread::id())).unwrap();
+            let (number, own) = begin(thread::id()).unwrap();
+            send.send((number, thread::id())).unwrap();
             std::thread::park();
+            std::mem::forget(own); // the end of the thread is what it tells of, and not that of a handle
         });
         let (number, id) = receive.recv().unwrap();
         assert_eq!(system_id(number), id);

@@ -24,9 +24,10 @@
 //! # What has been tried
 //!
 //! All of it under Wine 8, which is not Windows: it reads under others' locks, keeps the name of a deleted file that is open,
-//! forgets on which volume a file is that another handle has renamed, knows no allocation of files, and does not call a program
-//! at its end as Windows does (`exit.rs` has another way there). What it cannot show: access control, sessions, other
-//! programs that open files in between (virus scanners), how long anything takes.
+//! forgets on which volume a file is that another handle has renamed, knows no allocation of files, makes modes of access lists,
+//! and does not call a program at its end as Windows does (`exit.rs` has another way there). What it cannot show: access
+//! control, sessions, other programs that open files in between (virus scanners), how long anything takes. Of a thread's end
+//! only what `windows-gnu` makes of it (`thread.rs`): with `windows-msvc`, thread-locals are the compiler's, and go in another order.
 
 mod access;
 #[path = "../common/back_off.rs"]

@@ -109,11 +109,6 @@ impl Mutex {
         // SAFETY: the handle is open. (It fails if the mutex is another's.)
         unsafe { ReleaseMutex(self.0.raw()) };
     }
-
-    /// Leaves the handle open for as long as the process lives.
-    pub(super) fn keep(self) {
-        std::mem::forget(self);
-    }
 }
 
 /// As many can be waited for at once, here.
@@ -201,7 +196,7 @@ mod tests {
     fn a_mutex_goes_to_the_next_when_its_thread_ends_and_an_event_to_one() {
         let name = name("life");
         let their = name.clone();
-        std::thread::spawn(move || Mutex::of_this_thread(&their).unwrap().unwrap().keep()).join().unwrap();
+        std::thread::spawn(move || std::mem::forget(Mutex::of_this_thread(&their).unwrap())).join().unwrap();
         assert!(Mutex::of_this_thread(&name).unwrap().is_none());
         let mutex = Mutex::that_exists(&name).unwrap().unwrap();
         let event = Event::of(&format!("{name}-event"), false).unwrap();

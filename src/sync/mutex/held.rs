@@ -326,7 +326,8 @@ impl Mutex {
             && !panicking()
         {
             let owed = before(Line(self.line, PhantomData), End::Regular);
-            return watched::unlock(self.line(), self.waits(), self.successor(), owner, owed);
+            watched::unlock(self.line(), self.waits(), self.successor(), owner, owed);
+            return os::thread::note_given_back();
         }
         if unlocked_alone {
             return robust_futex::wake_after(self.line(), self.waits(), self.successor(), owner, alone_in);
@@ -370,6 +371,7 @@ impl Mutex {
                 }
                 let owed = before(line, end());
                 watched::unlock(self.line(), self.waits(), self.successor(), owner, owed);
+                os::thread::note_given_back();
             }
             Kind::Futex => {
                 let Some(me) = os::thread::cached() else { return };

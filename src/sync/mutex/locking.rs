@@ -64,6 +64,9 @@ impl Mutex {
         let settled = settled.load(Ordering::Relaxed);
         let owner = pair(me.tid, high(settled));
         let taken = low(settled) == me.generation && watched::lock_fast(self.line(), owner);
+        if taken {
+            os::thread::note_taken();
+        }
         (if taken { owner } else { 0 }, me.generation)
     }
 
@@ -103,6 +106,7 @@ impl Mutex {
             let me = self.this_thread("could not prepare this thread for the lock")?;
             match watched::lock_slow(self.word(), &me, wait) {
                 Ok(()) => {
+                    os::thread::note_taken();
                     self.settle();
                     return Ok(Held::watched(self, self.owner(&me), me.generation));
                 }

@@ -100,6 +100,7 @@ impl<'a> Permits<'a> {
             let me = self.mutex.this_thread("could not prepare this thread for the semaphore")?;
             match self.places.acquire(&me, &self.mutex.users, homes, wait) {
                 Ok((index, linked)) => {
+                    os::thread::note_taken();
                     self.mutex.settle();
                     let owner = pair(me.tid, self.mutex.users.slot());
                     homes.note(owner, index);
@@ -143,6 +144,7 @@ impl<'a> Permits<'a> {
                 && robust_futex::is_held_by(line, taken.owner)
             {
                 self.places.release_watched(line, taken.owner);
+                os::thread::note_given_back();
             }
             return;
         }

@@ -232,6 +232,7 @@ impl<'a> Readers<'a> {
 
     /// Remembers where the thread reads.
     fn settle(self, (index, linked): (usize, Linked), me: &Thread) -> Reading<'a> {
+        os::thread::note_taken();
         if matches!(self.mutex.kind, Kind::Futex) {
             self.mutex.settle();
         }
@@ -296,6 +297,7 @@ impl Mutex {
             if generation == os::generation::generation_if_numbered() as usize && robust_futex::is_held_by(slot, owner)
             {
                 readers::leave_unlisted(slot, owner);
+                os::thread::note_given_back();
             }
             return;
         }

@@ -10,6 +10,7 @@ use super::super::{changes, condition};
 use super::held::Held;
 use super::{Kind, Mutex};
 use crate::error::{Awaited, LockError};
+use crate::os;
 use crate::os::thread::Thread;
 
 pub(crate) use super::super::credit::Whom;
@@ -86,7 +87,10 @@ impl<'a> Held<'a> {
                 *self = mutex.lock(Wait::Forever)?;
                 Ok(false)
             }
-            Err(failure) => Err(mutex.explain(failure)),
+            Err(failure) => {
+                os::thread::note_given_back();
+                Err(mutex.explain(failure))
+            }
         }
     }
 
