@@ -65,7 +65,10 @@ impl Map {
         let object = unsafe { Handle::or_last_error(object) }?;
         // SAFETY: a new mapping, at a place that the system chooses.
         let view = unsafe { MapViewOfFile(object.raw(), access, 0, 0, len) };
-        NonNull::new(view.Value.cast()).map(|start| Self { start }).ok_or_else(io::Error::last_os_error)
+        let start = NonNull::new(view.Value.cast::<u8>()).ok_or_else(io::Error::last_os_error)?;
+        // Who knows where a word is finds what stands beside it: `place.rs`.
+        start.as_ptr().expose_provenance();
+        Ok(Self { start })
     }
 
     /// Aligned to pages.

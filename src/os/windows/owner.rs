@@ -3,7 +3,6 @@
 //! A user is a security identifier (SID) on Windows. Its last number, the relative identifier, tells the users of one
 //! machine or domain apart, and is what messages and headers have room for.
 
-use std::ffi::c_void;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
@@ -30,11 +29,17 @@ impl Sid {
     /// # Safety
     ///
     /// `sid` must point to a valid identifier.
-    unsafe fn copy(sid: PSID) -> Self {
+    pub(super) unsafe fn copy(sid: PSID) -> Self {
         // SAFETY: by the contract of this function.
         let len = unsafe { GetLengthSid(sid) } as usize;
         // SAFETY: as above, and the identifier is as long as it says.
         Self(unsafe { std::slice::from_raw_parts(sid.cast::<u8>(), len) }.to_vec())
+    }
+
+    /// The one that stands here, as long as it says.
+    fn first_in(bytes: &[u8]) -> Option<Self> {
+        let numbers = usize::from(*bytes.get(1)?);
+        bytes.get(..8 + 4 * numbers).map(|sid| Self(sid.to_vec()))
     }
 
     /// The last of its numbers.
@@ -73,11 +78,13 @@ fn user(process: HANDLE) -> io::Result<Sid> {
     let mut answer = [0u64; 16];
     let mut len = 0;
     let room = size_of_val(&answer) as u32;
+    let start = answer.as_mut_ptr();
     // SAFETY: the pointers are to so much room, and to a number.
-    done(unsafe { GetTokenInformation(token.raw(), TokenUser, answer.as_mut_ptr().cast(), room, &raw mut len) })?;
-    let sid = ptr::with_exposed_provenance_mut::<c_void>(answer[0] as usize);
-    // SAFETY: the call has written a valid identifier into `answer`, and where it is.
-    Ok(unsafe { Sid::copy(sid) })
+    done(unsafe { GetTokenInformation(token.raw(), TokenUser, start.cast(), room, &raw mut len) })?;
+    // Read as a number, which is where in `answer` it is: no pointer is made of what somebody else has written.
+    let bytes: Vec<u8> = answer.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let sid = (answer[0] as usize).checked_sub(start.addr()).and_then(|at| bytes.get(at..)).and_then(Sid::first_in);
+    sid.ok_or_else(|| io::Error::other("Windows says in no known way which user a process is"))
 }
 
 /// The user that a process runs as, by number.
@@ -127,11 +134,10 @@ pub(super) fn owner_of(file: HANDLE) -> io::Result<u32> {
     })
 }
 
-/// The number of the owner of what is there, links not followed.
-pub(super) fn owner_of_path(path: &Path) -> io::Result<u32> {
+/// What is there, to be asked whose it is and for whom, links not followed.
+pub(super) fn open_to_ask(path: &Path) -> io::Result<File> {
     let flags = FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS; // the second: directories, too
-    let there = OpenOptions::new().access_mode(READ_CONTROL).custom_flags(flags).open(path)?;
-    owner_of(there.as_raw_handle())
+    OpenOptions::new().access_mode(READ_CONTROL).custom_flags(flags).open(path)
 }
 
 /// Does this number, of the owner of that file, say who that is? By [`owner_of`] it does so for this process's own user,

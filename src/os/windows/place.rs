@@ -63,30 +63,41 @@ struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// `word` must have [`Place::ROOM`] behind it.
-    fn of(word: &'a AtomicU64) -> Self {
+    /// # Safety
+    ///
+    /// The word must be that of a lock line in a segment: with [`Place::ROOM`] behind it, in the same mapping, for as long as it
+    /// is borrowed, and nothing in that but what this file puts there.
+    unsafe fn of(word: &'a AtomicU64) -> Self {
         Self { word }
     }
 
-    fn at<T>(&self, offset: usize) -> &'a T {
-        let address = self.word.as_ptr().expose_provenance() + Place::ROOM.start as usize + offset;
-        // SAFETY: in the room behind the word, which lives as long, is aligned as the word, and holds nothing but atomics.
+    /// # Safety
+    ///
+    /// `T` must be an atomic that is in the room at this offset, which it is aligned to.
+    unsafe fn at<T>(&self, offset: usize) -> &'a T {
+        let address = self.word.as_ptr().addr() + Place::ROOM.start as usize + offset;
+        // With the provenance of the mapping: that of the reference ends with the word.
+        // SAFETY: by the contracts of this function and of `of`, there is such an atomic, mapped for as long as the word. Whatever
+        // bytes are there are one, and nobody accesses them otherwise.
         unsafe { &*std::ptr::with_exposed_provenance(address) }
     }
 
     /// By which the objects are named; 0: nobody has slept here.
     fn number(&self) -> &'a AtomicU64 {
-        self.at(0)
+        // SAFETY: the first 8 of 16 bytes, which are aligned as the word.
+        unsafe { self.at(0) }
     }
 
     /// Which queue is in use.
     fn queue(&self) -> &'a AtomicU32 {
-        self.at(8)
+        // SAFETY: the next 4.
+        unsafe { self.at(8) }
     }
 
     /// When somebody first told the first what he has not heard yet; 0: he has.
     fn told(&self) -> &'a AtomicU32 {
-        self.at(12)
+        // SAFETY: the last 4.
+        unsafe { self.at(12) }
     }
 
     fn number_it(&self) -> u64 {
@@ -130,17 +141,20 @@ impl Meeting {
         Ok(Self { number, queue, first: Mutex::of(&name("queue"))?, told, over })
     }
 
-    /// The one that this process uses, which is opened once for as long as it is among those used last.
+    /// The one that this process has open, or else opens now.
     fn of(number: u64, queue: u32) -> io::Result<Arc<Self>> {
-        let is_wanted = |meeting: &Arc<Self>| meeting.number == number && meeting.queue == queue;
-        if let Some(known) = known().iter().find(|meeting| is_wanted(meeting)) {
-            return Ok(Arc::clone(known));
+        if let Some(meeting) = found_among(&mut known(), number, queue) {
+            return Ok(meeting);
         }
         let opened = Arc::new(Self::open(number, queue)?);
         let mut known = known();
+        // Another thread may have opened it meanwhile.
+        if let Some(meeting) = found_among(&mut known, number, queue) {
+            return Ok(meeting);
+        }
         if known.len() >= KEPT {
-            let oldest = known.iter().position(|meeting| Arc::strong_count(meeting) == 1);
-            oldest.map(|oldest| known.remove(oldest));
+            let unused = known.iter().position(|meeting| Arc::strong_count(meeting) == 1);
+            unused.map(|unused| known.remove(unused));
         }
         known.push(Arc::clone(&opened));
         Ok(opened)
@@ -154,9 +168,17 @@ impl Meeting {
     }
 }
 
-/// As many are kept open for the next wait.
+/// So many are kept open for the next wait or release, and more only while more are in use.
 const KEPT: usize = 64;
 
+/// Puts it behind those that were asked for before.
+fn found_among(known: &mut [Arc<Meeting>], number: u64, queue: u32) -> Option<Arc<Meeting>> {
+    let at = known.iter().position(|meeting| (meeting.number, meeting.queue) == (number, queue))?;
+    known[at..].rotate_left(1);
+    known.last().cloned()
+}
+
+/// The open ones, of which the last was asked for last.
 fn known() -> MutexGuard<'static, Vec<Arc<Meeting>>> {
     static KNOWN: std::sync::Mutex<Vec<Arc<Meeting>>> = std::sync::Mutex::new(Vec::new());
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -186,7 +208,8 @@ impl Place {
     /// Sleeps for the lock while the lower half of `word` is `expected`, until told, until the holder ends, or until then.
     /// Was it told, as the first of all? Then it is for this thread to take the lock, or to leave its place.
     pub(crate) fn wait(&mut self, word: &AtomicU64, expected: u32, _classes: u32, until: Deadline) -> io::Result<bool> {
-        let room = Room::of(word);
+        // SAFETY: who waits for a lock passes the word of its line, which stays mapped as long as he waits.
+        let room = unsafe { Room::of(word) };
         let was_not_found = std::mem::take(&mut self.ended);
         let (number, queue) = (room.number_it(), room.queue().load(Ordering::SeqCst));
         let Some(meeting) = self.come_first(&room, number, queue, until)? else { return Ok(false) };
@@ -201,8 +224,10 @@ impl Place {
         }
         if self.life.as_ref().is_none_or(|(of, _)| *of != holder) {
             // One's own number in the word is a dead namesake's.
-            let found = if holder == thread::number() { None } else { life::of(holder)? };
-            self.life = found.map(|life| (holder, life));
+            let found = if holder == thread::number() { Ok(None) } else { life::of(holder) };
+            // An error means that a stranger has made something of this name. He may keep the holder's end from being heard of,
+            // and not a release: so it is as with a holder whose objects are others.
+            self.life = found.unwrap_or(None).map(|life| (holder, life));
         }
         if self.life.is_some() {
             return self.sleep(&room, &meeting, Some(holder), until);
@@ -285,7 +310,8 @@ impl Place {
 
     /// The wait is over; the lock was taken from this word, or not at all.
     pub(crate) fn end(&mut self, word: &AtomicU64, taken_from: Option<u64>) {
-        let room = Room::of(word);
+        // SAFETY: as in `wait`.
+        let room = unsafe { Room::of(word) };
         if let Some(seen) = taken_from
             && self.has_overslept
             && (seen as u32 & back_off::OWNER_DIED != 0 || room.is_out_of_patience())
@@ -306,7 +332,8 @@ impl Drop for Place {
 
 /// Tells the first of those who sleep for the lock, after the release. Was there one?
 pub(super) fn tell(word: &AtomicU64) -> io::Result<bool> {
-    let room = Room::of(word);
+    // SAFETY: all whom `futex::wake_one` wakes sleep on the word of a line: there is no such call for other words.
+    let room = unsafe { Room::of(word) };
     // SeqCst, and what follows as well: after the release.
     let number = room.number().load(Ordering::SeqCst);
     if number == 0 {
@@ -327,4 +354,50 @@ pub(super) fn tell(word: &AtomicU64) -> io::Result<bool> {
     }
     meeting.told.set()?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a lock line: the word, and the room behind it.
+    #[repr(C)]
+    struct Line([AtomicU64; 3]);
+
+    const _: () = assert!(Place::ROOM.start == 8 && Place::ROOM.end as usize == size_of::<Line>());
+
+    /// He has made something else of the name by which the holder's end would be heard of.
+    #[test]
+    fn a_stranger_in_the_holders_place_keeps_no_release_from_being_heard() {
+        const HOLDER: u32 = 7 << 24 | 0xff_ff01;
+        let line = Line([u64::from(HOLDER).into(), 0.into(), 0.into()]);
+        std::ptr::from_ref(&line).expose_provenance();
+        let word = &line.0[0];
+        let stranger = Event::of(&format!("life-{HOLDER:08x}"), true).unwrap();
+        assert!(life::of(HOLDER).is_err());
+        let mut place = Place::new();
+        let mut wait = || place.wait(word, HOLDER, 1, Deadline::soon(Duration::from_secs(60))).unwrap();
+        assert!(!wait(), "the caller looks whether the holder is there");
+        assert!(tell(word).unwrap());
+        assert!(!wait(), "and again");
+        assert!(place.may_be_preferred() && place.heard_of_the_end_of(HOLDER));
+        drop(stranger);
+    }
+
+    #[test]
+    fn a_meeting_is_opened_once_and_forgotten_after_so_many_others() {
+        let number = random_place();
+        let opened = Meeting::of(number, 0).unwrap();
+        assert!(Arc::ptr_eq(&opened, &Meeting::of(number, 0).unwrap()));
+        let first = Arc::downgrade(&opened);
+        drop(opened);
+        let others = |queues: std::ops::Range<u32>| queues.for_each(|queue| drop(Meeting::of(number, queue).unwrap()));
+        for round in 0..4 {
+            others(1 + round * 20..21 + round * 20);
+            drop(Meeting::of(number, 0).unwrap()); // is used again and again
+        }
+        assert!(first.upgrade().is_some());
+        others(100..100 + 2 * KEPT as u32);
+        assert!(first.upgrade().is_none());
+    }
 }
