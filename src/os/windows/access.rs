@@ -1,16 +1,22 @@
-//! Who may open what this process makes, in the system's own words.
+//! Who may open what this process makes, or finds, in the system's own words.
 
 use std::io;
 use std::ptr;
 
-use windows_sys::Win32::Foundation::LocalFree;
+use windows_sys::Win32::Foundation::{HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_FILE_OBJECT,
 };
-use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
+use windows_sys::Win32::Security::{
+    ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, DACL_SECURITY_INFORMATION, GetAce, SECURITY_ATTRIBUTES,
+};
+use windows_sys::Win32::System::SystemServices::{
+    ACCESS_ALLOWED_ACE_TYPE, ACCESS_DENIED_ACE_TYPE, ACCESS_DENIED_CALLBACK_ACE_TYPE,
+    ACCESS_DENIED_CALLBACK_OBJECT_ACE_TYPE, ACCESS_DENIED_OBJECT_ACE_TYPE,
+};
 
 use super::handle::{done, wide};
-use super::owner;
+use super::owner::{self, Sid};
 
 /// Attributes for a call that makes something.
 pub(super) struct Access(SECURITY_ATTRIBUTES);
@@ -53,5 +59,99 @@ impl Drop for Access {
     fn drop(&mut self) {
         // SAFETY: allocated by the call that made it, and not used any more.
         unsafe { LocalFree(self.0.lpSecurityDescriptor) };
+    }
+}
+
+/// Whoever may do all that the user may anyhow: the system, administrators, and what stands for a file's owner.
+const NO_STRANGERS: [&str; 4] = ["S-1-5-18", "S-1-5-32-544", "S-1-3-0", "S-1-3-4"];
+
+/// Somebody else than this user to whom what is open, or what is made in it, gives access of whatever kind: how the system
+/// calls him. The handle must be one that may ask for that.
+pub(super) fn stranger_to(file: HANDLE) -> io::Result<Option<String>> {
+    let (mut list, mut descriptor) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: the pointers are to room for pointers, or null where nothing is asked for.
+    let error = unsafe {
+        GetSecurityInfo(
+            file,
+            SE_FILE_OBJECT,
+            DACL_SECURITY_INFORMATION,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            &raw mut list,
+            ptr::null_mut(),
+            &raw mut descriptor,
+        )
+    };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error.cast_signed()));
+    }
+    // SAFETY: the call has told where in the descriptor the list is, if there is one.
+    let found = unsafe { stranger_in(list) };
+    // SAFETY: allocated by the call, and not used any more.
+    unsafe { LocalFree(descriptor) };
+    found
+}
+
+/// # Safety
+///
+/// The list must be a valid one, or none.
+unsafe fn stranger_in(list: *const ACL) -> io::Result<Option<String>> {
+    if list.is_null() {
+        return Ok(Some("everybody".to_owned()));
+    }
+    // SAFETY: by the contract of this function.
+    let count = unsafe { (*list).AceCount };
+    for index in 0..u32::from(count) {
+        let mut entry = ptr::null_mut();
+        // SAFETY: the list is valid, and the pointer is to room for a pointer.
+        done(unsafe { GetAce(list, index, &raw mut entry) })?;
+        // SAFETY: each entry begins so.
+        let kind = unsafe { (*entry.cast::<ACE_HEADER>()).AceType };
+        match kind.into() {
+            ACCESS_ALLOWED_ACE_TYPE => {}
+            ACCESS_DENIED_ACE_TYPE
+            | ACCESS_DENIED_OBJECT_ACE_TYPE
+            | ACCESS_DENIED_CALLBACK_ACE_TYPE
+            | ACCESS_DENIED_CALLBACK_OBJECT_ACE_TYPE => continue,
+            // Whom it is for stands elsewhere in it.
+            _ => return Ok(Some(format!("whoever is meant by an entry of type {kind}"))),
+        }
+        // SAFETY: an entry of this type is such a structure.
+        let sid = unsafe { &raw mut (*entry.cast::<ACCESS_ALLOWED_ACE>()).SidStart };
+        // SAFETY: an identifier begins there.
+        let sid = unsafe { Sid::copy(sid.cast()) };
+        if owner::own_sid() != Some(&sid) && !NO_STRANGERS.contains(&sid.text().as_str()) {
+            return Ok(Some(sid.text()));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use windows_sys::Win32::Security::GetSecurityDescriptorDacl;
+
+    use super::*;
+
+    fn stranger_of(entries: &str) -> Option<String> {
+        let access = Access::of(entries).unwrap();
+        let (mut is_there, mut list, mut is_default) = (0, ptr::null_mut(), 0);
+        let descriptor = access.0.lpSecurityDescriptor;
+        // SAFETY: a valid descriptor, and room for the answers.
+        done(unsafe { GetSecurityDescriptorDacl(descriptor, &raw mut is_there, &raw mut list, &raw mut is_default) })
+            .unwrap();
+        assert_ne!(is_there, 0);
+        // SAFETY: the descriptor's, which lives as long.
+        unsafe { stranger_in(list) }.unwrap()
+    }
+
+    #[test]
+    fn a_stranger_is_anybody_but_the_user_the_system_and_administrators() {
+        assert_eq!(stranger_of("(A;OICI;FA;;;{user})(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICIIO;FA;;;CO)"), None);
+        assert_eq!(stranger_of("(D;;FA;;;WD)(A;;FA;;;{user})"), None, "who is kept out is none");
+        assert_eq!(stranger_of("(A;;FA;;;{user})(A;;FR;;;WD)").as_deref(), Some("S-1-1-0"));
+        assert_eq!(stranger_of("(A;OICIIO;FR;;;BU)(A;;FA;;;{user})").as_deref(), Some("S-1-5-32-545"));
+        // SAFETY: none.
+        assert_eq!(unsafe { stranger_in(ptr::null()) }.unwrap().as_deref(), Some("everybody"));
     }
 }

@@ -1,13 +1,17 @@
 //! `%LOCALAPPDATA%\robust-shm`: a directory of regular files, of one user alone.
 //!
 //! It is in the user's profile, which nobody else may read, and says so by itself, too: made with access for the user,
-//! the system and administrators. One that belongs to somebody else, is a link, or lies on another machine is refused.
+//! the system and administrators, which the files in it inherit. One that belongs to somebody else, gives anybody else access
+//! of whatever kind, is a link, or lies on another machine is refused: by the first call of a process that finds it. Of a
+//! file in it, only the owner is looked at, because nobody else can have made it, or its access wider, than who may do
+//! all that the user may. What is above the directory is the user's own affair, as his environment is.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::windows::ffi::OsStringExt;
 use std::os::windows::fs::MetadataExt;
+use std::os::windows::io::AsRawHandle;
 use std::path::{Component, Path, PathBuf, Prefix};
 use std::ptr;
 use std::sync::OnceLock;
@@ -18,7 +22,7 @@ use windows_sys::Win32::Storage::FileSystem::{CreateDirectoryW, FILE_ATTRIBUTE_R
 use windows_sys::Win32::System::Com::CoTaskMemFree;
 use windows_sys::Win32::UI::Shell::{FOLDERID_LocalAppData, KF_FLAG_DEFAULT, SHGetKnownFolderPath};
 
-use super::access::Access;
+use super::access::{Access, stranger_to};
 use super::handle::{done, wide};
 use super::listing::{names_in, some_of};
 use super::owner;
@@ -125,8 +129,19 @@ pub(super) fn check() -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let is_link = about.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0;
-    if !about.is_dir() || is_link || owner::owner_of_path(&place.verbatim)? != owner::effective_uid() {
-        return Err(io::Error::other(format!("{} is no directory of this user alone", place.shown)));
+    if !about.is_dir() || is_link {
+        return Err(io::Error::other(format!("{} is no directory", place.shown)));
+    }
+    let there = owner::open_to_ask(&place.verbatim)?;
+    let refuse =
+        |why: String| Err(io::Error::other(format!("{} is no directory of this user alone: {why}", place.shown)));
+    if owner::owner_of(there.as_raw_handle())? != owner::effective_uid() {
+        return refuse("it is somebody else's".to_owned());
+    }
+    if let Some(stranger) = stranger_to(there.as_raw_handle())? {
+        return refuse(format!(
+            "it gives access to {stranger}. Take that away (icacls), or remove the directory: it is made anew"
+        ));
     }
     IS_OURS.store(true, Ordering::Relaxed);
     Ok(())
@@ -217,7 +232,9 @@ mod tests {
         prepare().unwrap();
         prepare().unwrap();
         assert!(place().ends_with(NAME) && Path::new(place()).is_dir());
-        assert_eq!(owner::owner_of_path(verbatim().unwrap()).unwrap(), owner::effective_uid());
+        let there = owner::open_to_ask(verbatim().unwrap()).unwrap();
+        assert_eq!(owner::owner_of(there.as_raw_handle()).unwrap(), owner::effective_uid());
+        assert_eq!(stranger_to(there.as_raw_handle()).unwrap(), None);
     }
 
     #[test]
