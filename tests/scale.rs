@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use robust_shm::{Error, LockError, SegmentInfo, SharedArray, SharedLock, SharedValue, segments};
 #[cfg(target_os = "linux")]
 use support::fork;
-use support::{Family, Role, Scratch, Stopwatch, exists, member, pause, play, say, spawn, until_it_waits};
+use support::{
+    COST_OF_A_PROCESS, Family, Role, Scratch, Stopwatch, exists, member, pause, play, say, spawn, until_it_waits,
+};
 
 #[test]
 fn child() {
@@ -72,7 +74,7 @@ fn attach(processes: usize) {
 #[test]
 fn a_thousand_handles_in_two_hundred_and_fifty_processes() {
     let _alone = alone();
-    attach(250);
+    attach(250 / COST_OF_A_PROCESS);
 }
 
 /// To run it, where `ulimit -Hn` is 4096 or more: `cargo test --release --test scale -- --ignored`.

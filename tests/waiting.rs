@@ -126,8 +126,8 @@ fn a_timeout_is_not_early_and_names_the_holder(kind: LockKind) {
         let start = Instant::now();
         let error = value.try_lock_for(timeout).unwrap_err();
         assert!(start.elapsed() >= timeout, "{:?} is early", start.elapsed());
-        let LockError::TimedOut { holder, .. } = &error else { panic!("{error}") };
-        assert!(holder.is_some_and(|tid| tid >= child.id()), "{error}");
+        let LockError::TimedOut { holder, process, .. } = &error else { panic!("{error}") };
+        assert!(holder.is_some() && process.is_none_or(|process| process == child.id()), "{error}");
     }
     let deadline = Instant::now() + Duration::from_millis(50);
     assert!(matches!(value.try_lock_until(deadline), Err(LockError::TimedOut { .. })));

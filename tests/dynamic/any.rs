@@ -1,11 +1,13 @@
 //! A segment, whatever it is.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
 use robust_shm::dynamic::{self, Any, AnyObserver};
 use robust_shm::{
     Error, SegmentInfo, SharedArray, SharedEvent, SharedLock, SharedRwLock, SharedSemaphore, SharedSlice, SharedValue,
 };
 
-use crate::support::{Scratch, assert_error};
+use crate::support::{COST_OF_A_PROCESS, Scratch, assert_error};
 
 #[test]
 fn each_kind_is_opened_as_what_it_is_with_or_without_a_tag() {
@@ -45,29 +47,44 @@ fn what_cannot_be_observed_says_what_can() {
     assert_error!(dynamic::observe(&name), TypeMismatch, &name, ["which can be observed", "found SharedLock"]);
 }
 
-/// Somebody replaces the segment again and again by one of another kind: each is opened as what it is then.
+/// Somebody replaces the segment again and again by one of another kind: each is opened as what it is then. Every other one
+/// at once, and the others when they have been looked for: where opening takes longer than all that, nobody would meet one.
 #[test]
 fn a_name_that_leads_to_another_kind_is_followed() {
+    const MEETINGS: usize = 1_500 / COST_OF_A_PROCESS;
     let name = Scratch::new("changes");
-    let done = std::sync::atomic::AtomicBool::new(false);
+    let (done, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut kinds = [0; 2];
     std::thread::scope(|scope| {
-        struct Done<'a>(&'a std::sync::atomic::AtomicBool);
+        struct Done<'a>(&'a AtomicBool);
         impl Drop for Done<'_> {
             fn drop(&mut self) {
-                self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+                self.0.store(true, Relaxed);
             }
         }
         let _done = Done(&done);
         scope.spawn(|| {
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            let is_looked_for = || {
+                let seen = looks.load(Relaxed);
+                while looks.load(Relaxed) < seen + 2 && !done.load(Relaxed) {
+                    std::thread::yield_now();
+                }
+            };
+            for turn in 0u32.. {
+                let stays = || (turn % 2 == 0).then(is_looked_for);
                 drop(SharedLock::options().persistent(true).create(&name).unwrap());
+                stays();
                 robust_shm::remove(&name).unwrap();
                 drop(SharedValue::options().persistent(true).create(&name, 7u8).unwrap());
+                stays();
                 robust_shm::remove(&name).unwrap();
+                if done.load(Relaxed) {
+                    return;
+                }
             }
         });
         crate::support::until("both kinds to have been met", || {
+            looks.fetch_add(1, Relaxed);
             match dynamic::open(&name) {
                 Ok(Any::Lock(_)) => kinds[0] += 1,
                 Ok(Any::Value(value)) => {
@@ -77,7 +94,7 @@ fn a_name_that_leads_to_another_kind_is_followed() {
                 Ok(other) => panic!("{other:?}"),
                 Err(error) => assert!(matches!(error, Error::NotFound { .. }), "{error:?}"),
             }
-            kinds.iter().all(|count| *count > 1_500).then_some(())
+            kinds.iter().all(|count| *count > MEETINGS).then_some(())
         });
     });
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use robust_shm::{Error, SegmentInfo, SharedLock, SharedValue, remove, remove_orphans};
 
 use crate::plant::{is_not_a_segment, orphans_bytes, writable};
-use crate::support::{Family, FileExt, Scratch, exists, path, within_limit};
+use crate::support::{CONTROLS, Family, FileExt, Scratch, exists, path, within_limit};
 
 /// The first version compared as many bytes of the magic number as the file had: `remove` deleted a file with an "r" in
 /// it.
@@ -76,7 +76,7 @@ fn a_damaged_successor_costs_nobody_his_turn() {
 fn nothing_in_a_message_controls_a_terminal() {
     const TYPE_NAME_LEN: u64 = 60;
     const SCHEMA: u64 = 704;
-    let name = Scratch::new("con\ntrol\u{1b}[31m\u{7f}");
+    let name = Scratch::new(&format!("control{CONTROLS}"));
     drop(SharedValue::options().persistent(true).create(&name, 7u64).unwrap());
     let text = b"u64\n\x1b[2Jnot \xc2\x9b found";
     writable(&name).write_all_at(b"\x1b[m", SCHEMA).unwrap();

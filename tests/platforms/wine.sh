@@ -15,6 +15,9 @@ prepare_wine() {
     fi
     # Each look at a file that somebody has locked costs its server a descriptor until nobody has.
     ulimit -n "$(ulimit -Hn)"
+    # What others have left who were cut short; and it may have been made by a test's own hand, and so be for everybody.
+    segments=$WINEPREFIX/drive_c/users/$(id -un)/AppData/Local/robust-shm
+    rm -rf "$segments"
     # One that is still there from making the prefix ends in some seconds, and no other can start beside it.
     timeout 60 wineserver --wait || timeout 20 wineserver --kill || true
     # Until the end: or each program that comes when none is there has the whole of Wine start anew.
@@ -53,7 +56,7 @@ run_in_wine() { # FOLDER
         chmod +x "$1/wine/$name"
     done <"$1/order"
     cp "$1/order" "$1/wine/"
-    ROBUST_SHM_TEST_SEGMENTS=$WINEPREFIX/drive_c/users/$(id -un)/AppData/Local/robust-shm run_here "$1/wine"
+    ROBUST_SHM_TEST_SEGMENTS=$segments run_here "$1/wine"
 }
 
 # The two examples of the tutorial print what they print on Linux.

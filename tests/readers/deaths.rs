@@ -177,7 +177,7 @@ fn a_leaked_reader_is_over_with_its_thread() {
         return;
     }
     let name = Scratch::new("leaked");
-    let _lock = rwlock(LockKind::Futex, &name);
+    let _lock = SharedRwLock::create(&name).unwrap();
     let child = spawn("leak in a thread", &name);
     child.expect("written");
     child.join();

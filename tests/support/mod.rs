@@ -55,6 +55,12 @@ pub const WIDER_MODE: u32 = 0o644;
 #[cfg(not(unix))]
 pub const WIDER_MODE: u32 = 0o600;
 
+/// What controls a terminal, as far as a name may have that in it.
+#[cfg(unix)]
+pub const CONTROLS: &str = "\n\u{1b}[31m\u{7f}";
+#[cfg(not(unix))]
+pub const CONTROLS: &str = "";
+
 /// By how much a process costs more to start here than on Linux: storms have so many fewer.
 pub const COST_OF_A_PROCESS: usize = if cfg!(windows) { 10 } else { 1 };
 

@@ -66,7 +66,10 @@ pub fn directory() -> PathBuf {
 #[cfg(windows)]
 pub fn directory() -> PathBuf {
     let directory = PathBuf::from(std::env::var_os("LOCALAPPDATA").unwrap()).join("robust-shm");
-    let _ = std::fs::create_dir(&directory);
+    if !directory.exists() {
+        // By those who know for whom it is.
+        drop(robust_shm::SharedLock::create(&robust_shm::unique_name("directory")).unwrap());
+    }
     directory
 }
 
