@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use robust_shm::SegmentInfo;
 use robust_shm::dynamic::Schema;
 use serde_json::json;
 
@@ -19,6 +20,8 @@ use source::{Picture, Source};
 
 /// How often `--watch` looks: who only observes cannot wait.
 const EVERY: Duration = Duration::from_millis(50);
+/// One look in so many asks whether all users were killed, which takes opening the file.
+const LOOKS_PER_QUESTION: u32 = 10;
 
 pub(crate) fn run(arguments: &Show, out: &mut Out) -> Result<u8, Failure> {
     let as_type = arguments.as_type.as_deref().map(Schema::parse).transpose();
@@ -44,10 +47,14 @@ fn print(name: &str, picture: &Picture, out: &mut Out) -> io::Result<()> {
     picture.lines.iter().try_for_each(|line| out.line(line))
 }
 
+fn is_orphan(name: &str) -> bool {
+    SegmentInfo::of(name).is_ok_and(|info| info.is_orphan())
+}
+
 /// A picture for each change that is seen, until the segment is gone or nobody reads any more. On a terminal each takes the
 /// place of the one before.
 fn watch(name: &str, source: &mut Source, mut picture: Picture, out: &mut Out) -> Result<(), Failure> {
-    let mut drawn = 0;
+    let (mut drawn, mut looks) = (0, 0_u32);
     loop {
         if let Some((rows, columns)) = out.terminal_size().filter(|_| !out.is_json()) {
             picture.fit(rows, columns);
@@ -60,7 +67,9 @@ fn watch(name: &str, source: &mut Source, mut picture: Picture, out: &mut Out) -
         out.flush()?;
         picture = loop {
             std::thread::sleep(EVERY);
-            if source.is_gone() {
+            looks = looks.wrapping_add(1);
+            // What killed users have left is as good as gone, and stays for the next who sweeps.
+            if source.is_gone() || looks.is_multiple_of(LOOKS_PER_QUESTION) && is_orphan(name) {
                 return Ok(());
             }
             match source.look() {

@@ -75,6 +75,17 @@ fn a_watcher_sees_changes_until_the_segment_is_gone() {
 }
 
 #[test]
+fn a_watch_ends_when_the_last_user_is_killed() {
+    let name = Scratch::new("killed");
+    let child = support::spawn("hold", &name);
+    child.expect("ready");
+    let watching = Watching::of(&["show", "--watch", &name]);
+    watching.next();
+    child.kill();
+    assert_eq!(watching.end(), 0);
+}
+
+#[test]
 fn elements_and_states_can_be_watched() {
     let (array, event) = (Scratch::new("array"), Scratch::new("event"));
     let array_handle = SharedArray::<u16, 2>::create(&array).unwrap();
