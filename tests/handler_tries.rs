@@ -9,7 +9,7 @@ mod deaths;
 mod support;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use deaths::{handle, robust_list_is_empty};
@@ -156,11 +156,22 @@ extern "C" fn ticks(_signal: libc::c_int) {
     let before = unsafe { *errno };
     ALL.get().unwrap().try_all();
     COUNT.fetch_add(1, Relaxed);
+    wind(TIMER.load(Relaxed));
     // SAFETY: as above.
     unsafe { *errno = before };
 }
 
-/// Sends SIGALRM to this thread, again and again, for as long as it lives.
+static TIMER: AtomicPtr<libc::c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+/// It goes off once, soon. Not at an interval: where the handler takes longer than that, its thread would come to nothing else.
+fn wind(timer: libc::timer_t) {
+    let (soon, never) = (libc::timespec { tv_sec: 0, tv_nsec: 31_000 }, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    let once = libc::itimerspec { it_interval: never, it_value: soon };
+    // SAFETY: a timer of ours; the time outlives the call.
+    assert_eq!(unsafe { libc::timer_settime(timer, 0, &raw const once, std::ptr::null_mut()) }, 0);
+}
+
+/// Sends SIGALRM to this thread, which the handler has it do again.
 fn start_timer() {
     // SAFETY: all-zero bytes are an event without a notification.
     let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
@@ -170,10 +181,8 @@ fn start_timer() {
     let mut timer = std::ptr::null_mut();
     // SAFETY: the event outlives the call, which writes the timer.
     assert_eq!(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) }, 0);
-    let often = libc::timespec { tv_sec: 0, tv_nsec: 31_000 };
-    let interval = libc::itimerspec { it_interval: often, it_value: often };
-    // SAFETY: a timer of ours; the interval outlives the call.
-    assert_eq!(unsafe { libc::timer_settime(timer, 0, &raw const interval, std::ptr::null_mut()) }, 0);
+    TIMER.store(timer, Relaxed);
+    wind(timer);
 }
 
 fn interrupted(family: &str) {
