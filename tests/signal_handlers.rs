@@ -9,7 +9,7 @@ mod nested;
 mod support;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
 use nested::{Locks, NESTED, STEPS, assert_listed};
 use support::{Family, play, spawn};
@@ -67,10 +67,21 @@ extern "C" fn timer_ticks(_signal: libc::c_int) {
     in_handler(|| {
         PATTERN.store(COUNT.fetch_add(1, Relaxed) % NESTED.len(), Relaxed);
         nest();
+        wind(TIMER.load(Relaxed));
     });
 }
 
-/// Sends SIGALRM to the thread that starts it: a signal to the process might reach another.
+static TIMER: AtomicPtr<libc::c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+/// It goes off once, soon. Not at an interval: where the handler takes longer than that, its thread would come to nothing else.
+fn wind(timer: libc::timer_t) {
+    let (soon, never) = (libc::timespec { tv_sec: 0, tv_nsec: 17_000 }, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    let once = libc::itimerspec { it_interval: never, it_value: soon };
+    // SAFETY: a timer of ours, or one that is deleted, which is an error; the time outlives the call.
+    unsafe { libc::timer_settime(timer, 0, &raw const once, std::ptr::null_mut()) };
+}
+
+/// Sends SIGALRM to the thread that starts it, which the handler has it do again: a signal to the process might reach another.
 struct Timer(libc::timer_t);
 
 impl Timer {
@@ -84,11 +95,8 @@ impl Timer {
         let mut timer = std::ptr::null_mut();
         // SAFETY: the event outlives the call, which writes the timer.
         assert_eq!(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) }, 0);
-        let often = libc::timespec { tv_sec: 0, tv_nsec: 17_000 };
-        let interval = libc::itimerspec { it_interval: often, it_value: often };
-        // SAFETY: a timer of ours; the interval outlives the call.
-        let result = unsafe { libc::timer_settime(timer, 0, &raw const interval, std::ptr::null_mut()) };
-        assert_eq!(result, 0);
+        TIMER.store(timer, Relaxed);
+        wind(timer);
         Self(timer)
     }
 }
