@@ -20,8 +20,11 @@ fn child() {
     play(&[("locks", |said| between_marks(said, lock_each_kind)), ("opens", |said| between_marks(said, open))]);
 }
 
+/// What is counted, so many times, between its two marks.
+type Body = fn(rounds: usize, mark: &dyn Fn(&str));
+
 /// The body makes two marks, which are requests with a name: files that nobody else makes.
-fn between_marks(said: &str, body: fn(rounds: usize, mark: &dyn Fn(&str))) {
+fn between_marks(said: &str, body: Body) {
     let (name, rounds) = said.split_once(' ').unwrap();
     let path = |which: &str| std::env::temp_dir().join(format!("{name}-{which}"));
     body(rounds.parse().unwrap(), &|which| drop(File::create(path(which)).unwrap()));
