@@ -42,7 +42,7 @@ use super::atomic::{AtomicU32, Ordering};
 use super::credit::{self, Whom};
 use super::word::{ANY, LOCKER, OWNER_DIED, WAITERS, WATCHER, condition_class, low};
 use crate::fault::point;
-use crate::layout::{LockLine, WaitLine};
+use crate::layout::{Condition, LockLine, WaitLine};
 use crate::os::{futex, monotonic_nanos};
 
 /// Every so many releases to sleepers, who releases looks at the clock; and whenever that has gone on by 2^28 ns, which is
@@ -118,27 +118,41 @@ pub(super) struct Sleepers {
 }
 
 /// To be called by the holder, whose release is the next that counts the epoch.
+#[inline]
 pub(super) fn look(line: &LockLine, waits: &WaitLine) -> Sleepers {
-    let waiting = [0, 1, 2].map(|which| waits.conditions[which].waiting.load(Ordering::Relaxed) != 0);
-    if waits.watchers.load(Ordering::Relaxed) == 0 && waiting == [false; 3] {
+    let any = |count: fn(&Condition) -> &AtomicU32| {
+        waits.conditions.iter().fold(0, |any, condition| any | count(condition).load(Ordering::Relaxed)) != 0
+    };
+    if waits.watchers.load(Ordering::Relaxed) == 0 && !any(|condition| &condition.waiting) {
         return Sleepers { classes: LOCKER, are_lockers: true, probes: false };
     }
-    let probes = is_time_to_probe(line, waits);
+    if any(|condition| &condition.credit) || may_be_time_to_probe(line) {
+        return look_at_conditions(line, waits);
+    }
+    Sleepers { classes: LOCKER, are_lockers: false, probes: false }
+}
+
+#[cold]
+#[inline(never)]
+fn look_at_conditions(line: &LockLine, waits: &WaitLine) -> Sleepers {
+    let probes = may_be_time_to_probe(line) && is_time_to_probe(waits);
     let mut classes = LOCKER;
-    for which in (0..3).filter(|which| waiting[*which]) {
-        let condition = &waits.conditions[which];
-        if credit::is_due(condition) && !(probes && credit::drop_if_nobody_sleeps(line, waits, which)) {
+    for (which, condition) in waits.conditions.iter().enumerate() {
+        let is_due = condition.waiting.load(Ordering::Relaxed) != 0 && credit::is_due(condition);
+        if is_due && !(probes && credit::drop_if_nobody_sleeps(line, waits, which)) {
             classes |= condition_class(which);
         }
     }
     Sleepers { classes, are_lockers: false, probes }
 }
 
-/// Is this the release that asks whether anybody sleeps?
-fn is_time_to_probe(line: &LockLine, waits: &WaitLine) -> bool {
-    if !line.epoch.load(Ordering::Relaxed).wrapping_add(1).is_multiple_of(LOOK_AT_THE_CLOCK_EVERY) {
-        return false;
-    }
+/// Is this a release that looks at the clock?
+fn may_be_time_to_probe(line: &LockLine) -> bool {
+    line.epoch.load(Ordering::Relaxed).wrapping_add(1).is_multiple_of(LOOK_AT_THE_CLOCK_EVERY)
+}
+
+/// Is it the one that asks whether anybody sleeps?
+fn is_time_to_probe(waits: &WaitLine) -> bool {
     let now = (monotonic_nanos() >> PROBE_EVERY_LOG2) as u32;
     let is_time = waits.probed.load(Ordering::Relaxed) != now;
     if is_time {
@@ -154,6 +168,7 @@ impl Sleepers {
     }
 
     /// Wakes one, after the release. Was there certainly nobody?
+    #[inline]
     pub(super) fn wake_one(self, line: &LockLine, waits: &WaitLine) -> bool {
         // SeqCst: after the release, as in `reservation::after_release`.
         if self.classes == LOCKER && waits.lockers.load(Ordering::SeqCst) == 0 {

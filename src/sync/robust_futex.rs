@@ -274,15 +274,10 @@ pub(super) fn unlock_and_wake(line: &LockLine, waits: &WaitLine, successor: &Loc
 }
 
 /// Wakes the one whose turn it is, after the release. `false`: there certainly was nobody.
+#[inline(always)]
 pub(super) fn wake_next(line: &LockLine, waits: &WaitLine, successor: &LockLine, sleepers: Sleepers) -> bool {
-    if let Some(reserved) = reservation::after_release(line) {
-        if matches!(futex::wake_one(&line.word, HEIR), Ok(true)) {
-            point!("wake: woke the heir");
-            return true;
-        }
-        // It is dead or stopped; or awake, and will see the word.
-        reservation::end(line, reserved);
-        point!("wake: no heir asleep");
+    if reservation::after_release(line).is_some_and(|reserved| wake_heir(line, reserved)) {
+        return true;
     }
     if sleepers.may_all_sleep_on() && successor::is_relied_on(successor) {
         point!("wake: left to the successor");
@@ -295,6 +290,19 @@ pub(super) fn wake_next(line: &LockLine, waits: &WaitLine, successor: &LockLine,
         point!("wake: woke one");
     }
     !is_nobody
+}
+
+/// Wakes the one for whom the lock is kept, or keeps it no longer.
+#[cold]
+fn wake_heir(line: &LockLine, reserved: u32) -> bool {
+    if matches!(futex::wake_one(&line.word, HEIR), Ok(true)) {
+        point!("wake: woke the heir");
+        return true;
+    }
+    // It is dead or stopped; or awake, and will see the word.
+    reservation::end(line, reserved);
+    point!("wake: no heir asleep");
+    false
 }
 
 /// The release to those who may sleep, who are still to be woken. Returns the word that it has left, and whether the one
