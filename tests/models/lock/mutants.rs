@@ -561,10 +561,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         Waiting: "if low(seen) == WAITERS\n" => "if false\n";
     }
     reservation_is_left_when_no_heir_sleeps in fair: "BYPASS" {
-        RobustFutex: "        reservation::end(line, reserved);\n" => "";
+        RobustFutex: "    reservation::end(line, reserved);\n" => "";
     }
     only_the_heir_is_woken in fair_deaths: "LOST" {
-        RobustFutex: "        point!(\"wake: no heir asleep\");\n" => "        return true;\n";
+        RobustFutex: "    point!(\"wake: no heir asleep\");\n    false\n" => "    true\n";
     }
     reservation_is_not_withdrawn in fair: "reservation" {
         Waiting: "        reservation::withdraw(line, token);" => "";
