@@ -126,16 +126,16 @@ pub(super) fn look(line: &LockLine, waits: &WaitLine) -> Sleepers {
     if waits.watchers.load(Ordering::Relaxed) == 0 && !any(|condition| &condition.waiting) {
         return Sleepers { classes: LOCKER, are_lockers: true, probes: false };
     }
-    if any(|condition| &condition.credit) || may_be_time_to_probe(line) {
-        return look_at_conditions(line, waits);
+    let probes = is_time_to_probe(line, waits);
+    if probes || any(|condition| &condition.credit) {
+        return look_at_conditions(line, waits, probes);
     }
-    Sleepers { classes: LOCKER, are_lockers: false, probes: false }
+    Sleepers { classes: LOCKER, are_lockers: false, probes }
 }
 
 #[cold]
 #[inline(never)]
-fn look_at_conditions(line: &LockLine, waits: &WaitLine) -> Sleepers {
-    let probes = may_be_time_to_probe(line) && is_time_to_probe(waits);
+fn look_at_conditions(line: &LockLine, waits: &WaitLine, probes: bool) -> Sleepers {
     let mut classes = LOCKER;
     for (which, condition) in waits.conditions.iter().enumerate() {
         let is_due = condition.waiting.load(Ordering::Relaxed) != 0 && credit::is_due(condition);
@@ -146,13 +146,16 @@ fn look_at_conditions(line: &LockLine, waits: &WaitLine) -> Sleepers {
     Sleepers { classes, are_lockers: false, probes }
 }
 
-/// Is this a release that looks at the clock?
-fn may_be_time_to_probe(line: &LockLine) -> bool {
+/// Is this the release that asks whether anybody sleeps?
+#[inline]
+fn is_time_to_probe(line: &LockLine, waits: &WaitLine) -> bool {
     line.epoch.load(Ordering::Relaxed).wrapping_add(1).is_multiple_of(LOOK_AT_THE_CLOCK_EVERY)
+        && is_another_quarter(waits)
 }
 
-/// Is it the one that asks whether anybody sleeps?
-fn is_time_to_probe(waits: &WaitLine) -> bool {
+#[cold]
+#[inline(never)]
+fn is_another_quarter(waits: &WaitLine) -> bool {
     let now = (monotonic_nanos() >> PROBE_EVERY_LOG2) as u32;
     let is_time = waits.probed.load(Ordering::Relaxed) != now;
     if is_time {
