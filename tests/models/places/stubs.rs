@@ -255,10 +255,6 @@ pub(crate) mod objects {
             step();
             with(|run| kernel::give_back(run, self.0));
         }
-
-        pub(crate) fn keep(self) {
-            std::mem::forget(self);
-        }
     }
 
     // Handles of events, and of mutexes that are not lives, are kept for as long as a process lives here.

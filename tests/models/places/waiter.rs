@@ -1,6 +1,8 @@
 // The lock around the places, for each copy of the source: `src/sync/watched.rs`, `waiting.rs` and `robust_futex.rs`, as
 // short as can be.
 
+use std::mem::ManuallyDrop;
+
 use super::{life, place};
 use crate::kernel;
 use crate::search::{self, with};
@@ -12,7 +14,8 @@ const D: u64 = OWNER_DIED as u64;
 
 /// What a thread does from its beginning to its end.
 pub(crate) fn body(_: usize) {
-    let number = life::begin(crate::stubs::thread::id()).expect("a number");
+    let (number, life) = life::begin(crate::stubs::thread::id()).expect("a number");
+    let life = ManuallyDrop::new(life); // who is killed closes nothing himself
     thread::set_number(number);
     for round in 0..with(|run| run.world.rounds) {
         with(|run| run.begin_round(round));
@@ -20,6 +23,9 @@ pub(crate) fn body(_: usize) {
             unlock();
         }
     }
+    // As `thread.rs` does for one who holds nothing.
+    search::step();
+    drop(ManuallyDrop::into_inner(life));
 }
 
 fn me() -> u64 {
