@@ -33,6 +33,7 @@ macro_rules! with_both_kinds {
         mod $name {
             use robust_shm::LockKind;
 
+            #[cfg(target_os = "linux")]
             #[test]
             fn futex() {
                 if super::support::has_robust_lists("permits are in them") {
