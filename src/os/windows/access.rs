@@ -5,11 +5,9 @@ use std::ptr;
 
 use windows_sys::Win32::Foundation::{HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_FILE_OBJECT,
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
 };
-use windows_sys::Win32::Security::{
-    ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, DACL_SECURITY_INFORMATION, GetAce, SECURITY_ATTRIBUTES,
-};
+use windows_sys::Win32::Security::{ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, GetAce, SECURITY_ATTRIBUTES};
 use windows_sys::Win32::System::SystemServices::{
     ACCESS_ALLOWED_ACE_TYPE, ACCESS_DENIED_ACE_TYPE, ACCESS_DENIED_CALLBACK_ACE_TYPE,
     ACCESS_DENIED_CALLBACK_OBJECT_ACE_TYPE, ACCESS_DENIED_OBJECT_ACE_TYPE,
@@ -17,6 +15,7 @@ use windows_sys::Win32::System::SystemServices::{
 
 use super::handle::{done, wide};
 use super::owner::{self, Sid};
+use super::security::Security;
 
 /// Attributes for a call that makes something.
 pub(super) struct Access(SECURITY_ATTRIBUTES);
@@ -68,28 +67,9 @@ const NO_STRANGERS: [&str; 4] = ["S-1-5-18", "S-1-5-32-544", "S-1-3-0", "S-1-3-4
 /// Somebody else than this user to whom what is open, or what is made in it, gives access of whatever kind: how the system
 /// calls him. The handle must be one that may ask for that.
 pub(super) fn stranger_to(file: HANDLE) -> io::Result<Option<String>> {
-    let (mut list, mut descriptor) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: the pointers are to room for pointers, or null where nothing is asked for.
-    let error = unsafe {
-        GetSecurityInfo(
-            file,
-            SE_FILE_OBJECT,
-            DACL_SECURITY_INFORMATION,
-            ptr::null_mut(),
-            ptr::null_mut(),
-            &raw mut list,
-            ptr::null_mut(),
-            &raw mut descriptor,
-        )
-    };
-    if error != 0 {
-        return Err(io::Error::from_raw_os_error(error.cast_signed()));
-    }
-    // SAFETY: the call has told where in the descriptor the list is, if there is one.
-    let found = unsafe { stranger_in(list) };
-    // SAFETY: allocated by the call, and not used any more.
-    unsafe { LocalFree(descriptor) };
-    found
+    let security = Security::of(file)?;
+    // SAFETY: of what is asked there, valid or null.
+    unsafe { stranger_in(security.list) }
 }
 
 /// # Safety

@@ -62,6 +62,7 @@ mod random;
 pub(crate) mod robust_list;
 #[path = "../common/seat.rs"]
 pub(crate) mod seat;
+mod security;
 #[path = "../common/slot.rs"]
 mod slot;
 pub(crate) mod thread;

@@ -11,15 +11,13 @@ use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
 
-use windows_sys::Win32::Foundation::{HANDLE, LocalFree};
-use windows_sys::Win32::Security::Authorization::{GetSecurityInfo, SE_FILE_OBJECT};
-use windows_sys::Win32::Security::{
-    GetLengthSid, GetTokenInformation, OWNER_SECURITY_INFORMATION, PSID, TOKEN_QUERY, TokenUser,
-};
+use windows_sys::Win32::Foundation::HANDLE;
+use windows_sys::Win32::Security::{GetLengthSid, GetTokenInformation, PSID, TOKEN_QUERY, TokenUser};
 use windows_sys::Win32::Storage::FileSystem::{FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, READ_CONTROL};
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 use super::handle::{Handle, done};
+use super::security::Security;
 
 /// A user's, or a group's, identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,27 +102,9 @@ const ADMINISTRATORS: [u8; 16] = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 
 /// The number of a file's owner. What is the administrators' counts as this process's user's; and no other owner has that
 /// number.
 pub(super) fn owner_of(file: HANDLE) -> io::Result<u32> {
-    let (mut owner, mut descriptor) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: the pointers are to room for pointers, or null where nothing is asked for.
-    let error = unsafe {
-        GetSecurityInfo(
-            file,
-            SE_FILE_OBJECT,
-            OWNER_SECURITY_INFORMATION,
-            &raw mut owner,
-            ptr::null_mut(),
-            ptr::null_mut(),
-            ptr::null_mut(),
-            &raw mut descriptor,
-        )
-    };
-    if error != 0 {
-        return Err(io::Error::from_raw_os_error(error.cast_signed()));
-    }
-    // SAFETY: the call has told where in the descriptor the identifier is, if there is one.
-    let sid = (!owner.is_null()).then(|| unsafe { Sid::copy(owner) });
-    // SAFETY: allocated by the call, and not used any more.
-    unsafe { LocalFree(descriptor) };
+    let security = Security::of(file)?;
+    // SAFETY: valid, and there as long as the answer.
+    let sid = (!security.owner.is_null()).then(|| unsafe { Sid::copy(security.owner) });
     let own = effective_uid();
     let is_own = |sid: &Sid| own_sid() == Some(sid) || sid.0 == ADMINISTRATORS;
     Ok(match sid {
