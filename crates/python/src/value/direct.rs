@@ -85,6 +85,12 @@ fn attached<R>(failed: R, action: impl FnOnce(Python<'_>) -> PyResult<R>) -> R {
     })
 }
 
+/// The same without that, until something panics: a panic must not come to the interpreter, which would abort.
+#[inline(always)]
+fn sheltered<R: Copy>(failed: R, action: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|panic| attached(failed, |_| Err(panicked(&*panic))))
+}
+
 fn panicked(panic: &(dyn Any + Send)) -> PyErr {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     PanicException::new_err((text.unwrap_or("panic from Rust code").to_owned(),))
@@ -93,64 +99,72 @@ fn panicked(panic: &(dyn Any + Send)) -> PyErr {
 unsafe extern "C" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: a method's descriptor has checked the class, and whoever calls keeps it.
     let value = unsafe { of(slf) };
-    if value.get().enter_at_once() {
-        return value.to_owned().into_ptr();
-    }
-    attached(ptr::null_mut(), |py| {
-        value.get().enter(py, Timeout::FOREVER)?;
-        Ok(value.to_owned().into_ptr())
+    sheltered(ptr::null_mut(), || {
+        if value.get().enter_at_once() {
+            return value.to_owned().into_ptr();
+        }
+        attached(ptr::null_mut(), |py| {
+            value.get().enter(py, Timeout::FOREVER)?;
+            Ok(value.to_owned().into_ptr())
+        })
     })
 }
 
 unsafe extern "C" fn exit(slf: *mut PyObject, arguments: *mut *mut PyObject, count: ffi::Py_ssize_t) -> *mut PyObject {
     // SAFETY: a method's descriptor has checked the class, and whoever calls keeps it.
     let value = unsafe { of(slf) };
-    let py = value.py();
-    if count != 3 {
-        return attached(ptr::null_mut(), |_| {
-            Err(PyTypeError::new_err(format!("Value.__exit__() takes 3 positional arguments, found {count}")))
-        });
-    }
-    // SAFETY: there are three.
-    let exception = unsafe { arguments.add(1) };
-    // SAFETY: as above.
-    let exception = unsafe { exception.read() };
-    // SAFETY: an argument is an object, and the caller's until this returns.
-    let exception = unsafe { Borrowed::from_ptr(py, exception) };
-    if exception.is_none() && value.get().held.is_mine() {
-        return match value.get().leave(py, false) {
-            Ok(()) => py.None().into_ptr(),
-            Err(error) => attached(ptr::null_mut(), |_| Err(error)),
-        };
-    }
-    attached(ptr::null_mut(), |py| {
-        leave(&exception, |exception| value.get().leave(py, exception.is_some()))?;
-        Ok(py.None().into_ptr())
+    sheltered(ptr::null_mut(), || {
+        let py = value.py();
+        if count != 3 {
+            return attached(ptr::null_mut(), |_| {
+                Err(PyTypeError::new_err(format!("Value.__exit__() takes 3 positional arguments, found {count}")))
+            });
+        }
+        // SAFETY: there are three.
+        let exception = unsafe { arguments.add(1) };
+        // SAFETY: as above.
+        let exception = unsafe { exception.read() };
+        // SAFETY: an argument is an object, and the caller's until this returns.
+        let exception = unsafe { Borrowed::from_ptr(py, exception) };
+        if exception.is_none() && value.get().held.is_mine() {
+            return match value.get().leave(py, false) {
+                Ok(()) => py.None().into_ptr(),
+                Err(error) => attached(ptr::null_mut(), |_| Err(error)),
+            };
+        }
+        attached(ptr::null_mut(), |py| {
+            leave(&exception, |exception| value.get().leave(py, exception.is_some()))?;
+            Ok(py.None().into_ptr())
+        })
     })
 }
 
 unsafe extern "C" fn get(slf: *mut PyObject, _: *mut c_void) -> *mut PyObject {
     // SAFETY: a descriptor has checked the class, and whoever calls keeps it.
     let value = unsafe { of(slf) };
-    if value.get().is_number()
-        && let Ok(number) = value.get().value(value.py())
-    {
-        return number.into_ptr();
-    }
-    attached(ptr::null_mut(), |py| value.get().value(py).map(Bound::into_ptr))
+    sheltered(ptr::null_mut(), || {
+        if value.get().is_number()
+            && let Ok(number) = value.get().value(value.py())
+        {
+            return number.into_ptr();
+        }
+        attached(ptr::null_mut(), |py| value.get().value(py).map(Bound::into_ptr))
+    })
 }
 
 unsafe extern "C" fn set(slf: *mut PyObject, new: *mut PyObject, _: *mut c_void) -> c_int {
     // SAFETY: a descriptor has checked the class, and whoever calls keeps it.
     let value = unsafe { of(slf) };
-    if new.is_null() {
-        return attached(-1, |_| Err(PyAttributeError::new_err("can't delete attribute")));
-    }
-    // SAFETY: not null, it is an object, and the caller's until this returns.
-    let new = unsafe { Borrowed::from_ptr(value.py(), new) };
-    let is_plain = new.is_exact_instance_of::<PyInt>() || new.is_exact_instance_of::<PyFloat>();
-    if is_plain && value.get().is_number() && value.get().held.is_mine() && value.get().assign(&new).is_ok() {
-        return 0;
-    }
-    attached(-1, |_| value.get().assign(&new).map(|()| 0))
+    sheltered(-1, || {
+        if new.is_null() {
+            return attached(-1, |_| Err(PyAttributeError::new_err("can't delete attribute")));
+        }
+        // SAFETY: not null, it is an object, and the caller's until this returns.
+        let new = unsafe { Borrowed::from_ptr(value.py(), new) };
+        let is_plain = new.is_exact_instance_of::<PyInt>() || new.is_exact_instance_of::<PyFloat>();
+        if is_plain && value.get().is_number() && value.get().held.is_mine() && value.get().assign(&new).is_ok() {
+            return 0;
+        }
+        attached(-1, |_| value.get().assign(&new).map(|()| 0))
+    })
 }
